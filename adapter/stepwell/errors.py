@@ -1,0 +1,79 @@
+"""Every error a Stepwell user may raise or catch.
+
+Two families share one root, :class:`StepwellError`: errors a function author raises to steer retries, and errors
+Stepwell raises to say what went wrong, why, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+
+class StepwellError(Exception):
+    """Root of everything Stepwell raises on purpose."""
+
+
+class NonRetriableError(StepwellError):
+    """Raise it in a step or a function to fail for good: no further attempt is made.
+
+    Inside ``step.run`` it fails the step at once; the function sees a :class:`StepError` it may catch.
+    """
+
+
+class RetryAfterError(StepwellError):
+    """Raise it to choose when the next attempt happens instead of the back-off table.
+
+    ``after`` is seconds from now (int or float), a timedelta, a duration such as ``"5m"``, or an aware datetime.
+    The server clamps the delay to 1 second .. 24 hours.
+    """
+
+    def __init__(self, message: str, after: float | str | dt.timedelta | dt.datetime) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class StepError(StepwellError):
+    """A step failed for good; raised from the awaited step call, on the first run and on every replay alike.
+
+    ``name``, ``message`` and ``stack`` describe the original error (``stack`` is None when it was not recorded).
+    """
+
+    def __init__(self, message: str, *, name: str = "Error", stack: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.name = name
+        self.stack = stack
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
+
+
+class InvokeTimeoutError(StepError):
+    """``step.invoke`` waited longer than its timeout; the invoked function goes on running."""
+
+
+class DefinitionError(StepwellError):
+    """An app, function, trigger or option is defined wrongly. Says which function and field, why, and the fix."""
+
+
+class EncodingError(StepwellError):
+    """A value cannot be stored as JSON. Says where, which type, and what to return instead."""
+
+
+class EventError(StepwellError):
+    """An event is malformed or was refused at ingest.
+
+    ``ids`` holds the internal ids of the events of the same call that were accepted before the refusal.
+    """
+
+    def __init__(self, message: str, *, ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.ids = ids
+
+
+class WireError(StepwellError):
+    """The other end of the wire sent something that cannot be understood. Nothing was changed by it."""
+
+
+class SignatureError(WireError):
+    """A signature is missing, wrong, or older than the five-minute window."""

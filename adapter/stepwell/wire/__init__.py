@@ -1,0 +1,1 @@
+"""The wire protocol: the one codec both ends use. Pure; no I/O, clock or environment."""

@@ -1,0 +1,129 @@
+"""The reply to a call request, read from status, headers and body (protocol 4.5 - 4.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell.errors import WireError
+from stepwell.wire import headers as names
+from stepwell.wire.encoding import decode, encode
+from stepwell.wire.errors import ErrorBody, decode_error
+from stepwell.wire.opcodes import Opcode, decode_opcodes
+from stepwell.wire.times import parse_retry_after_ms
+
+MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
+
+_STREAMING = 201
+_OPCODES = 206
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The function returned ``result``."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """The function reported opcodes. ``no_retry`` and ``retry_at_ms`` apply to the StepError among them."""
+
+    opcodes: tuple[Opcode, ...]
+    no_retry: bool = False
+    retry_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call failed. ``output`` is what a failed run keeps: the SDK's error body verbatim, or a synthesised one."""
+
+    error: ErrorBody
+    output: Any
+    no_retry: bool = False
+    retry_at_ms: int | None = None
+
+
+Outcome = Finished | Instructions | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An outcome and the request version the SDK announced (None when no SDK answered)."""
+
+    outcome: Outcome
+    request_version: int | None = None
+
+
+def decode_reply(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
+    """Read a reply; ``headers`` has lower-case names. Never raises: what cannot be understood is a Failed outcome."""
+    from_sdk = names.SDK in headers
+    version = _version(headers.get(names.REQUEST_VERSION))
+    if len(body) > MAX_REPLY_BYTES:
+        message = f"the reply is {len(body)} bytes; the limit is {MAX_REPLY_BYTES}: return less, or store it elsewhere"
+        return Reply(failure("output_too_large", message, no_retry=True), version)
+    if not from_sdk:
+        return Reply(_not_sdk(status, body))
+    try:
+        if status == _STREAMING:
+            status, headers, body = _streamed(headers, body)
+        return Reply(_outcome(status, headers, body, now_ms), version)
+    except WireError as error:
+        return Reply(failure("invalid_reply", f"the reply could not be read: {error}"), version)
+
+
+def failure(name: str, message: str, *, stack: str | None = None, no_retry: bool = False) -> Failed:
+    """A failure synthesised on the orchestrator's side."""
+    error = ErrorBody(name, message, stack)
+    return Failed(error, error.encode(), no_retry=no_retry)
+
+
+def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Outcome:
+    no_retry = headers.get(names.NO_RETRY, "").lower() == "true"
+    retry_after = headers.get(names.RETRY_AFTER)
+    retry_at_ms = None if retry_after is None else parse_retry_after_ms(retry_after, now_ms)
+    if status == _OPCODES:
+        if not body:
+            raise WireError("a 206 reply has no body")
+        return Instructions(decode_opcodes(decode(body)), no_retry, retry_at_ms)
+    if 200 <= status < 300:
+        return Finished(decode(body) if body else None)
+    output = _lenient(body)
+    return Failed(decode_error(output), output, no_retry, retry_at_ms)
+
+
+def _streamed(headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    """The reply inside a 201 stream: keep-alive spaces, then one object."""
+    inner = decode(body.strip())
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("status"), int):
+        raise WireError("a streamed reply must be an object with a status")
+    if isinstance(inner.get("error"), str) and inner["error"]:
+        raise WireError(f"the stream failed: {inner['error']}")
+    own = inner.get("headers")
+    lowered = {str(key).lower(): str(value) for key, value in own.items()} if isinstance(own, Mapping) else {}
+    return inner["status"], {names.SDK: headers[names.SDK], **lowered}, _streamed_body(inner.get("body"))
+
+
+def _streamed_body(body: Any) -> bytes:
+    return body.encode() if isinstance(body, str) else encode(body)
+
+
+def _not_sdk(status: int, body: bytes) -> Failed:
+    text = body[:2000].decode(errors="replace") or None
+    if 200 <= status < 300:
+        return failure("not_sdk", f"HTTP {status} came from something that is not an SDK; check the URL", stack=text)
+    message = f"Your server returned HTTP {status} before the SDK responded."
+    error = ErrorBody("Server returned a fatal error", message, text)
+    return Failed(error, {"error": f"invalid status code: {status}", **error.encode()})
+
+
+def _lenient(body: bytes) -> Any:
+    try:
+        return decode(body)
+    except WireError:
+        return body.decode(errors="replace")
+
+
+def _version(text: str | None) -> int | None:
+    return int(text) if text and text.lstrip("-").isdigit() else None

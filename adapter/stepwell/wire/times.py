@@ -1,0 +1,153 @@
+"""Durations and instants as the wire spells them (protocol 8.4, 8.5). Inside, everything is integer milliseconds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from stepwell.errors import WireError
+
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60 * SECOND_MS
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+WEEK_MS: Final = 7 * DAY_MS
+
+RETRY_AFTER_MIN_MS: Final = SECOND_MS
+RETRY_AFTER_MAX_MS: Final = DAY_MS
+
+_UNIT_MS: Final[dict[str, float]] = {
+    "ns": 1e-6,
+    "us": 1e-3,
+    "µs": 1e-3,
+    "μs": 1e-3,
+    "ms": 1,
+    "s": SECOND_MS,
+    "m": MINUTE_MS,
+    "h": HOUR_MS,
+    "d": DAY_MS,
+    "w": WEEK_MS,
+}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_MAX_DURATION_CHARS = 100
+_MIN_INSTANT_CHARS = 10
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LEGACY_FORMATS = (
+    "%d %b %y %H:%M %z",
+    "%A, %d-%b-%y %H:%M:%S %Z",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%a %b %d %H:%M:%S %Z %Y",
+    "%a %b %d %H:%M:%S %Y",
+)
+
+
+def parse_duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as ``1h30m``; a sub-millisecond rest is rounded up so that no wait ends early.
+
+    Raises WireError when the text is not a duration.
+    """
+    sign = -1 if text.startswith("-") else 1
+    body = text.lstrip("+-") if text[:1] in "+-" else text
+    if body == "0":
+        return 0
+    total, end = 0.0, 0
+    for part in _PART.finditer(body[:_MAX_DURATION_CHARS]):
+        if part.start() != end:
+            break
+        total += float(part[1]) * _UNIT_MS[part[2]]
+        end = part.end()
+    if end == 0 or end != len(body):
+        raise WireError(f'"{text[:_MAX_DURATION_CHARS]}" is not a duration; write it like "30s", "1h30m" or "7d"')
+    whole = int(total)
+    return sign * (whole if total - whole < 1e-6 else whole + 1)
+
+
+def format_duration(duration_ms: int) -> str:
+    """The shortest duration text of a number of milliseconds, e.g. ``1h30m``."""
+    if duration_ms == 0:
+        return "0s"
+    sign, rest, text = ("-" if duration_ms < 0 else ""), abs(duration_ms), ""
+    for unit, unit_ms in (("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)):
+        count, rest = divmod(rest, unit_ms)
+        text += f"{count}{unit}" if count else ""
+    return sign + text
+
+
+def format_instant(instant_ms: int) -> str:
+    """An instant as ISO 8601 UTC with millisecond precision."""
+    moment = _EPOCH + dt.timedelta(milliseconds=instant_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant_ms % 1000:03d}Z"
+
+
+def instant_of(moment: dt.datetime) -> int:
+    """Epoch milliseconds of an aware datetime, rounded up. Raises ValueError when it has no time zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a datetime without a time zone is ambiguous; add one, e.g. tzinfo=datetime.UTC")
+    micros = (moment - _EPOCH) // dt.timedelta(microseconds=1)
+    return -(-micros // 1000)
+
+
+def parse_instant_ms(text: str) -> int:
+    """Epoch milliseconds of a date text in any of the accepted formats. Raises WireError when it is none of them."""
+    moment = _iso(text) or _rfc(text) or _legacy(text)
+    if moment is None:
+        raise WireError(f'"{text[:_MAX_DURATION_CHARS]}" is not a time; write it like "2027-01-01T09:00:00Z"')
+    return instant_of(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC))
+
+
+def parse_when_ms(text: str, now_ms: int) -> int:
+    """The instant a sleep or timeout text names: a date when it is long enough and parses as one, else a duration.
+
+    The empty text means now (protocol 5.4). Raises WireError when it is neither.
+    """
+    if not text:
+        return now_ms
+    if len(text) >= _MIN_INSTANT_CHARS:
+        try:
+            return parse_instant_ms(text)
+        except WireError:
+            return now_ms + parse_duration_ms(text)
+    return now_ms + parse_duration_ms(text)
+
+
+def parse_retry_after_ms(text: str, now_ms: int) -> int | None:
+    """The instant a ``Retry-After`` value names, clamped to 1 s .. 24 h from now; None when it cannot be read."""
+    value = text.strip()
+    if value.isascii() and value.isdigit() and len(value) <= 7:
+        at_ms = now_ms + int(value) * SECOND_MS
+    else:
+        try:
+            at_ms = parse_when_ms(value, now_ms)
+        except WireError:
+            return None
+    return min(max(at_ms, now_ms + RETRY_AFTER_MIN_MS), now_ms + RETRY_AFTER_MAX_MS)
+
+
+def _iso(text: str) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(_trim_fraction(text))
+    except ValueError:
+        return None
+
+
+def _trim_fraction(text: str) -> str:
+    """Go prints nanoseconds; Python reads at most microseconds."""
+    return re.sub(r"(\.\d{6})\d+", r"\1", text)
+
+
+def _rfc(text: str) -> dt.datetime | None:
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def _legacy(text: str) -> dt.datetime | None:
+    for pattern in _LEGACY_FORMATS:
+        try:
+            return dt.datetime.strptime(text, pattern)
+        except ValueError:
+            continue
+    return None
