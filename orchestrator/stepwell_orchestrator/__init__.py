@@ -1,0 +1,1 @@
+"""The engine and its edges: what runs durable functions. Installed by ``stepwell[orchestrator]``."""
