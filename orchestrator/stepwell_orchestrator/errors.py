@@ -1,0 +1,23 @@
+"""Errors of the orchestrator's ports and edges."""
+
+from __future__ import annotations
+
+from stepwell.errors import StepwellError
+
+
+class ConflictError(StepwellError):
+    """A commit was refused because one of its guards did not hold. Nothing of it was written."""
+
+
+class LeaseLostError(StepwellError):
+    """The drive lease is another worker's by now. Nothing was written."""
+
+
+class ApiError(StepwellError):
+    """A request that is answered with an error: its HTTP status, the public text, and an optional code."""
+
+    def __init__(self, status: int, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code

@@ -1,0 +1,48 @@
+"""Every bound of the engine, and how the bounds relate (protocol appendix B)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
+MEBIBYTE: Final = 1024 * 1024
+
+EVENTS_PER_REQUEST_MAX: Final = 5_000
+EVENT_BYTES_MAX: Final = 3 * MEBIBYTE
+EVENT_NAME_CHARS_MAX: Final = 255
+JSON_DEPTH_MAX: Final = 200
+INGEST_BYTES_MAX: Final = 64 * MEBIBYTE
+EVENT_TS_MIN_MS: Final = 315_532_800_000
+"""1980-01-01: an event time before it is a mistake (protocol 3.2)."""
+EVENT_TS_MAX_MS: Final = 4_133_980_799_999
+"""The end of 2100."""
+
+REQUEST_BYTES_MAX: Final = 4 * MEBIBYTE
+"""Above it a call request is sent with ``use_api`` (protocol 4.4)."""
+
+LEASE_MS: Final = 30 * SECOND_MS
+LEASE_RENEW_MS: Final = 10 * SECOND_MS
+SWEEP_MS: Final = MINUTE_MS
+CALL_TIMEOUT_MS: Final = 2 * HOUR_MS
+
+TIMEOUT_MAX_MS: Final = 366 * DAY_MS
+IDEMPOTENCY_MS: Final = DAY_MS
+TS_TOLERANCE_MS: Final = 2 * SECOND_MS
+"""An event time this far ahead still counts as now (protocol 6.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds an operator may change. Bytes are of compact JSON."""
+
+    steps_per_run: int = 1_000
+    opcodes_per_reply: int = 1_000
+    step_bytes: int = 4 * MEBIBYTE
+    run_bytes: int = 32 * MEBIBYTE
+
+
+assert LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is"
+assert LEASE_MS + SWEEP_MS < 2 * MINUTE_MS, "a dead driver's run resumes within two minutes (promise 5)"
+assert Limits().step_bytes <= Limits().run_bytes

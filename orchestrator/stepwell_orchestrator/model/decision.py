@@ -1,0 +1,71 @@
+"""What the engine decides: guarded writes and, after them, commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.run import Outcome, Progress
+from stepwell_orchestrator.model.step import StepEntry
+
+
+class Guard(Enum):
+    """On what condition an entry may be written; otherwise the whole commit is refused."""
+
+    ABSENT = "absent"
+    """No entry of that step exists."""
+    NOT_MEMOISED = "not memoised"
+    """No entry exists, or it exists and is not memoised."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutEntry:
+    """Write a journal entry, whole."""
+
+    entry: StepEntry
+    guard: Guard
+
+
+@dataclass(frozen=True, slots=True)
+class PutProgress:
+    """Replace the run's progress. Only while the committing driver's term is the current one."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """Give the run its one terminal state. Only while it has none."""
+
+    outcome: Outcome
+
+
+Write = PutEntry | PutProgress | EndRun
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Queue an item."""
+
+    item: QueueItem
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Store an event of the engine's own and offer it like any other. A repeat has the same internal id."""
+
+    event: Event
+
+
+Command = Send | Emit
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One atomic set of writes, the commands that follow it, and whether to call the function again at once."""
+
+    writes: tuple[Write, ...] = ()
+    commands: tuple[Command, ...] = ()
+    again: bool = False

@@ -1,0 +1,39 @@
+"""An app and its functions as registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepwell.wire.registration import RETRIES_DEFAULT, Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One registered function. ``slug`` is ``<app id>-<function id>``; ``options`` the remaining wire options."""
+
+    slug: str
+    app_id: str
+    name: str
+    url: str
+    triggers: tuple[Trigger, ...] = ()
+    retries: int = RETRIES_DEFAULT
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def max_attempts(self) -> int:
+        """Total attempts of a step or a discovery: the first try and the retries."""
+        return self.retries + 1
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One registered app. ``checksum`` tells whether a later registration changes anything."""
+
+    id: str
+    url: str
+    sdk: str
+    framework: str
+    checksum: str
+    synced_at_ms: int

@@ -1,0 +1,92 @@
+"""A run: its header, and the whole of it with events and journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from stepwell.wire.headers import REQUEST_VERSION_UNKNOWN
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.step import Place, StepEntry
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. The last three are terminal."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. ``output`` is the function's result, or the failed call's error body as it was sent.
+
+    ``error`` is set on failure: name, message, stack and cause as lifecycle events carry them.
+    """
+
+    status: RunStatus
+    ended_at_ms: int
+    output: Any = None
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What only the holder of the drive lease writes.
+
+    ``discovered`` is how many memoised steps the last discovery knew of (None: a discovery is owed whatever else).
+    ``attempt`` counts failed discoveries in a row and ``retry_at_ms`` is when the next one may start.
+    ``placed`` gives stack places to entries that were written without one; ``fences`` bounds, per term that ended
+    without a release, how many places of that term count.
+    """
+
+    request_version: int = REQUEST_VERSION_UNKNOWN
+    discovered: int | None = None
+    attempt: int = 0
+    retry_at_ms: int | None = None
+    placed: Mapping[str, Place] = field(default_factory=dict)
+    fences: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """One run without its journal.
+
+    ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
+    free. ``original_run_id`` is set on a rerun.
+    """
+
+    run_id: str
+    app_id: str
+    function_id: str
+    event_name: str
+    event_ids: tuple[str, ...]
+    created_at_ms: int
+    started_at_ms: int | None = None
+    progress: Progress = field(default_factory=Progress)
+    outcome: Outcome | None = None
+    wanted: int = 0
+    term: int = 0
+    lease_until_ms: int | None = None
+    original_run_id: str | None = None
+
+    @property
+    def status(self) -> RunStatus:
+        """The run's status as people see it."""
+        if self.outcome is not None:
+            return self.outcome.status
+        return RunStatus.QUEUED if self.started_at_ms is None else RunStatus.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run with its trigger events and its journal, keyed by hashed step id."""
+
+    header: RunHeader
+    events: tuple[Event, ...]
+    entries: Mapping[str, StepEntry] = field(default_factory=dict)

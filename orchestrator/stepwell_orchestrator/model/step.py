@@ -1,0 +1,72 @@
+"""A step's journal entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from stepwell.wire.opcodes import Op
+
+
+class StepStatus(StrEnum):
+    """Where a step stands. The last four are final: the entry never changes again."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    ERRORED = "errored"
+    SLEEPING = "sleeping"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    DROPPED = "dropped"
+
+
+_MEMOISED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT})
+
+
+class Place(NamedTuple):
+    """A position in a run's stack: the driver's term, then a count within that term."""
+
+    term: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepEntry:
+    """One step of one run.
+
+    ``attempt`` counts failed attempts so far. ``due_at_ms`` is when it is looked at again: a sleep's end, a retry.
+    ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
+    drive lease was held by whoever wrote it. ``race`` says that its completion alone may let the function go on.
+    ``claim_until_ms`` is the lease of the worker that executes it. ``error`` is the last failed attempt's.
+    """
+
+    step_id: str
+    name: str
+    op: Op
+    status: StepStatus
+    queued_at_ms: int
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    attempt: int = 0
+    due_at_ms: int | None = None
+    claim_until_ms: int | None = None
+    memo: Any = None
+    error: Mapping[str, Any] | None = None
+    place: Place | None = None
+    race: bool = False
+    opts: Mapping[str, Any] = field(default_factory=dict)
+    size_bytes: int = 0
+
+    @property
+    def memoised(self) -> bool:
+        """Whether the step is finished and its memo is part of the run's state."""
+        return self.status in _MEMOISED
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to happen to the step."""
+        return not self.memoised and self.status is not StepStatus.DROPPED

@@ -1,0 +1,227 @@
+"""What the engine needs from the outside: every method says what is atomic, what is durable, and what it refuses.
+
+A method that returns has made its effect durable, unless it says otherwise. Reads are strongly consistent with the
+writes that returned before them. Each method either takes effect as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stepwell_orchestrator.model.decision import Write
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.run import Progress, Run, RunHeader, RunStatus
+from stepwell_orchestrator.model.step import StepEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The drive lease is the caller's. ``takeover``: the holder before never released it, so it may have died."""
+
+    header: RunHeader
+    takeover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another worker holds it until that time, or longer; it will see the wish."""
+
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The run has ended and everything that follows from its end was done."""
+
+    header: RunHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """There is no such run or step."""
+
+
+Acquisition = Acquired | Busy | Over | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The step's execution is the caller's."""
+
+    entry: StepEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The step cannot be claimed at that attempt; ``entry`` is why: memoised, dropped, another attempt, or claimed."""
+
+    entry: StepEntry
+
+
+Claim = Claimed | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run's coordination state, read after a commit."""
+
+    wanted: int
+    term: int
+    status: RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; ``from_ms`` inclusive, ``until_ms`` exclusive, both of the creation time."""
+
+    function_id: str | None = None
+    app_id: str | None = None
+    statuses: tuple[RunStatus, ...] = ()
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to list; ``after_ms`` exclusive, ``before_ms`` exclusive, both of the receipt time."""
+
+    name: str | None = None
+    after_ms: int | None = None
+    before_ms: int | None = None
+    include_internal: bool = False
+    """Whether the engine's own events (``inngest/...``) are listed too."""
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds."""
+
+    async def sleep_until(self, at_ms: int) -> None:
+        """Return once ``now_ms()`` has reached ``at_ms``."""
+
+
+class Journal(Protocol):
+    """Events, runs and their entries."""
+
+    async def put_event(self, event: Event) -> bool:
+        """Store an event; False when its internal id exists already, and then nothing changes."""
+
+    async def get_event(self, internal_id: str) -> Event | None:
+        """One event."""
+
+    async def create_run(self, header: RunHeader, *, idempotency_key: str | None, expires_at_ms: int) -> str:
+        """Create a run under an idempotency key (None: under its id alone) and return the run id that holds the key.
+
+        That is ``header.run_id`` when this call created it, or an earlier identical call did; another id means that
+        the key is taken by another run until its expiry, and nothing was created. A key whose ``expires_at_ms`` has
+        passed at ``header.created_at_ms`` counts as free.
+        """
+
+    async def acquire(self, run_id: str, now_ms: int, until_ms: int) -> Acquisition:
+        """Ask to drive a run: bump ``wanted``, and take the lease until ``until_ms`` if it is free or has expired.
+
+        Taking it raises ``term`` by one and sets ``started_at_ms`` if unset. Busy promises that the holder's release
+        will see the new ``wanted``. A run that has ended is Over when its lease is free.
+        """
+
+    async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
+        """Prolong the drive lease of that term; False when it is no longer the current one or was released."""
+
+    async def release(self, run_id: str, term: int, wanted: int, progress: Progress | None) -> int | None:
+        """Free the lease if ``wanted`` has not moved, storing ``progress`` (None: leave as is) with it: None.
+
+        If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
+        """
+
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> RunState:
+        """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
+
+        PutProgress needs the current ``term``. EndRun needs a run without an outcome and, when ``term`` is given,
+        that it is the current one. A run that has ended accepts no write. LeaseLostError when a given term is over.
+        """
+
+    async def load(self, run_id: str) -> Run | None:
+        """A run with its events and all its entries."""
+
+    async def get_header(self, run_id: str) -> RunHeader | None:
+        """A run's header."""
+
+    async def get_entry(self, run_id: str, step_id: str) -> StepEntry | None:
+        """One entry."""
+
+    async def claim(self, run_id: str, step_id: str, attempt: int, *, now_ms: int, until_ms: int) -> Claim:
+        """Claim a planned step for execution: its entry becomes RUNNING until ``until_ms``.
+
+        Needs a run without an outcome and an entry whose ``attempt`` is the given one and which is PLANNED or ERRORED,
+        or RUNNING with an expired claim. ``started_at_ms`` is set if unset. Of a run that has ended: Unknown.
+        """
+
+    async def renew_claim(self, run_id: str, step_id: str, attempt: int, until_ms: int) -> bool:
+        """Prolong a claim; False when the entry is not RUNNING at that attempt any more."""
+
+    async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
+        """Runs whose drive lease has expired without a release, oldest first."""
+
+    async def runs_of_event(self, internal_id: str) -> list[RunHeader]:
+        """The runs an event started, oldest first."""
+
+    async def list_runs(self, wanted: RunFilter, *, cursor: str | None, limit: int) -> list[RunHeader]:
+        """Runs newest first by run id; ``cursor`` is the last run id of the page before."""
+
+    async def list_events(self, wanted: EventFilter, *, cursor: str | None, limit: int) -> list[Event]:
+        """Events newest first by internal id; ``cursor`` is the last internal id of the page before."""
+
+
+class Registry(Protocol):
+    """Apps and their functions."""
+
+    async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
+        """Replace an app and all its functions; False when the checksum is the stored one and nothing changed."""
+
+    async def remove_app(self, url: str) -> bool:
+        """Forget the app served at ``url``; False when there is none."""
+
+    async def get_function(self, slug: str) -> Function | None:
+        """One function."""
+
+    async def functions_on(self, patterns: Iterable[str]) -> list[Function]:
+        """Functions with a trigger whose event is one of ``patterns``, each once, ordered by slug."""
+
+    async def list_apps(self) -> list[App]:
+        """All apps, ordered by id."""
+
+    async def list_functions(self, app_id: str | None = None) -> list[Function]:
+        """Functions of one app, or of all, ordered by slug."""
+
+
+class Queue(Protocol):
+    """The work queue. Delivers at least once, in no promised order, never before an item's time."""
+
+    async def send(self, items: Sequence[QueueItem]) -> None:
+        """Queue items. An id that is queued and not yet done is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What came back from a call: header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class CallError(Exception):
+    """No reply came: the endpoint could not be reached, closed the connection, or took too long."""
+
+
+class Invoker(Protocol):
+    """Carries a call request to a function."""
+
+    async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """POST the body and return the reply, whatever its status. Raises CallError when there is none."""
