@@ -1,0 +1,55 @@
+# Every target runs from a fresh clone: it makes .venv when it is missing and installs again only when
+# pyproject.toml or constraints.txt changed. Nothing is installed outside .venv.
+
+PYTHON ?= python3
+WORKERS ?= auto
+TARGET ?= examples.hello.app:app
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check format clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@echo "usage: make TARGET"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@echo "  PYTHON=python3.12 chooses the interpreter that .venv is made with (3.11 or newer)."
+
+demo: $(INSTALLED) ## Run the order-fulfilment example on real input; under a minute, no account needed
+	@$(BIN)/stepwell demo
+
+dev: $(INSTALLED) ## Start the dev server on port 8288; TARGET=module:app or a URL (default: the hello example)
+	@$(BIN)/stepwell dev $(TARGET)
+
+test: $(INSTALLED) ## Run the tests
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contracts, tests
+	@echo "== format" && $(BIN)/python -m ruff format --check .
+	@echo "== lint" && $(BIN)/python -m ruff check .
+	@echo "== types" && $(BIN)/python -m mypy
+	@echo "== import contracts" && $(BIN)/lint-imports --no-logo
+	@echo "== tests" && $(BIN)/python -m pytest -q -n $(WORKERS)
+
+format: $(INSTALLED) ## Format the code and fix what the linter can fix
+	@$(BIN)/python -m ruff check --fix-only --quiet .
+	@$(BIN)/python -m ruff format .
+
+clean: ## Remove .venv, caches and build output; keeps .stepwell/ (your local runs)
+	@rm -rf $(VENV) $(CACHES)
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "removed $(VENV), caches and build output"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "error: Stepwell needs Python 3.11 or newer, and '$(PYTHON)' is not; name another: make PYTHON=python3.12 $(or $(MAKECMDGOALS),help)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "error: '$(PYTHON)' comes without the venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) with $$("$(PYTHON)" --version) (the first time takes about a minute)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+
+import pytest
+from tests.tidy.names import imported_modules
+from tests.tidy.sources import ROOT, module_name, package_sources, parse
+
+ENTRY_POINTS = {
+    "stepwell": "the package itself",
+    "stepwell.cli": "the console script",
+    "stepwell.asgi": "public: stepwell.asgi(app)",
+    "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
+    "stepwell_orchestrator": "the package itself",
+}
+MODULES = frozenset(module_name(source) for source in package_sources())
+
+
+def test_every_module_is_used() -> None:
+    """Each module of the packages is imported by another one, or is an entry point."""
+    used = frozenset().union(*(imported_modules(source, MODULES) for source in package_sources()))
+    dead = MODULES - used - ENTRY_POINTS.keys()
+    assert sorted(dead) == [], "nothing imports these; delete them, or name them in ENTRY_POINTS with the reason"
+
+
+@pytest.mark.parametrize("module", sorted(ENTRY_POINTS))
+def test_every_entry_point_exists(module: str) -> None:
+    """Each module named as an entry point is there to be imported."""
+    assert importlib.util.find_spec(module) is not None
+
+
+def test_console_scripts_are_entry_points() -> None:
+    """The modules that the distribution's scripts start are named as entry points."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    scripts = {target.partition(":")[0] for target in project["scripts"].values()}
+    assert scripts <= ENTRY_POINTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "imported"),
+    [
+        ("import a.b", {"a", "a.b"}),
+        ("from a import b", {"a", "a.b"}),
+        ("from a.b import thing", {"a", "a.b"}),
+        ("def f():\n    from a.b import thing", {"a", "a.b"}),
+        ("import importlib\nimportlib.import_module('a.b')", {"a", "a.b"}),
+        ("import c", set()),
+    ],
+)
+def test_imports_are_found(text: str, imported: set[str]) -> None:
+    """Every way of importing a module, lazy ones too, counts as a use of it."""
+    assert imported_modules(parse(text, "adapter/a/c.py"), frozenset({"a", "a.b"})) == imported
