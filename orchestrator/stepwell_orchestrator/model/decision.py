@@ -64,8 +64,11 @@ Command = Send | Emit
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One atomic set of writes, the commands that follow it, and whether to call the function again at once."""
+    """One atomic set of writes and the commands that follow it.
+
+    ``progress`` is the driver's next progress; it becomes durable with a PutProgress or at the release of the lease.
+    """
 
     writes: tuple[Write, ...] = ()
     commands: tuple[Command, ...] = ()
-    again: bool = False
+    progress: Progress | None = None

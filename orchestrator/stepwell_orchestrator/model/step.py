@@ -11,7 +11,10 @@ from stepwell.wire.opcodes import Op
 
 
 class StepStatus(StrEnum):
-    """Where a step stands. The last four are final: the entry never changes again."""
+    """Where a step stands. COMPLETED, FAILED and TIMED_OUT are final: the entry is memoised and never changes again.
+
+    DROPPED: the function no longer has the step; it comes back to life when a later discovery plans it again.
+    """
 
     PLANNED = "planned"
     RUNNING = "running"
@@ -25,6 +28,7 @@ class StepStatus(StrEnum):
 
 
 _MEMOISED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT})
+_PENDING = frozenset({StepStatus.PLANNED, StepStatus.RUNNING, StepStatus.SLEEPING, StepStatus.WAITING})
 
 
 class Place(NamedTuple):
@@ -39,6 +43,7 @@ class StepEntry:
     """One step of one run.
 
     ``attempt`` counts failed attempts so far. ``due_at_ms`` is when it is looked at again: a sleep's end, a retry.
+    ``planned``: a queue item of its own executes it; otherwise a discovery does, in place.
     ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
     drive lease was held by whoever wrote it. ``race`` says that its completion alone may let the function go on.
     ``claim_until_ms`` is the lease of the worker that executes it. ``error`` is the last failed attempt's.
@@ -57,6 +62,7 @@ class StepEntry:
     memo: Any = None
     error: Mapping[str, Any] | None = None
     place: Place | None = None
+    planned: bool = False
     race: bool = False
     opts: Mapping[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
@@ -67,6 +73,6 @@ class StepEntry:
         return self.status in _MEMOISED
 
     @property
-    def open(self) -> bool:
-        """Whether something is still to happen to the step."""
-        return not self.memoised and self.status is not StepStatus.DROPPED
+    def pending(self) -> bool:
+        """Whether something other than the next discovery will finish the step."""
+        return self.status in _PENDING or (self.status is StepStatus.ERRORED and self.planned)

@@ -1,0 +1,191 @@
+"""The reply to a call becomes a decision: the one match over everything a function can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
+from stepwell_orchestrator.engine import bounds, ending, items
+from stepwell_orchestrator.engine.gate import has_pending
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
+from stepwell_orchestrator.engine.opcodes.sleep import sleep
+from stepwell_orchestrator.engine.opcodes.step_error import step_error
+from stepwell_orchestrator.engine.opcodes.step_planned import step_planned
+from stepwell_orchestrator.engine.opcodes.step_run import step_run
+from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
+from stepwell_orchestrator.model.run import Outcome
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
+
+
+def advance(situation: Situation, reply: Reply) -> Decision:
+    """Decide what a reply changes. Never raises for anything a function may answer."""
+    situation = _learn_version(situation, reply.request_version)
+    match reply.outcome:
+        case Finished(result):
+            return _returned(situation, result)
+        case Failed() as failed:
+            return _call_failed(situation, failed)
+        case Instructions() as instructions:
+            return _instructed(situation, instructions)
+        case _:
+            assert_never(reply.outcome)
+
+
+def _learn_version(situation: Situation, version: int | None) -> Situation:
+    if version is None or version == situation.progress.request_version:
+        return situation
+    header = replace(situation.run.header, progress=replace(situation.progress, request_version=version))
+    return replace(situation, run=replace(situation.run, header=header))
+
+
+def _returned(situation: Situation, result: object) -> Decision:
+    """A return ends the run, whatever is pending. An answer to a targeted call only says that the step is gone."""
+    if situation.target is not None:
+        return _drop(situation)
+    return _end(situation, ending.completed(result, situation.now_ms))
+
+
+def _end(situation: Situation, outcome: Outcome, writes: tuple[Write, ...] = ()) -> Decision:
+    header = replace(situation.run.header, outcome=outcome)
+    closing = ending.closing_commands(replace(situation.run, header=header))
+    return Decision((*writes, EndRun(outcome)), closing, situation.progress)
+
+
+def _call_failed(situation: Situation, failed: Failed) -> Decision:
+    """A function-level failure retries the call that met it, and at last fails the run (protocol 6.2)."""
+    if situation.last_attempt(no_retry=failed.no_retry):
+        return _end(situation, ending.failed(failed, situation.now_ms))
+    retry_at_ms = situation.retry_at_ms(failed.retry_at_ms)
+    if situation.target is None:
+        return _retry_discovery(situation, (), (), retry_at_ms)
+    entry = situation.run.entries[situation.target]
+    attempt = entry.attempt + 1
+    errored = replace(
+        entry,
+        status=StepStatus.ERRORED,
+        attempt=attempt,
+        due_at_ms=retry_at_ms,
+        claim_until_ms=None,
+        error=failed.error.memo(),
+    )
+    command = items.execute(situation.run_id, entry.step_id, attempt, retry_at_ms)
+    return Decision((PutEntry(errored, Guard.NOT_MEMOISED),), (command,), situation.progress)
+
+
+def _retry_discovery(
+    situation: Situation, writes: tuple[Write, ...], changes: Sequence[Change], retry_at_ms: int
+) -> Decision:
+    attempt = situation.progress.attempt + 1
+    progress = replace(situation.progress, attempt=attempt, retry_at_ms=retry_at_ms, discovered=None)
+    commands = (*_commands(changes), items.retry(situation.run_id, retry_at_ms))
+    return Decision((*writes, PutProgress(progress)), commands, progress)
+
+
+def _instructed(situation: Situation, instructions: Instructions) -> Decision:
+    overflow = bounds.too_many_opcodes(situation, instructions)
+    if overflow is not None:
+        return _end(situation, overflow)
+    changes = _changes(situation, instructions)
+    puts = tuple(change.put for change in changes if change.put is not None)
+    outcome = next((change.outcome for change in changes if change.outcome is not None), None)
+    outcome = outcome or bounds.broken(situation, puts)
+    if outcome is not None:
+        return _end(situation, outcome, puts if outcome.error is None else ())
+    if situation.target is not None:
+        return _executed(situation, instructions, changes, puts)
+    return _discovered(situation, changes, puts)
+
+
+def _executed(
+    situation: Situation, instructions: Instructions, changes: Sequence[Change], puts: tuple[PutEntry, ...]
+) -> Decision:
+    """Apply the reply to a targeted call; without the target's own opcode the step is gone (protocol 5.7)."""
+    if all(opcode.id != situation.target for opcode in instructions.opcodes):
+        dropped = _drop(situation)
+        return Decision((*puts, *dropped.writes), _commands(changes), situation.progress)
+    return Decision(puts, _commands(changes), situation.progress)
+
+
+def _discovered(situation: Situation, changes: Sequence[Change], puts: tuple[PutEntry, ...]) -> Decision:
+    retry_at_ms = next((change.retry_at_ms for change in changes if change.retry_at_ms is not None), None)
+    if retry_at_ms is not None:
+        return _retry_discovery(situation, puts, changes, retry_at_ms)
+    again = any(change.discover for change in changes)
+    if not again and not puts and not has_pending(situation.run):
+        stuck = "the function reported no step that could go on; every step it names has finished already"
+        return _call_failed(situation, failure("no_progress", stuck))
+    progress = replace(
+        situation.progress,
+        discovered=None if again else len(stack_of(situation.run)),
+        attempt=0,
+        retry_at_ms=None,
+    )
+    writes: tuple[Write, ...] = puts
+    if situation.progress.attempt > 0:
+        writes = (*puts, PutProgress(progress))
+    return Decision(writes, _commands(changes), progress)
+
+
+def _changes(situation: Situation, instructions: Instructions) -> list[Change]:
+    changes: list[Change] = []
+    for opcode in instructions.opcodes:
+        offset = sum(1 for change in changes if change.put is not None and change.put.entry.memoised)
+        changes.append(_change(situation, opcode, offset, instructions))
+    return changes
+
+
+def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Instructions) -> Change:
+    match opcode.op:
+        case Op.NONE:
+            return NOTHING
+        case Op.STEP | Op.STEP_RUN:
+            return step_run(situation, opcode, offset)
+        case Op.STEP_ERROR | Op.STEP_FAILED:
+            return step_error(
+                situation,
+                opcode,
+                offset,
+                no_retry=instructions.no_retry,
+                asked_at_ms=instructions.retry_at_ms,
+            )
+        case Op.STEP_PLANNED:
+            return step_planned(situation, opcode)
+        case Op.SLEEP:
+            return sleep(situation, opcode)
+        case Op.RUN_COMPLETE:
+            return Change(outcome=ending.completed(opcode.data, situation.now_ms))
+        case Op.DISCOVERY_REQUEST:
+            return Change(discover=True)
+        case (
+            Op.WAIT_FOR_EVENT
+            | Op.INVOKE_FUNCTION
+            | Op.AI_GATEWAY
+            | Op.GATEWAY
+            | Op.WAIT_FOR_SIGNAL
+            | Op.SYNC_RUN_COMPLETE
+            | Op.DEFER_ADD
+            | Op.DEFER_ABORT
+        ):
+            message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
+            return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
+        case _:
+            assert_never(opcode.op)
+
+
+def _drop(situation: Situation) -> Decision:
+    """The function no longer has the targeted step. The next attempt number keeps a later plan apart from this one."""
+    assert situation.target is not None
+    entry = situation.run.entries[situation.target]
+    dropped: StepEntry = replace(
+        entry, status=StepStatus.DROPPED, attempt=entry.attempt + 1, claim_until_ms=None, ended_at_ms=situation.now_ms
+    )
+    return Decision((PutEntry(dropped, Guard.NOT_MEMOISED),), (), situation.progress)
+
+
+def _commands(changes: Sequence[Change]) -> tuple[Command, ...]:
+    return tuple(change.command for change in changes if change.command is not None)

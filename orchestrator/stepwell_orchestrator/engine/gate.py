@@ -1,0 +1,30 @@
+"""When a run owes its function a discovery call."""
+
+from __future__ import annotations
+
+from stepwell.wire.headers import REQUEST_VERSION_CURRENT
+from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.model.run import Run
+
+
+def has_pending(run: Run) -> bool:
+    """Whether steps are planned, executing, sleeping or waiting: new steps must then be planned (protocol 5.6)."""
+    return any(entry.pending for entry in run.entries.values())
+
+
+def owes_discovery(run: Run, now_ms: int) -> bool:
+    """Whether the function should be called now.
+
+    Not while a retry is backing off. Otherwise when steps were memoised since the last discovery and either nothing
+    is pending any more, or one of them may let the function go on by itself (a race).
+    """
+    progress = run.header.progress
+    if run.header.outcome is not None or (progress.retry_at_ms or 0) > now_ms:
+        return False
+    if progress.discovered is None or progress.attempt > 0:
+        return True
+    fresh = stack_of(run)[progress.discovered :]
+    if not fresh:
+        return False
+    joined = progress.request_version >= REQUEST_VERSION_CURRENT
+    return not joined or not has_pending(run) or any(run.entries[step_id].race for step_id in fresh)

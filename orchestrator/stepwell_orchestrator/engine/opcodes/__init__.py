@@ -1,0 +1,1 @@
+"""One file an opcode: what its report adds to a run. Each returns a Change, and none knows of the others."""

@@ -1,0 +1,21 @@
+"""``StepPlanned``: a runnable step was found and gets a call of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stepwell.wire.opcodes import Opcode
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, put
+from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.model.step import StepStatus
+
+
+def step_planned(situation: Situation, opcode: Opcode) -> Change:
+    """Queue the step's execution; planning a step again changes nothing (protocol 5.6)."""
+    known = situation.run.entries.get(opcode.id)
+    if known is not None and (known.memoised or known.pending):
+        return NOTHING
+    entry = replace(entry_of(situation, opcode, StepStatus.PLANNED), planned=True, due_at_ms=None)
+    command = items.execute(situation.run_id, entry.step_id, entry.attempt, situation.now_ms)
+    return Change(put=put(situation, entry), command=command)

@@ -1,0 +1,41 @@
+"""A run as the call request its function gets (protocol 4)."""
+
+from __future__ import annotations
+
+from stepwell.wire.call import DISCOVERY_STEP_ID, CallContext, CallRequest
+from stepwell.wire.ids import derived_ulid
+from stepwell_orchestrator.engine.gate import has_pending
+from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.model.function import Function
+from stepwell_orchestrator.model.run import Run
+
+
+def call_request(run: Run, function: Function, *, target: str | None, now_ms: int) -> CallRequest:
+    """The request for a discovery (no target) or for one planned step; ``use_api`` is the sender's to decide."""
+    header = run.header
+    stack = stack_of(run)
+    entry = run.entries[target] if target is not None else None
+    attempt = header.progress.attempt if entry is None else entry.attempt
+    generation_id = header.term if entry is None else entry.attempt + 1
+    queue_item = header.run_id if target is None else f"{header.run_id}:{target}"
+    ctx = CallContext(
+        run_id=header.run_id,
+        attempt=attempt,
+        max_attempts=function.max_attempts,
+        stack=stack,
+        stack_current=len(stack),
+        disable_immediate_execution=entry is not None or has_pending(run),
+        step_id=DISCOVERY_STEP_ID,
+        qi_id=queue_item,
+        request_id=derived_ulid(now_ms, queue_item, str(generation_id), str(len(stack)), str(attempt)),
+        generation_id=generation_id,
+        job_id=queue_item,
+    )
+    events = [event.wire() for event in run.events]
+    return CallRequest(
+        event=events[0],
+        events=events,
+        steps={step_id: run.entries[step_id].memo for step_id in stack},
+        ctx=ctx,
+        version=header.progress.request_version,
+    )

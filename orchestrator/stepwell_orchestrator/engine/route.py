@@ -1,0 +1,70 @@
+"""Which functions an event starts (protocol 3.6), and the runs that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from stepwell.wire.ids import derived_ulid
+from stepwell.wire.registration import Trigger
+from stepwell_orchestrator.expr import Expression, compile_expression
+from stepwell_orchestrator.limits import TS_TOLERANCE_MS
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import Function
+from stepwell_orchestrator.model.run import RunHeader
+
+TRIGGER_VARIABLES: Final = frozenset({"event"})
+
+
+def patterns(event_name: str) -> tuple[str, ...]:
+    """The trigger names an event name answers to: itself, ``a/*`` for each slash and ``a/b.*`` for each dot."""
+    tails = [event_name[: at + 1] + "*" for at, character in enumerate(event_name) if character in "/."]
+    return (event_name, *tails)
+
+
+def route(event: Event, functions: Iterable[Function], now_ms: int) -> list[RunHeader]:
+    """The runs an event starts: at most one a function, with an id derived from both, so that routing twice is once."""
+    names = frozenset(patterns(event.name))
+    return [new_run(event, function) for function in functions if _triggered(event, function, names, now_ms)]
+
+
+def new_run(event: Event, function: Function) -> RunHeader:
+    """The header of the run ``function`` gets for ``event``."""
+    return RunHeader(
+        run_id=derived_ulid(event.received_at_ms, event.internal_id, function.slug),
+        app_id=function.app_id,
+        function_id=function.slug,
+        event_name=event.name,
+        event_ids=(event.internal_id,),
+        created_at_ms=event.received_at_ms,
+    )
+
+
+def starts_at_ms(event: Event, now_ms: int) -> int:
+    """When the event's runs start: now, or at the event's own time when that lies ahead (protocol 6.1)."""
+    return event.ts_ms if event.ts_ms > now_ms + TS_TOLERANCE_MS else now_ms
+
+
+def idempotency_key(event: Event, function_id: str) -> str | None:
+    """What makes a second event a repeat for this function: the sender's own event id, when there is one."""
+    return f"{function_id}\x00{event.id}" if event.has_own_id else None
+
+
+def _triggered(event: Event, function: Function, names: frozenset[str], now_ms: int) -> bool:
+    return any(
+        trigger.event in names and _accepts(trigger, event, now_ms)
+        for trigger in function.triggers
+        if trigger.event is not None
+    )
+
+
+def _accepts(trigger: Trigger, event: Event, now_ms: int) -> bool:
+    if trigger.expression is None:
+        return True
+    return _compiled(trigger.expression).matches({"event": event.wire()}, now_ms)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(expression: str) -> Expression:
+    return compile_expression(expression, variables=TRIGGER_VARIABLES)
