@@ -223,5 +223,8 @@ class CallError(Exception):
 class Invoker(Protocol):
     """Carries a call request to a function."""
 
+    def body_bytes_max(self, url: str) -> int | None:
+        """The largest body the endpoint takes; above it the function fetches the state itself. None: no bound."""
+
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """POST the body and return the reply, whatever its status. Raises CallError when there is none."""

@@ -1,0 +1,5 @@
+"""The one worker: it loads, lets the engine decide, commits, then dispatches. It knows ports, never a backend."""
+
+from stepwell_orchestrator.worker.worker import Worker
+
+__all__ = ["Worker"]

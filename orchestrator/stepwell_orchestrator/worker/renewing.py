@@ -1,0 +1,27 @@
+"""Keeping a lease alive while a call is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
+from stepwell_orchestrator.ports import Clock
+
+
+@asynccontextmanager
+async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> AsyncIterator[None]:
+    """Call ``renew(until_ms)`` every LEASE_RENEW_MS while the block runs; stop for good once it answers False."""
+    heart = asyncio.create_task(_beat(clock, renew))
+    try:
+        yield
+    finally:
+        heart.cancel()
+
+
+async def _beat(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> None:
+    held = True
+    while held:
+        await clock.sleep_until(clock.now_ms() + LEASE_RENEW_MS)
+        held = await renew(clock.now_ms() + LEASE_MS)

@@ -1,0 +1,43 @@
+"""What every part of the worker is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stepwell_orchestrator.dispatch import dispatch
+from stepwell_orchestrator.engine.retry import RetryPolicy
+from stepwell_orchestrator.engine.telling import notices
+from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.model.decision import Command, Decision
+from stepwell_orchestrator.model.notice import Observe
+from stepwell_orchestrator.model.run import Run, RunHeader
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Ports, policies and the observer."""
+
+    journal: Journal
+    registry: Registry
+    queue: Queue
+    clock: Clock
+    limits: Limits
+    retries: RetryPolicy
+    observe: Observe
+
+    async def dispatch(self, commands: Sequence[Command]) -> None:
+        """Carry out commands."""
+        await dispatch(commands, self.journal, self.queue)
+
+    def tell(self, header: RunHeader, decision: Decision) -> None:
+        """Tell the observer what a committed decision changed."""
+        for notice in notices(header, decision, self.clock.now_ms()):
+            self.observe(notice)
+
+    async def existing(self, run_id: str) -> Run:
+        """A run that is known to exist."""
+        run = await self.journal.load(run_id)
+        assert run is not None, f"run {run_id} has a header but cannot be loaded"
+        return run
