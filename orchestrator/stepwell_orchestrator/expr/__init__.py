@@ -1,0 +1,1 @@
+"""Expressions: CEL text compiled to closures over plain JSON, with the protocol's rules (protocol 8). Pure."""
