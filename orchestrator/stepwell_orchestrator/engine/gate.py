@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.model.decision import Decision, PutEntry
 from stepwell_orchestrator.model.run import Run
+from stepwell_orchestrator.model.step import StepStatus
 
 
 def has_pending(run: Run) -> bool:
@@ -28,3 +30,11 @@ def owes_discovery(run: Run, now_ms: int) -> bool:
         return False
     joined = progress.request_version >= REQUEST_VERSION_CURRENT
     return not joined or not has_pending(run) or any(run.entries[step_id].race for step_id in fresh)
+
+
+def retries(decision: Decision, step_id: str) -> bool:
+    """Whether a decision only puts a planned step off to its next attempt: the function cannot go on by that."""
+    return any(
+        isinstance(write, PutEntry) and write.entry.step_id == step_id and write.entry.status is StepStatus.ERRORED
+        for write in decision.writes
+    )

@@ -103,8 +103,15 @@ class Driver:
                 run = await self._reload(run, replace(run.header.progress, discovered=None))
         return run
 
+    async def _has_ended(self, run: Run) -> bool:
+        """Whether the run was cancelled since its journal was read: no step starts after that (promise 9)."""
+        header = await self.tools.journal.get_header(run.header.run_id)
+        return header is not None and header.outcome is not None
+
     async def _discover(self, run: Run, function: Function | None, term: int) -> Run:
         """One discovery call, from the journal as carried to the journal as committed."""
+        if await self._has_ended(run):
+            return await self._reload(run, run.header.progress)
         called_at_ms = self.tools.clock.now_ms()
         reply = await self.caller.call(run, function, None)
         situation = Situation(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
+from stepwell_orchestrator.engine.gate import retries
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
@@ -42,8 +43,7 @@ class Executor:
             case Refused(entry):
                 return await self._refused(work, entry, deliveries)
             case Claimed():
-                await self._run(work)
-                return await self.driver.drive(work.run_id, deliveries)
+                return await self.driver.drive(work.run_id, deliveries) if await self._run(work) else None
 
     async def _refused(self, work: Execute, entry: StepEntry, deliveries: int) -> int | None:
         if entry.attempt > work.attempt and entry.status is StepStatus.ERRORED:
@@ -54,7 +54,8 @@ class Executor:
             return entry.claim_until_ms
         return await self.driver.drive(work.run_id, deliveries)
 
-    async def _run(self, work: Execute) -> None:
+    async def _run(self, work: Execute) -> bool:
+        """Call, commit, dispatch. Whether the run may go on by it."""
         journal = self.tools.journal
         async with renewing(
             self.tools.clock,
@@ -77,6 +78,7 @@ class Executor:
         try:
             await journal.commit(work.run_id, decision.writes, term=None)
         except ConflictError:
-            return
+            return True
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
+        return not retries(decision, work.step_id)

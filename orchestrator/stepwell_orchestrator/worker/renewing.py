@@ -18,6 +18,7 @@ async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> Asy
         yield
     finally:
         heart.cancel()
+        await asyncio.gather(heart, return_exceptions=True)
 
 
 async def _beat(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> None:
