@@ -1,0 +1,129 @@
+"""The live log of a dev server: one calm, aligned line per thing that happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.display import Glyphs, duration_text, glyphs_for, one_line, op_word, run_tail
+from stepwell_orchestrator.model.notice import Notice, NoticeKind
+
+_QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKind.RUN_CREATED})
+_FUNCTION_CELLS_MAX: Final = 32
+
+_STYLES: Final = {
+    NoticeKind.EVENT_RECEIVED: "blue",
+    NoticeKind.APP_SYNCED: "blue",
+    NoticeKind.STEP_COMPLETED: "green",
+    NoticeKind.STEP_RETRYING: "yellow",
+    NoticeKind.STEP_FAILED: "red",
+    NoticeKind.STEP_TIMED_OUT: "yellow",
+    NoticeKind.FUNCTION_RETRYING: "yellow",
+    NoticeKind.RUN_COMPLETED: "bold green",
+    NoticeKind.RUN_FAILED: "bold red",
+    NoticeKind.RUN_CANCELLED: "bold yellow",
+}
+
+
+@dataclass(slots=True)
+class ConsoleLog:
+    """Prints notices as they come; hand it to whatever takes an ``Observe``. ``tz`` None is the machine's time zone."""
+
+    console: Console
+    tz: dt.tzinfo | None = None
+    _apps: set[str] = field(default_factory=set)
+    _function_cells: int = 12
+
+    def __call__(self, notice: Notice) -> None:
+        """Print one notice, unless it is of a quiet kind."""
+        if notice.kind is NoticeKind.APP_SYNCED:
+            self._apps.add(notice.subject)
+        if notice.kind not in _QUIET:
+            self.console.print(self.line(notice), soft_wrap=True)
+
+    def line(self, notice: Notice) -> Text:
+        """The line of a notice. The function column only ever grows, so that lines stay aligned."""
+        glyphs = glyphs_for(self.console.encoding)
+        function = self._short(notice.function_id)
+        self._function_cells = min(max(self._function_cells, len(function)), _FUNCTION_CELLS_MAX)
+        moment = dt.datetime.fromtimestamp(notice.at_ms / 1000, dt.UTC).astimezone(self.tz)
+        style = _STYLES.get(notice.kind, "")
+        line = Text(f"{moment:%H:%M:%S}.{notice.at_ms % 1000:03d}  ", style="dim")
+        line.append(f"{function:<{self._function_cells}}  {run_tail(notice.run_id):<6}  ", style="default not dim")
+        line.append(f"{_mark(notice.kind, glyphs)} ", style=f"{style} not dim")
+        line.append(_what(notice), style=f"{style if _stands_out(notice.kind) else 'default'} not dim")
+        line.append(_why(notice))
+        line.rstrip()
+        return line
+
+    def _short(self, function_id: str) -> str:
+        """Without the app's name while there is only one app."""
+        if len(self._apps) == 1:
+            return function_id.removeprefix(f"{next(iter(self._apps))}-")
+        return function_id
+
+
+def _mark(kind: NoticeKind, glyphs: Glyphs) -> str:
+    match kind:
+        case NoticeKind.STEP_COMPLETED | NoticeKind.RUN_COMPLETED:
+            return glyphs.done
+        case NoticeKind.STEP_FAILED | NoticeKind.RUN_FAILED:
+            return glyphs.failed
+        case NoticeKind.STEP_RETRYING | NoticeKind.FUNCTION_RETRYING:
+            return glyphs.retry
+        case NoticeKind.EVENT_RECEIVED | NoticeKind.APP_SYNCED:
+            return glyphs.event
+        case NoticeKind.RUN_STARTED:
+            return glyphs.started
+        case NoticeKind.RUN_CANCELLED | NoticeKind.STEP_TIMED_OUT:
+            return glyphs.dropped
+        case _:
+            return glyphs.open
+
+
+def _what(notice: Notice) -> str:
+    match notice.kind:
+        case NoticeKind.EVENT_RECEIVED:
+            return f"event {notice.subject}"
+        case NoticeKind.APP_SYNCED:
+            return f"app {notice.subject} synced"
+        case NoticeKind.RUN_STARTED:
+            return f"started by {notice.subject}"
+        case NoticeKind.RUN_COMPLETED | NoticeKind.RUN_FAILED | NoticeKind.RUN_CANCELLED:
+            return notice.kind.removeprefix("run ").upper()
+        case NoticeKind.FUNCTION_RETRYING:
+            return "retrying"
+        case _:
+            return one_line(notice.subject)
+
+
+def _why(notice: Notice) -> str:
+    facts = []
+    if notice.op is not None and notice.op not in (Op.STEP_RUN, Op.STEP_PLANNED, Op.STEP_ERROR, Op.STEP_FAILED):
+        facts.append(op_word(notice.op))
+    if notice.duration_ms is not None:
+        facts.append(duration_text(notice.duration_ms))
+    if notice.kind in (NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING):
+        facts.append(f"attempt {notice.attempt + 1} failed")
+    if notice.detail:
+        facts.append(one_line(notice.detail))
+    if notice.due_at_ms is not None:
+        delay = duration_text(max(notice.due_at_ms - notice.at_ms, 0))
+        facts.append(f"{'for' if notice.kind is NoticeKind.STEP_SLEEPING else 'again in'} {delay}")
+    return "  " + ", ".join(facts) if facts else ""
+
+
+def _stands_out(kind: NoticeKind) -> bool:
+    return kind in (
+        NoticeKind.STEP_RETRYING,
+        NoticeKind.STEP_FAILED,
+        NoticeKind.FUNCTION_RETRYING,
+        NoticeKind.RUN_COMPLETED,
+        NoticeKind.RUN_FAILED,
+        NoticeKind.RUN_CANCELLED,
+    )
