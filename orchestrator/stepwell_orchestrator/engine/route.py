@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.registration import Trigger
-from stepwell_orchestrator.expr import Expression, compile_expression
 from stepwell_orchestrator.limits import TS_TOLERANCE_MS
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
@@ -62,9 +60,7 @@ def _triggered(event: Event, function: Function, names: frozenset[str], now_ms: 
 def _accepts(trigger: Trigger, event: Event, now_ms: int) -> bool:
     if trigger.expression is None:
         return True
-    return _compiled(trigger.expression).matches({"event": event.wire()}, now_ms)
+    from stepwell_orchestrator.expr.compile import compile_expression  # only expressions pay for the parser's import
 
-
-@lru_cache(maxsize=1024)
-def _compiled(expression: str) -> Expression:
-    return compile_expression(expression, variables=TRIGGER_VARIABLES)
+    expression = compile_expression(trigger.expression, variables=TRIGGER_VARIABLES)
+    return expression.matches({"event": event.wire()}, now_ms)
