@@ -1,1 +1,32 @@
-"""Durable step functions for Python."""
+"""Durable step functions for Python.
+
+The public names are those of :mod:`stepwell.public`. They are imported when first used, so that the orchestrator, which
+shares :mod:`stepwell.wire`, does not load what only a function author needs; web frameworks are loaded only by name,
+as in ``stepwell.fastapi.serve(api, app)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from stepwell.version import VERSION
+
+if TYPE_CHECKING:
+    from stepwell import fastapi as fastapi
+    from stepwell.public import *  # noqa: F403 - the list is kept in one place
+
+__version__ = VERSION
+
+
+def __getattr__(name: str) -> Any:
+    if name == "fastapi":
+        return importlib.import_module("stepwell.fastapi")
+    public = importlib.import_module("stepwell.public")
+    if name not in public.__all__:
+        raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
+    return getattr(public, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module("stepwell.public").__all__, "fastapi"})

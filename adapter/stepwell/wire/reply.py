@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from stepwell.errors import WireError
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.errors import ErrorBody, decode_error
 from stepwell.wire.opcodes import Opcode, decode_opcodes
-from stepwell.wire.times import parse_retry_after_ms
+from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_MS, parse_retry_after_ms
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 
@@ -73,6 +73,28 @@ def decode_reply(status: int, headers: Mapping[str, str], body: bytes, now_ms: i
         return Reply(failure("invalid_reply", f"the reply could not be read: {error}"), version)
 
 
+def encode_reply(outcome: Outcome, now_ms: int) -> tuple[int, dict[str, str], bytes]:
+    """The status, headers and body that say ``outcome`` (protocol 4.5 - 4.8). Raises EncodingError."""
+    match outcome:
+        case Finished():
+            return 200, {}, encode(outcome.result)
+        case Instructions():
+            no_retry = {names.NO_RETRY: "true"} if outcome.no_retry else {}
+            body = encode([opcode.encode() for opcode in outcome.opcodes])
+            return _OPCODES, no_retry | _retry_after(outcome.retry_at_ms, now_ms), body
+        case Failed():
+            headers = {names.NO_RETRY: "true" if outcome.no_retry else "false"}
+            headers |= _retry_after(outcome.retry_at_ms, now_ms)
+            return 400 if outcome.no_retry else 500, headers, encode(outcome.output)
+        case _:
+            assert_never(outcome)
+
+
+def encode_streamed(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
+    """The object that ends a 201 stream, standing for a whole reply (protocol 4.9)."""
+    return encode({"status": status, "headers": dict(headers), "body": body.decode()})
+
+
 def failure(name: str, message: str, *, stack: str | None = None, no_retry: bool = False) -> Failed:
     """A failure synthesised on the orchestrator's side."""
     error = ErrorBody(name, message, stack)
@@ -91,6 +113,14 @@ def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) 
         return Finished(decode(body) if body else None)
     output = _lenient(body)
     return Failed(decode_error(output), output, no_retry, retry_at_ms)
+
+
+def _retry_after(retry_at_ms: int | None, now_ms: int) -> dict[str, str]:
+    """Whole seconds, rounded up so that no retry comes early."""
+    if retry_at_ms is None:
+        return {}
+    delay_ms = min(max(retry_at_ms - now_ms, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS)
+    return {names.RETRY_AFTER: str(-(-delay_ms // SECOND_MS))}
 
 
 def _streamed(headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:

@@ -1,0 +1,148 @@
+"""The app: what functions belong to and events are sent through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import Any
+
+from stepwell import system
+from stepwell.checks import check_id
+from stepwell.event import Event
+from stepwell.function import Function, Handler, define_failure_function, define_function, duplicate_error
+from stepwell.options import (
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    FunctionOptions,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+)
+from stepwell.sender import Sender, Transport
+from stepwell.settings import Overrides, Settings, read_settings
+from stepwell.triggers import On
+from stepwell.wire.ids import EventIdSeed
+from stepwell.wire.registration import RETRIES_DEFAULT
+
+
+class App:
+    """A named set of functions, served together at one URL, and the way to send events.
+
+    Options left out come from the environment: ``STEPWELL_BASE_URL``, ``STEPWELL_EVENT_KEY``, ``STEPWELL_SIGNING_KEY``,
+    ``STEPWELL_SIGNING_KEY_FALLBACK``, ``STEPWELL_ENV`` and ``STEPWELL_DEV``. In dev mode no key is needed and nothing
+    is signed. Raises DefinitionError for a value that cannot be understood.
+
+    ``transport`` replaces the HTTP client when set: an engine in the same process takes events through it.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the public name
+        *,
+        base_url: str | None = None,
+        event_key: str | None = None,
+        signing_key: str | None = None,
+        signing_key_fallback: str | None = None,
+        env: str | None = None,
+        dev: bool | None = None,
+    ) -> None:
+        self.id = check_id("the app", id)
+        self.overrides = Overrides(base_url, event_key, signing_key, signing_key_fallback, env, dev)
+        self.settings: Settings = read_settings(self.overrides)
+        self.transport: Transport | None = None
+        self._functions: dict[str, Function] = {}
+
+    def __repr__(self) -> str:
+        return f"App({self.id!r}, functions={list(self._functions)})"
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """The functions defined so far by id, those derived from ``on_failure`` included. Read only."""
+        return MappingProxyType(self._functions)
+
+    def function(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - the public name
+        name: str | None = None,
+        on: On | Sequence[On] | None = None,
+        retries: int = RETRIES_DEFAULT,
+        cancel_on: CancelOn | Sequence[CancelOn] = (),
+        on_failure: Handler | None = None,
+        concurrency: int | Concurrency | Sequence[Concurrency] | None = None,
+        throttle: Throttle | None = None,
+        rate_limit: RateLimit | None = None,
+        debounce: Debounce | None = None,
+        batch: Batch | None = None,
+        priority: Priority | None = None,
+        singleton: Singleton | None = None,
+        idempotency: str | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> Callable[[Handler], Function]:
+        """Make the decorated function, ``async`` or not, a durable one that takes a Context.
+
+        ``id`` is the function's name with dashes unless given, and must not change while runs are under way. ``on`` is
+        what starts it: an event name, an Event class, ``on(...)``, ``cron(...)``, several of them, or nothing when only
+        ``step.invoke`` does. ``retries`` (0 to 20) counts the attempts after the first. ``on_failure`` is called
+        with a context whose event is ``inngest/function.failed`` when a run has failed for good. ``idempotency`` is an
+        expression: of the events for which it gives the same value, one in 24 h starts a run.
+
+        Raises DefinitionError naming the function, the field and the fix.
+        """
+        options = FunctionOptions(
+            cancel_on=cancel_on,
+            concurrency=concurrency,
+            throttle=throttle,
+            rate_limit=rate_limit,
+            debounce=debounce,
+            batch=batch,
+            priority=priority,
+            singleton=singleton,
+            idempotency=idempotency,
+            timeouts=timeouts,
+        )
+
+        def register(handler: Handler) -> Function:
+            function = define_function(
+                self.id, handler, function_id=id, name=name, on=on, retries=retries, options=options
+            )
+            derived = [] if on_failure is None else [define_failure_function(self.id, function, on_failure)]
+            self._add([function, *derived])
+            return function
+
+        return register
+
+    async def send(self, events: Event | Sequence[Event]) -> list[str]:
+        """Send one event or several in one request; returns their internal ids in order.
+
+        Raises EventError for a malformed event (nothing is sent) and when the server refuses one: those before it in
+        the sequence were accepted, and the error's ``ids`` are theirs.
+        """
+        batch = [events] if isinstance(events, Event) else list(events)
+        return await self.send_wire([event.to_wire() for event in batch], None)
+
+    def send_sync(self, events: Event | Sequence[Event]) -> list[str]:
+        """``send`` for code that is not ``async``; it blocks the calling thread until the events are accepted."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="stepwell-send") as executor:
+            return executor.submit(lambda: asyncio.run(self.send(events))).result()
+
+    async def send_wire(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None) -> list[str]:
+        """``send`` for events in wire form, with ids derived from ``seed`` (a fresh one when None)."""
+        if not events:
+            return []
+        transport = self.transport or Sender(self.settings)
+        return await transport(events, seed or system.fresh_seed())
+
+    def _add(self, functions: Sequence[Function]) -> None:
+        """Both or none: a refused definition leaves the app as it was."""
+        for function in functions:
+            known = self._functions.get(function.id)
+            if known is not None:
+                raise duplicate_error(self.id, known, function)
+        self._functions |= {function.id: function for function in functions}

@@ -1,0 +1,146 @@
+"""A function: the author's handler with everything a server needs to know about it, checked when it is defined."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepwell.checks import Place, check_id
+from stepwell.errors import DefinitionError
+from stepwell.event import Event
+from stepwell.options import FunctionOptions
+from stepwell.triggers import On, triggers_of
+from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
+
+if TYPE_CHECKING:
+    from stepwell.context import Context
+
+Handler = Callable[["Context"], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One registered function. Calling it calls the handler, so that a unit test may run it with a context of its own.
+
+    ``slug`` is its name on the wire, ``<app id>-<id>``; ``retries`` counts the attempts after the first; ``options``
+    holds wire members; ``event_types`` maps event names to the classes their payload is validated with; ``location``
+    is where the handler is written.
+    """
+
+    id: str
+    slug: str
+    name: str
+    handler: Handler
+    is_async: bool
+    retries: int
+    triggers: tuple[Trigger, ...]
+    event_types: Mapping[str, type[Event]]
+    options: Mapping[str, Any]
+    location: str
+
+    def __call__(self, ctx: Context) -> Any:
+        """Call the handler."""
+        return self.handler(ctx)
+
+
+def define_function(
+    app_id: str,
+    handler: Handler,
+    *,
+    function_id: str | None,
+    name: str | None,
+    on: On | Sequence[On] | None,
+    retries: int,
+    options: FunctionOptions,
+) -> Function:
+    """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
+    chosen_id = _function_id(handler, function_id)
+    _check_handler(Place(chosen_id, "handler"), handler)
+    triggers = triggers_of(chosen_id, on)
+    return Function(
+        id=chosen_id,
+        slug=f"{app_id}-{chosen_id}",
+        name=_name(Place(chosen_id, "name"), chosen_id if name is None else name),
+        handler=handler,
+        is_async=_is_async(handler),
+        retries=Place(chosen_id, "retries").whole(retries, 0, RETRIES_MAX),
+        triggers=triggers.wire,
+        event_types=triggers.event_types,
+        options=options.encode(chosen_id),
+        location=_location(handler),
+    )
+
+
+def define_failure_function(app_id: str, failed: Function, handler: Handler) -> Function:
+    """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried."""
+    _check_handler(Place(failed.id, "on_failure"), handler)
+    function_id = f"{failed.id}-failure"
+    failures = Trigger("inngest/function.failed", expression=f"event.data.function_id == '{failed.slug}'")
+    return Function(
+        id=function_id,
+        slug=f"{app_id}-{function_id}",
+        name=f"{failed.name} (failure)",
+        handler=handler,
+        is_async=_is_async(handler),
+        retries=0,
+        triggers=(failures,),
+        event_types={},
+        options={},
+        location=_location(handler),
+    )
+
+
+def _function_id(handler: Handler, function_id: str | None) -> str:
+    if function_id is not None:
+        return check_id(f"the function at {_location(handler)}", function_id)
+    own_name = getattr(handler, "__name__", "")
+    return check_id(f"the function at {_location(handler)}", own_name.replace("_", "-").strip("-"))
+
+
+def _name(place: Place, name: Any) -> str:
+    if not isinstance(name, str) or not name.strip() or len(name) > NAME_MAX_CHARS:
+        raise place.error(f"must be a text of 1 to {NAME_MAX_CHARS} characters, got {name!r}")
+    return name
+
+
+def _check_handler(place: Place, handler: Any) -> None:
+    if isinstance(handler, Function):
+        raise place.error(f'is the registered function "{handler.id}"; pass the plain function instead')
+    if not callable(handler):
+        raise place.error(f"must be a function that takes the context, got {handler!r}")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise place.error("is a generator; return the result instead of yielding it")
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:  # some callables written in C have none; they are taken at their word
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise place.error(
+            f"must take one argument, the context: write it as {_qualified_name(handler)}(ctx) ({_location(handler)})"
+        ) from None
+
+
+def _is_async(handler: Handler) -> bool:
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+def _location(handler: Any) -> str:
+    """``file:line`` of a function, and of anything else at least its name."""
+    code = getattr(inspect.unwrap(handler), "__code__", None) if callable(handler) else None
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else _qualified_name(handler)
+
+
+def _qualified_name(handler: Any) -> str:
+    return str(getattr(handler, "__qualname__", type(handler).__qualname__))
+
+
+def duplicate_error(app_id: str, known: Function, added: Function) -> DefinitionError:
+    """The error for a second function with the id of one that is already there."""
+    return DefinitionError(
+        f'app "{app_id}" has two functions with the id "{added.id}": {known.location} and {added.location}; '
+        "give one of them another id="
+    )

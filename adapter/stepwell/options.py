@@ -1,0 +1,292 @@
+"""A function's options, from concurrency to timeouts: checked and put on the wire (protocol 2.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Final, Literal
+
+from stepwell.checks import Duration, Place
+from stepwell.triggers import EventName, event_name
+from stepwell.wire.registration import CANCELLATIONS_MAX
+from stepwell.wire.times import DAY_MS, SECOND_MS
+
+CONCURRENCY_LIMITS_MAX: Final = 2
+LONGEST_WAIT_MS: Final = 366 * DAY_MS
+LONGEST_PERIOD_MS: Final = 7 * DAY_MS
+LONGEST_RATE_PERIOD_MS: Final = DAY_MS
+
+_PATH = re.compile(r"""[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\]|\["[^"\\]+"\])*""")
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOn:
+    """Cancel the run when ``event`` arrives.
+
+    Narrow it with ``match``, a path that must hold the same value in both events (``"data.order_id"``), or with
+    ``if_``, an expression over ``event`` (what started the run) and ``async`` (the one that arrived).
+    After ``timeout`` from the start of the run (default one year) it no longer applies.
+    """
+
+    event: EventName
+    _: KW_ONLY
+    match: str | None = None
+    if_: str | None = None
+    timeout: Duration | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        if self.match is not None and self.if_ is not None:
+            raise place.error("has both match and if_; write the whole condition as if_")
+        condition = None if self.match is None else _matching(place.at("match"), self.match)
+        if self.if_ is not None:
+            condition = place.at("if_").expression(self.if_, "event", "async")
+        return _present(
+            {
+                "event": event_name(place.at("event"), self.event),
+                "if": condition,
+                "timeout": _optional_duration(place.at("timeout"), self.timeout, LONGEST_WAIT_MS),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """At most ``limit`` steps at the same time, for each value of ``key``; runs that sleep or wait do not count.
+
+    ``scope`` says what is counted together: the function, the environment or the account. The last two need ``key``.
+    """
+
+    limit: int
+    _: KW_ONLY
+    key: str | None = None
+    scope: Literal["fn", "env", "account"] = "fn"
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        scope = place.at("scope").choice(self.scope, ("fn", "env", "account"))
+        if scope != "fn" and self.key is None:
+            raise place.error(f'scope "{scope}" needs a key that all who share the limit use, e.g. key="\'mail\'"')
+        return _present(
+            {
+                "limit": place.at("limit").whole(self.limit, 1),
+                "key": _key(place, self.key),
+                "scope": None if scope == "fn" else scope,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Start at most ``limit`` runs per ``period`` (1 s to 7 days), and ``burst`` more at once; the others wait."""
+
+    limit: int
+    period: Duration
+    _: KW_ONLY
+    burst: int = 0
+    key: str | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        return _present(
+            {
+                "limit": place.at("limit").whole(self.limit, 1),
+                "period": place.at("period").duration(self.period, SECOND_MS, LONGEST_PERIOD_MS),
+                "burst": place.at("burst").whole(self.burst, 0) or None,
+                "key": _key(place, self.key),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Start at most ``limit`` runs per ``period`` (1 s to 24 h); events beyond that start nothing."""
+
+    limit: int
+    period: Duration
+    _: KW_ONLY
+    key: str | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        return _present(
+            {
+                "limit": place.at("limit").whole(self.limit, 1),
+                "period": place.at("period").duration(self.period, SECOND_MS, LONGEST_RATE_PERIOD_MS),
+                "key": _key(place, self.key),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """Start one run, with the latest event, once none came for ``period`` (1 s to 7 days) or ``timeout`` has passed."""
+
+    period: Duration
+    _: KW_ONLY
+    key: str | None = None
+    timeout: Duration | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        return _present(
+            {
+                "period": place.at("period").duration(self.period, SECOND_MS, LONGEST_PERIOD_MS),
+                "key": _key(place, self.key),
+                "timeout": _optional_duration(place.at("timeout"), self.timeout, LONGEST_WAIT_MS),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Start one run for up to ``max_size`` events, or for what came within ``timeout`` of the first.
+
+    An event for which the expression ``if_`` is not true runs alone, at once.
+    """
+
+    max_size: int
+    timeout: Duration
+    _: KW_ONLY
+    key: str | None = None
+    if_: str | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value; its timeout is in seconds, as servers read no days here. Raises DefinitionError."""
+        timeout_ms = place.at("timeout").duration_ms(self.timeout, SECOND_MS, LONGEST_PERIOD_MS)
+        return _present(
+            {
+                "maxSize": place.at("max_size").whole(self.max_size, 2),
+                "timeout": f"{timeout_ms}ms" if timeout_ms % SECOND_MS else f"{timeout_ms // SECOND_MS}s",
+                "key": _key(place, self.key),
+                "if": None if self.if_ is None else place.at("if_").expression(self.if_, "event"),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """Let runs overtake waiting ones: the expression ``run`` gives the seconds to move ahead, or back when negative."""
+
+    run: str
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        return {"run": place.at("run").expression(self.run, "event")}
+
+
+@dataclass(frozen=True, slots=True)
+class Singleton:
+    """One run at a time, for each value of ``key``: a newer event is skipped, or cancels the run that is going on."""
+
+    mode: Literal["skip", "cancel"]
+    _: KW_ONLY
+    key: str | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        mode = place.at("mode").choice(self.mode, ("skip", "cancel"))
+        return _present({"key": _key(place, self.key), "mode": mode})
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Cancel a run not started ``start`` after it was scheduled, or not finished ``finish`` after it started."""
+
+    _: KW_ONLY
+    start: Duration | None = None
+    finish: Duration | None = None
+
+    def encode(self, place: Place) -> dict[str, Any]:
+        """The wire value. Raises DefinitionError."""
+        if self.start is None and self.finish is None:
+            raise place.error("sets neither start nor finish; give one of them or leave timeouts out")
+        return _present(
+            {
+                "start": _optional_duration(place.at("start"), self.start, LONGEST_WAIT_MS),
+                "finish": _optional_duration(place.at("finish"), self.finish, LONGEST_WAIT_MS),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionOptions:
+    """Everything a function may be given beside its triggers and retries; None where it was not."""
+
+    cancel_on: CancelOn | Sequence[CancelOn] = ()
+    concurrency: int | Concurrency | Sequence[Concurrency] | None = None
+    throttle: Throttle | None = None
+    rate_limit: RateLimit | None = None
+    debounce: Debounce | None = None
+    batch: Batch | None = None
+    priority: Priority | None = None
+    singleton: Singleton | None = None
+    idempotency: str | None = None
+    timeouts: Timeouts | None = None
+
+    def encode(self, function_id: str) -> dict[str, Any]:
+        """The wire members of these options. Raises DefinitionError naming the function and the field."""
+        self._refuse_combinations(function_id)
+        idempotency = Place(function_id, "idempotency")
+        return _present(
+            {
+                "cancel": _several(Place(function_id, "cancel_on"), CancelOn, self.cancel_on, CANCELLATIONS_MAX),
+                "concurrency": self._concurrency(Place(function_id, "concurrency")),
+                "throttle": _one(Place(function_id, "throttle"), Throttle, self.throttle),
+                "rateLimit": _one(Place(function_id, "rate_limit"), RateLimit, self.rate_limit),
+                "debounce": _one(Place(function_id, "debounce"), Debounce, self.debounce),
+                "batchEvents": _one(Place(function_id, "batch"), Batch, self.batch),
+                "priority": _one(Place(function_id, "priority"), Priority, self.priority),
+                "singleton": _one(Place(function_id, "singleton"), Singleton, self.singleton),
+                "idempotency": None if self.idempotency is None else idempotency.expression(self.idempotency, "event"),
+                "timeouts": _one(Place(function_id, "timeouts"), Timeouts, self.timeouts),
+            }
+        )
+
+    def _concurrency(self, place: Place) -> list[dict[str, Any]] | None:
+        if isinstance(self.concurrency, int):
+            return [Concurrency(self.concurrency).encode(place)]
+        return _several(place, Concurrency, self.concurrency or (), CONCURRENCY_LIMITS_MAX)
+
+    def _refuse_combinations(self, function_id: str) -> None:
+        if self.rate_limit is not None and self.idempotency is not None:
+            raise Place(function_id, "idempotency").error("cannot be combined with rate_limit, which it would replace")
+        if self.batch is None:
+            return
+        for member in ("cancel_on", "debounce", "singleton", "priority", "rate_limit", "idempotency"):
+            if getattr(self, member):
+                raise Place(function_id, "batch").error(f"cannot be combined with {member}; leave one of them out")
+
+
+def _one(place: Place, kind: type[Any], value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, kind):
+        raise place.error(f"must be a stepwell.{kind.__name__}(...), got {value!r}")
+    return value.encode(place)
+
+
+def _several(place: Place, kind: type[Any], value: Any, most: int) -> list[Any] | None:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if len(items) > most:
+        raise place.error(f"has {len(items)} entries; the limit is {most}")
+    return [_one(place, kind, item) for item in items] or None
+
+
+def _key(place: Place, key: str | None) -> str | None:
+    return None if key is None else place.at("key").expression(key, "event")
+
+
+def _optional_duration(place: Place, value: Duration | None, high_ms: int) -> str | None:
+    return None if value is None else place.duration(value, SECOND_MS, high_ms)
+
+
+def _matching(place: Place, path: Any) -> str:
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise place.error(f'must be a path such as "data.order_id", got {path!r}; for a condition use if_')
+    return f"event.{path} == async.{path}"
+
+
+def _present(members: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in members.items() if value is not None}

@@ -1,0 +1,73 @@
+"""HTTP from the app to its server: one request, and an authenticated API call with the fallback key (protocol 1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from stepwell.http import HttpResponse
+from stepwell.settings import Settings
+from stepwell.version import SDK
+from stepwell.wire import headers as names
+from stepwell.wire.signing import hash_signing_key
+
+TIMEOUT_S: Final = 30
+
+_KEY_REFUSED = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRequest:
+    """A request to the server; its URL may hold an event key, so that it never shows in a repr."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = b""
+
+
+Fetch = Callable[[OutboundRequest], Awaitable[HttpResponse]]
+
+
+async def fetch(request: OutboundRequest) -> HttpResponse:
+    """Make a request over the network. Raises ConnectionError when no complete response came within 30 s."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(request.method, request.url, headers=request.headers, data=request.body or None) as answer,
+        ):
+            body = await answer.read()
+            return HttpResponse(answer.status, {key.lower(): value for key, value in answer.headers.items()}, body)
+    except TimeoutError:
+        raise ConnectionError(f"no answer within {TIMEOUT_S} s") from None
+    except aiohttp.ClientError as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
+
+
+async def call_api(settings: Settings, fetch: Fetch, request: OutboundRequest) -> HttpResponse:
+    """Make ``request`` as this app: with the signing key as bearer, and again with the fallback key when refused.
+
+    In dev mode no key is sent. Raises what ``fetch`` raises.
+    """
+    key, *fallback = (None,) if settings.dev else settings.signing_keys or (None,)
+    answer = await fetch(_authorised(settings, request, key))
+    if answer.status in _KEY_REFUSED and fallback:
+        answer = await fetch(_authorised(settings, request, fallback[0]))
+    return answer
+
+
+def own_headers(settings: Settings) -> dict[str, str]:
+    """What the app says about itself on every request and response (protocol 1.7)."""
+    origin = {} if settings.env is None else {names.ENV: settings.env}
+    return {names.SDK: SDK, "user-agent": SDK, names.REQUEST_VERSION: str(names.REQUEST_VERSION_CURRENT), **origin}
+
+
+def _authorised(settings: Settings, request: OutboundRequest, key: str | None) -> OutboundRequest:
+    headers = {"content-type": "application/json", **own_headers(settings), **request.headers}
+    if key is not None:
+        headers["authorization"] = f"Bearer {hash_signing_key(key)}"
+    return OutboundRequest(request.method, request.url, headers, request.body)

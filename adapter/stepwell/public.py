@@ -1,0 +1,64 @@
+"""Every public name of the package, in one list; the package itself looks them up here when they are first used."""
+
+from __future__ import annotations
+
+from stepwell.app import App
+from stepwell.asgi_app import asgi
+from stepwell.context import Context
+from stepwell.errors import (
+    DefinitionError,
+    EncodingError,
+    EventError,
+    InvokeTimeoutError,
+    NonRetriableError,
+    RetryAfterError,
+    SignatureError,
+    StepError,
+    StepwellError,
+    WireError,
+)
+from stepwell.event import Event
+from stepwell.function import Function
+from stepwell.options import (
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+)
+from stepwell.step import StepOptions
+from stepwell.triggers import cron, on
+
+__all__ = [
+    "App",
+    "Batch",
+    "CancelOn",
+    "Concurrency",
+    "Context",
+    "Debounce",
+    "DefinitionError",
+    "EncodingError",
+    "Event",
+    "EventError",
+    "Function",
+    "InvokeTimeoutError",
+    "NonRetriableError",
+    "Priority",
+    "RateLimit",
+    "RetryAfterError",
+    "SignatureError",
+    "Singleton",
+    "StepError",
+    "StepOptions",
+    "StepwellError",
+    "Throttle",
+    "Timeouts",
+    "WireError",
+    "asgi",
+    "cron",
+    "on",
+]

@@ -1,0 +1,56 @@
+"""What an app tells a server about itself: the registration of both kinds of sync (protocol 2.3 - 2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from stepwell.app import App
+from stepwell.function import Function
+from stepwell.settings import Settings
+from stepwell.version import SDK, VERSION
+from stepwell.wire.call import DISCOVERY_STEP_ID
+from stepwell.wire.registration import FunctionConfig, Registration
+
+
+def registration_of(app: App, settings: Settings, *, url: str, framework: str) -> Registration:
+    """The registration of ``app`` as served at ``url``, which has no query."""
+    return Registration(
+        app_id=app.id,
+        url=url,
+        functions=tuple(_config(function, url) for function in app.functions.values()),
+        sdk=SDK,
+        framework=framework,
+        env=settings.env or "",
+    )
+
+
+def in_band_body(registration: Registration, inspection: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to an in-band sync: the registration, and the authenticated introspection (protocol 2.4)."""
+    wire = registration.encode()
+    return {
+        "app_id": registration.app_id,
+        "env": registration.env or None,
+        "framework": registration.framework,
+        "platform": None,
+        "functions": wire["functions"],
+        "capabilities": wire["capabilities"],
+        "inspection": dict(inspection),
+        "sdk": registration.sdk,
+        "sdk_author": "stepwell",
+        "sdk_language": "py",
+        "sdk_version": VERSION,
+        "url": registration.url,
+    }
+
+
+def _config(function: Function, url: str) -> FunctionConfig:
+    return FunctionConfig(
+        id=function.slug,
+        name=function.name,
+        url=f"{url}?{urlencode({'fnId': function.slug, 'stepId': DISCOVERY_STEP_ID})}",
+        triggers=function.triggers,
+        retries=function.retries,
+        options=function.options,
+    )

@@ -1,0 +1,71 @@
+"""Sending events: the port an embedded engine may take over, and the client of the ingest endpoint (protocol 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell import system
+from stepwell.errors import EventError
+from stepwell.http import HttpResponse
+from stepwell.outbound import Fetch, OutboundRequest, fetch, own_headers
+from stepwell.settings import Settings
+from stepwell.wire import headers as names
+from stepwell.wire.encoding import encode
+from stepwell.wire.ids import EventIdSeed
+
+Transport = Callable[[Sequence[Mapping[str, Any]], EventIdSeed], Awaitable[list[str]]]
+"""Takes wire events and the seed of their ids; returns their internal ids in order, or raises EventError."""
+
+ATTEMPTS: Final = 5
+FIRST_DELAY_MS: Final = 100
+EVENTS_MAX: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The transport that posts to an ingest endpoint. A repeat carries the same seed, so nothing is sent twice."""
+
+    settings: Settings
+    fetch: Fetch = fetch
+    sleep_ms: Callable[[int], Awaitable[None]] = system.sleep_ms
+
+    async def __call__(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """Send ``events`` in one request, tried five times while the server fails or cannot be reached.
+
+        Raises EventError when the server refuses an event; its ``ids`` are of those accepted before.
+        """
+        if len(events) > EVENTS_MAX:
+            raise EventError(f"{len(events)} events in one send; the limit is {EVENTS_MAX}: send them in several calls")
+        headers = {"content-type": "application/json", **own_headers(self.settings), names.EVENT_ID_SEED: seed.encode()}
+        request = OutboundRequest("POST", self.settings.event_url(), headers, encode(list(events)))
+        return _accepted_ids(await self._post(request))
+
+    async def _post(self, request: OutboundRequest) -> HttpResponse:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                answer = await self.fetch(request)
+            except ConnectionError:
+                answer = None
+            if answer is not None and answer.status < 500:
+                return answer
+            await self.sleep_ms(FIRST_DELAY_MS * 2 ** (attempt - 1))
+        try:
+            return await self.fetch(request)
+        except ConnectionError as error:
+            raise EventError(
+                f"events could not be sent to {self.settings.event_origin} in {ATTEMPTS} attempts ({error}); "
+                "check that the server runs and the base URL is right"
+            ) from error
+
+
+def _accepted_ids(answer: HttpResponse) -> list[str]:
+    body = answer.json_object()
+    raw_ids = body.get("ids")
+    ids = [item for item in raw_ids if isinstance(item, str) and item] if isinstance(raw_ids, list) else []
+    error = body.get("error")
+    if answer.status == 200 and not error and "ids" in body:
+        return ids
+    reason = error if isinstance(error, str) and error else "the answer is not that of an ingest endpoint"
+    raise EventError(f"the server refused the events with HTTP {answer.status}: {reason}", ids=tuple(ids))

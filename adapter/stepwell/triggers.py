@@ -1,0 +1,130 @@
+"""What starts a function: ``on=`` as an author writes it, checked and turned into wire triggers (protocol 2.6, 3.6)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stepwell.checks import Duration, Place
+from stepwell.event import Event
+from stepwell.schedule import check_cron
+from stepwell.wire.registration import NAME_MAX_CHARS, TRIGGERS_MAX, Trigger
+from stepwell.wire.times import MINUTE_MS, SECOND_MS
+
+EventName = str | type[Event]
+
+JITTER_MAX_MS: Final = 5 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class EventTrigger:
+    """An event by name (a tail of ``/*`` or ``.*`` is a wildcard) or class, when ``if_`` is absent or true for it."""
+
+    event: EventName
+    if_: str | None = None
+
+    def encode(self, place: Place) -> Trigger:
+        """The wire trigger. Raises DefinitionError."""
+        expression = None if self.if_ is None else place.at("if_").expression(self.if_, "event")
+        return Trigger(event=event_name(place, self.event, wildcard=True), expression=expression)
+
+
+@dataclass(frozen=True, slots=True)
+class CronTrigger:
+    """A five-field cron ``schedule`` in time zone ``tz`` (UTC when None), each tick late by up to ``jitter``."""
+
+    schedule: str
+    tz: str | None = None
+    jitter: Duration | None = None
+
+    def encode(self, place: Place) -> Trigger:
+        """The wire trigger. Raises DefinitionError."""
+        jitter = None if self.jitter is None else place.at("jitter").duration(self.jitter, SECOND_MS, JITTER_MAX_MS)
+        return Trigger(cron=check_cron(place, self.schedule, self.tz), jitter=jitter)
+
+
+On = EventName | EventTrigger | CronTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """A function's triggers on the wire, and the event classes among them by event name."""
+
+    wire: tuple[Trigger, ...]
+    event_types: Mapping[str, type[Event]] = field(default_factory=dict)
+
+
+def on(event: EventName, *, if_: str | None = None) -> EventTrigger:
+    """Start a function on ``event``, and only when the expression ``if_`` over ``event`` is true.
+
+    ``stepwell.on("order/created", if_="event.data.total > 100")``
+    """
+    return EventTrigger(event, if_)
+
+
+def cron(schedule: str, *, tz: str | None = None, jitter: str | dt.timedelta | None = None) -> CronTrigger:
+    """Start a function by the clock: five cron fields, an IANA time zone (default UTC), a jitter of 1 s to 5 min.
+
+    ``stepwell.cron("0 9 * * 1", tz="Europe/London")``
+    """
+    return CronTrigger(schedule, tz, jitter)
+
+
+def triggers_of(function_id: str, value: On | Sequence[On] | None) -> Triggers:
+    """What ``on=value`` means. None and an empty list leave a function that only ``step.invoke`` starts.
+
+    Raises DefinitionError naming the function and the field.
+    """
+    place = Place(function_id, "on")
+    items = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+    if len(items) > TRIGGERS_MAX:
+        raise place.error(f"has {len(items)} triggers; the limit is {TRIGGERS_MAX}")
+    triggers = [_trigger(place, item) for item in items]
+    wire = tuple(trigger.encode(place) for trigger in triggers)
+    _refuse_duplicates(place, wire)
+    classes = [item.event for item in triggers if isinstance(item, EventTrigger) and isinstance(item.event, type)]
+    return Triggers(wire, {event_name(place, each): each for each in classes})
+
+
+def event_name(place: Place, event: Any, *, wildcard: bool = False) -> str:
+    """The name of an event given by name or class. Raises DefinitionError when it names none."""
+    name = _class_event_name(place, event) if isinstance(event, type) else event
+    if not isinstance(name, str) or not name.strip():
+        raise place.error(f'must name an event such as "order/created", or be an Event class, got {event!r}')
+    if len(name) > NAME_MAX_CHARS:
+        raise place.error(f"the event name is {len(name)} characters; the limit is {NAME_MAX_CHARS}")
+    exact = name[:-2] if wildcard and name.endswith(("/*", ".*")) else name
+    if "*" in exact or not exact:
+        rule = 'a wildcard is a final "/*" or ".*", as in "order/*"' if wildcard else "give the exact event name here"
+        raise place.error(f'"{name}" has a "*" where none is allowed; {rule}')
+    return name
+
+
+def _class_event_name(place: Place, event_class: type[Any]) -> str:
+    if not issubclass(event_class, Event):
+        raise place.error(f"{event_class.__name__} is not an Event class; subclass stepwell.Event")
+    name = event_class.event_name
+    if name is None:
+        raise place.error(
+            f"{event_class.__name__} has no event name; "
+            f'declare it as class {event_class.__name__}(stepwell.Event, name="order/created")'
+        )
+    return name
+
+
+def _trigger(place: Place, item: Any) -> EventTrigger | CronTrigger:
+    if isinstance(item, EventTrigger | CronTrigger):
+        return item
+    return EventTrigger(item)
+
+
+def _refuse_duplicates(place: Place, wire: tuple[Trigger, ...]) -> None:
+    """Two crons that differ only in jitter are the same schedule."""
+    seen: set[tuple[str | None, ...]] = set()
+    for trigger in wire:
+        key = (trigger.event, trigger.expression, trigger.cron)
+        if key in seen:
+            raise place.error(f'lists "{trigger.event or trigger.cron}" twice; leave one of them out')
+        seen.add(key)
