@@ -1,0 +1,88 @@
+"""The API as an ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stepwell.wire.headers import SERVER_KIND
+from stepwell_orchestrator.api import events, functions, runs, system
+from stepwell_orchestrator.api.auth import UnauthorizedError
+from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
+from stepwell_orchestrator.api.envelope import failure
+from stepwell_orchestrator.errors import ApiError
+
+_logger = logging.getLogger("stepwell.api")
+
+
+def create_api(
+    deps: Deps, *, kind: ServerKind = "dev", event_keys: Iterable[str] = (), signing_keys: Iterable[str] = ()
+) -> FastAPI:
+    """The API over ``deps``. Without signing keys everybody may ask; without event keys, any key will do in dev."""
+    api = FastAPI(title="Stepwell", openapi_url=None, redirect_slashes=False)
+    api.state.deps = deps
+    api.state.access = Access(kind, tuple(event_keys), tuple(signing_keys))
+    for router in (system.router, events.router, functions.router, runs.router):
+        api.include_router(router)
+    api.add_exception_handler(ApiError, _answer_api_error)
+    api.add_exception_handler(UnauthorizedError, _answer_unauthorized)
+    api.add_exception_handler(HTTPException, _answer_http_exception)
+    if kind == "dev":
+        api.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    api.add_middleware(_Edge, kind=kind)
+    return api
+
+
+class _Edge:
+    """Around everything: names the server's kind, and turns a fault of ours into a 500 that says no more than that."""
+
+    def __init__(self, app: ASGIApp, kind: ServerKind) -> None:
+        self._app = app
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def stamped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[SERVER_KIND] = self._kind
+            await send(message)
+
+        try:
+            await self._app(scope, receive, stamped)
+        except ClientDisconnect:
+            _logger.debug("%s %s: the client went away", scope["method"], scope["path"])
+        except Exception:
+            _logger.exception("%s %s failed", scope["method"], scope["path"])
+            if not started:
+                error = ApiError(500, "internal error; the server's log has the details", code="internal_error")
+                await failure(error)(scope, receive, stamped)
+
+
+async def _answer_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return failure(error)
+
+
+async def _answer_unauthorized(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("Authentication failed", 401)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = failure(ApiError(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))
+    response.headers.update(error.headers or {})
+    return response

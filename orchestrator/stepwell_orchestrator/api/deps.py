@@ -1,0 +1,66 @@
+"""What the API's endpoints work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol, cast
+
+from fastapi import Depends, Request
+
+from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.ports import Clock, Journal, Registry
+from stepwell_orchestrator.register import Register
+
+ServerKind = Literal["dev", "cloud"]
+
+
+class QueuedItems(Protocol):
+    """A queue that can be looked into."""
+
+    async def items_of_run(self, run_id: str) -> Sequence[QueueItem]:
+        """The queued items of a run, the earliest first."""
+
+
+def _never_asked(deploy_id: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """The parts behind the API.
+
+    ``reached_at`` maps the ``deployId`` this server put into a sync request to the URL it reached the app at.
+    """
+
+    ingest: Ingest
+    register: Register
+    control: Control
+    journal: Journal
+    registry: Registry
+    queued: QueuedItems
+    clock: Clock
+    reached_at: Callable[[str], str | None] = _never_asked
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What kind of server this is, and the keys it knows: with none of a kind, those endpoints are open in dev."""
+
+    kind: ServerKind
+    event_keys: tuple[str, ...]
+    signing_keys: tuple[str, ...]
+
+
+async def _deps(request: Request) -> Deps:
+    return cast("Deps", request.app.state.deps)
+
+
+async def _access(request: Request) -> Access:
+    return cast("Access", request.app.state.access)
+
+
+WithDeps = Annotated[Deps, Depends(_deps)]
+WithAccess = Annotated[Access, Depends(_access)]

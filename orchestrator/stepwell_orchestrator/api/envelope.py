@@ -1,0 +1,62 @@
+"""The shapes of answers (protocol 7.2), and of the questions in a query string."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from stepwell.errors import WireError
+from stepwell.wire.encoding import encode
+from stepwell.wire.times import format_instant, parse_instant_ms
+from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.register import InvalidFunctionsError
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """A bare JSON value."""
+    return Response(encode(value), status, media_type="application/json")
+
+
+def success(data: Any, now_ms: int, **members: Any) -> Response:
+    """The success envelope; ``members`` go beside ``data``."""
+    metadata = {"fetched_at": format_instant(now_ms), "cached_until": None}
+    return json_response({"data": data, "metadata": metadata, **members})
+
+
+def failure(error: ApiError) -> Response:
+    """The error shape, with the error's own status."""
+    details = {"errors": list(error.details)} if isinstance(error, InvalidFunctionsError) else None
+    code = {} if error.code is None else {"code": error.code}
+    return json_response({**code, "error": error.message, "data": details, "status": error.status}, error.status)
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The request's body. Raises ApiError 413 as soon as it is over the bound, and reads no further."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > bytes_max:
+            raise ApiError(413, f"the request body is over {bytes_max} bytes; send it in smaller parts")
+    return bytes(body)
+
+
+def query_limit(request: Request, *, default: int, most: int) -> int:
+    """``limit``, at most ``most``. Raises ApiError 400."""
+    text = request.query_params.get("limit", "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text[:9]) > 0):
+        raise ApiError(400, f"limit must be a whole number from 1 to {most}, got {text[:40]!r}")
+    return min(int(text[:9]), most)
+
+
+def query_instant(request: Request, name: str) -> int | None:
+    """The query parameter ``name`` as epoch milliseconds, None when absent. Raises ApiError 400."""
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        return parse_instant_ms(text)
+    except WireError as error:
+        raise ApiError(400, f"{name}: {error}") from error

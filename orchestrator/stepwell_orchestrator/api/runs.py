@@ -1,0 +1,132 @@
+"""Runs: looking at them, cancelling them, running them again."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from stepwell.wire.ids import is_ulid
+from stepwell.wire.times import format_instant
+from stepwell_orchestrator.api.auth import require_bearer
+from stepwell_orchestrator.api.deps import Deps, WithDeps
+from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, success
+from stepwell_orchestrator.control import find_run
+from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.run import Run, RunStatus
+from stepwell_orchestrator.ports import RunFilter
+from stepwell_orchestrator.trace import RUN_STATUS_NAMES, finished_steps, run_body, trace_rows
+
+router = APIRouter(dependencies=[Depends(require_bearer)])
+
+_RUNS_DEFAULT: Final = 20
+_RUNS_MAX: Final = 100
+_STATUS_BY_NAME: Final = {name.lower(): status for status, name in RUN_STATUS_NAMES.items()} | {
+    status.value: status for status in RunStatus
+}
+
+
+@router.get("/v1/runs")
+async def list_runs(request: Request, deps: WithDeps) -> Response:
+    """Runs newest first; ``page.cursor`` goes on where this page ends."""
+    query = request.query_params
+    wanted = RunFilter(
+        function_id=query.get("function_id") or None,
+        app_id=query.get("app_id") or None,
+        statuses=_statuses(query.getlist("status")),
+        from_ms=query_instant(request, "from"),
+        until_ms=query_instant(request, "until"),
+    )
+    cursor = query.get("cursor") or None
+    if cursor is not None and not is_ulid(cursor):
+        raise ApiError(400, f"cursor must be a run id, got {cursor[:100]!r}")
+    limit = query_limit(request, default=_RUNS_DEFAULT, most=_RUNS_MAX)
+    headers = await deps.journal.list_runs(wanted, cursor=cursor, limit=limit + 1)
+    page = headers[:limit]
+    more = len(headers) > limit
+    position = {"cursor": page[-1].run_id if more else None, "has_more": more, "limit": limit}
+    return success([run_body(header) for header in page], deps.clock.now_ms(), page=position)
+
+
+@router.get("/v1/runs/{run_id}")
+async def get_run(run_id: str, deps: WithDeps) -> Response:
+    """One run."""
+    return success(run_body(await find_run(deps.journal, run_id)), deps.clock.now_ms())
+
+
+@router.get("/v1/runs/{run_id}/trace")
+async def get_trace(run_id: str, deps: WithDeps) -> Response:
+    """The steps of a run in order."""
+    await find_run(deps.journal, run_id)
+    run = await deps.journal.load(run_id)
+    return success(trace_rows(run) if run else [], deps.clock.now_ms())
+
+
+@router.get("/v1/runs/{run_id}/jobs")
+async def queued_items(run_id: str, deps: WithDeps) -> Response:
+    """What is queued for a run."""
+    await find_run(deps.journal, run_id)
+    items = await deps.queued.items_of_run(run_id)
+    return success([_item_body(position, item) for position, item in enumerate(items)], deps.clock.now_ms())
+
+
+@router.delete("/v1/runs/{run_id}")
+async def cancel_run(run_id: str, deps: WithDeps) -> Response:
+    """Cancel a run; one that has ended stays as it is."""
+    await deps.control.cancel(run_id)
+    return Response(status_code=200)
+
+
+@router.delete("/v0/runs/{run_id}")
+async def cancel_run_v0(run_id: str, deps: WithDeps) -> Response:
+    """Cancel a run, as the first API answers it."""
+    await deps.control.cancel(run_id)
+    return Response(status_code=204)
+
+
+@router.post("/v1/runs/{run_id}/rerun")
+async def rerun(run_id: str, deps: WithDeps) -> Response:
+    """Run a run's function again on the same events."""
+    return success({"run_id": await deps.control.rerun(run_id)}, deps.clock.now_ms())
+
+
+@router.get("/v0/runs/{run_id}/actions")
+async def actions(run_id: str, deps: WithDeps) -> Response:
+    """The finished steps of a run whose call request was too large to carry them (protocol 4.4)."""
+    return json_response(finished_steps(await _state(run_id, deps)))
+
+
+@router.get("/v0/runs/{run_id}/batch")
+async def batch(run_id: str, deps: WithDeps) -> Response:
+    """The trigger events of such a run."""
+    return json_response([event.wire() for event in (await _state(run_id, deps)).events])
+
+
+async def _state(run_id: str, deps: Deps) -> Run:
+    if not is_ulid(run_id):
+        raise ApiError(400, f"Invalid run ID: {run_id[:100]}")
+    run = await deps.journal.load(run_id)
+    if run is None:
+        raise ApiError(410, f"runtime state is no longer available for runID: {run_id}")
+    return run
+
+
+def _statuses(texts: list[str]) -> tuple[RunStatus, ...]:
+    names = [name.strip().lower() for text in texts for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in _STATUS_BY_NAME]
+    if unknown:
+        known = ", ".join(RUN_STATUS_NAMES.values())
+        raise ApiError(400, f"there is no run status {unknown[0][:40]!r}; it is one of {known}")
+    return tuple(dict.fromkeys(_STATUS_BY_NAME[name] for name in names))
+
+
+def _item_body(position: int, item: QueueItem) -> dict[str, Any]:
+    return {
+        "JobID": item.id,
+        "at": format_instant(item.due_at_ms),
+        "position": position,
+        "kind": type(item.work).__name__.lower(),
+        "attempt": getattr(item.work, "attempt", 0),
+        "Raw": {"id": item.id, "at": item.due_at_ms},
+    }

@@ -1,0 +1,82 @@
+"""What people may do to a run: cancel it, and run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from stepwell.wire.ids import is_ulid
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.fresh_ids import FreshIds
+from stepwell_orchestrator.limits import IDEMPOTENCY_MS
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry
+
+Handle = Callable[[QueueItem, int], Awaitable[int | None]]
+"""A worker's ``handle``: an item and how often it was delivered."""
+
+
+class Control:
+    """Cancel and rerun."""
+
+    def __init__(
+        self, journal: Journal, registry: Registry, queue: Queue, clock: Clock, *, ids: FreshIds, handle: Handle
+    ) -> None:
+        self._journal = journal
+        self._registry = registry
+        self._queue = queue
+        self._clock = clock
+        self._ids = ids
+        self._handle = handle
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run; of one that has ended, nothing happens.
+
+        The wish is queued before it is acted upon, so it survives a crash. When this returns the run is over. Raises
+        ApiError: 400 for what is no run id, 404 for an unknown run.
+        """
+        header = await find_run(self._journal, run_id)
+        if header.outcome is not None:
+            return
+        item = items.cancel(run_id, self._clock.now_ms()).item
+        await self._queue.send([item])
+        await self._handle(item, 1)
+
+    async def rerun(self, run_id: str) -> str:
+        """Run a run's function again on the same events, from its start; returns the new run's id.
+
+        Every call makes one more run. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
+        function that is no longer registered.
+        """
+        original = await find_run(self._journal, run_id)
+        if await self._registry.get_function(original.function_id) is None:
+            message = f"function {original.function_id} is not registered any more; serve its app and sync it"
+            raise ApiError(404, message, code="function_not_found")
+        now_ms = self._clock.now_ms()
+        header = _again(original, self._ids.draw(), now_ms)
+        await self._journal.create_run(header, idempotency_key=None, expires_at_ms=now_ms + IDEMPOTENCY_MS)
+        await self._queue.send([items.start(header.run_id, now_ms).item])
+        return header.run_id
+
+
+async def find_run(journal: Journal, run_id: str) -> RunHeader:
+    """A run's header. Raises ApiError: 400 for what is no run id, 404 for an unknown run."""
+    if not is_ulid(run_id):
+        raise ApiError(400, f"Invalid run ID: {run_id[:100]}")
+    header = await journal.get_header(run_id)
+    if header is None:
+        raise ApiError(404, f"Unable to load function run: {run_id}")
+    return header
+
+
+def _again(original: RunHeader, run_id: str, now_ms: int) -> RunHeader:
+    return RunHeader(
+        run_id=run_id,
+        app_id=original.app_id,
+        function_id=original.function_id,
+        event_name=original.event_name,
+        event_ids=original.event_ids,
+        created_at_ms=now_ms,
+        original_run_id=original.run_id,
+    )

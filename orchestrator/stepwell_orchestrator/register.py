@@ -1,0 +1,154 @@
+"""Registration: an app tells which functions it has; all of them are taken, or none (protocol 2.3 - 2.10)."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from stepwell.errors import WireError
+from stepwell.wire.encoding import canonical
+from stepwell.wire.registration import FunctionConfig, Registration, decode_registration
+from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.function_rules import FLOW_CONTROL, broken_rules
+from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.notice import Notice, NoticeKind, Observe
+from stepwell_orchestrator.ports import Clock, Registry
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_INVALID: Final = "At least one function is invalid"
+_BODY_PROBLEMS = ("App ID required", "Invalid request")
+
+
+class InvalidFunctionsError(ApiError):
+    """A registration was refused because of its functions; ``details`` has a line for every broken rule."""
+
+    def __init__(self, details: Sequence[str]) -> None:
+        super().__init__(400, f"{_INVALID}: {details[0]}", code="config_invalid")
+        self.details = tuple(details)
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The answer to a registration. ``modified`` is False when the registry held exactly that already."""
+
+    app_id: str
+    modified: bool
+    checksum: str
+
+    def encode(self) -> dict[str, Any]:
+        """The wire object. Its ids follow from the app and its functions, so a repeat answers the same."""
+        app_uuid = uuid.uuid5(uuid.NAMESPACE_URL, f"app:{self.app_id}")
+        return {
+            "ok": True,
+            "modified": self.modified,
+            "sync_id": str(uuid.uuid5(app_uuid, self.checksum)),
+            "app_id": str(app_uuid),
+        }
+
+
+class Register:
+    """Takes registrations."""
+
+    def __init__(self, registry: Registry, clock: Clock, observe: Observe) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._observe = observe
+
+    async def accept(self, raw: Any, *, reached_at: str | None = None) -> Synced:
+        """Store what an app registers, in place of what it registered before.
+
+        ``reached_at`` is the URL this server has just reached the app at, when it asked for the registration: calls
+        go there, whatever the app believes its own address to be. Raises ApiError 400, and then nothing has changed.
+        """
+        registration = _decode(raw)
+        problems = _problems(registration.functions)
+        if problems:
+            raise InvalidFunctionsError(problems)
+        reached = urlsplit(reached_at) if reached_at else None
+        functions = [_function(registration.app_id, config, reached) for config in registration.functions]
+        app = self._app(registration, functions, reached_at)
+        modified = await self._registry.put_app(app, functions)
+        if modified:
+            detail = _summary(registration.functions)
+            self._observe(Notice(app.synced_at_ms, NoticeKind.APP_SYNCED, subject=app.id, detail=detail))
+        return Synced(app.id, modified, app.checksum)
+
+    def _app(self, registration: Registration, functions: Sequence[Function], reached_at: str | None) -> App:
+        url = normal_url(reached_at or registration.url)
+        configs = [
+            replace(config, url=function.url)
+            for config, function in zip(registration.functions, functions, strict=True)
+        ]
+        content = replace(registration, url=url, functions=tuple(configs)).encode()
+        return App(
+            id=registration.app_id,
+            url=url,
+            sdk=registration.sdk,
+            framework=registration.framework,
+            checksum=hashlib.sha256(canonical(content)).hexdigest(),
+            synced_at_ms=self._clock.now_ms(),
+        )
+
+
+def normal_url(url: str) -> str:
+    """The one spelling of an app's URL (protocol 2.5): loopback is ``localhost``, no ``deployId``, no last slash."""
+    parts = urlsplit(url)
+    host, colon, port = parts.netloc.rpartition(":") if parts.port is not None else (parts.netloc, "", "")
+    netloc = ("localhost" if host.lower() in _LOOPBACK else host.lower()) + colon + port
+    query = _without_deploy_id(parts.query)
+    return parts._replace(netloc=netloc, path=parts.path.rstrip("/"), query=query, fragment="").geturl()
+
+
+def _without_deploy_id(query: str) -> str:
+    """JavaScript apps repeat the query of the sync that asked them, which is never the same twice."""
+    return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "deployId"])
+
+
+def _decode(raw: Any) -> Registration:
+    try:
+        return decode_registration(raw)
+    except WireError as error:
+        if str(error).startswith(_BODY_PROBLEMS):
+            raise ApiError(400, str(error)) from error
+        raise InvalidFunctionsError([str(error)]) from error
+
+
+def _problems(functions: Sequence[FunctionConfig]) -> list[str]:
+    counts = Counter(config.id for config in functions)
+    twice = [
+        f"function {slug}: is defined {count} times; give each its own id"
+        for slug, count in counts.items()
+        if count > 1
+    ]
+    return twice + [problem for config in functions for problem in broken_rules(config)]
+
+
+def _function(app_id: str, config: FunctionConfig, reached: SplitResult | None) -> Function:
+    return Function(
+        slug=config.id,
+        app_id=app_id,
+        name=config.name,
+        url=_reachable(config.url, reached),
+        triggers=config.triggers,
+        retries=config.retries,
+        options=config.options,
+    )
+
+
+def _reachable(url: str, reached: SplitResult | None) -> str:
+    parts = urlsplit(url)
+    parts = parts._replace(query=_without_deploy_id(parts.query))
+    return (parts._replace(scheme=reached.scheme, netloc=reached.netloc) if reached else parts).geturl()
+
+
+def _summary(functions: Sequence[FunctionConfig]) -> str:
+    """How many functions there are, and which of their options wait for a later version."""
+    count = f"{len(functions)} function{'' if len(functions) == 1 else 's'}"
+    waiting = {name for config in functions for name in FLOW_CONTROL & {*config.options} if config.options[name]}
+    waiting |= {"cron" for config in functions if any(trigger.cron for trigger in config.triggers)}
+    return f"{count}; not applied yet: {', '.join(sorted(waiting))}" if waiting else count

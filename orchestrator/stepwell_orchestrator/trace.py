@@ -1,0 +1,131 @@
+"""Runs and events as people and REST clients see them (protocol 6.13, 6.14, 7.2). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
+
+from stepwell.wire.memo import Failure, Input, Value, decode_memo
+from stepwell.wire.times import format_instant
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
+
+RUN_STATUS_NAMES: Final[Mapping[RunStatus, str]] = {
+    RunStatus.QUEUED: "Scheduled",
+    RunStatus.RUNNING: "Running",
+    RunStatus.COMPLETED: "Completed",
+    RunStatus.FAILED: "Failed",
+    RunStatus.CANCELLED: "Cancelled",
+}
+STEP_STATUS_NAMES: Final[Mapping[StepStatus, str]] = {
+    StepStatus.PLANNED: "Queued",
+    StepStatus.RUNNING: "Running",
+    StepStatus.ERRORED: "Errored",
+    StepStatus.SLEEPING: "Sleeping",
+    StepStatus.WAITING: "Waiting",
+    StepStatus.COMPLETED: "Completed",
+    StepStatus.FAILED: "Failed",
+    StepStatus.TIMED_OUT: "TimedOut",
+    StepStatus.DROPPED: "Cancelled",
+}
+_NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
+assert RUN_STATUS_NAMES.keys() == set(RunStatus), "every run status has a name"
+assert STEP_STATUS_NAMES.keys() == set(StepStatus), "every step status has a name"
+
+
+def run_body(header: RunHeader) -> dict[str, Any]:
+    """A run as REST shows it. ``output`` is the result, or the error body of a failed run."""
+    outcome = header.outcome
+    return {
+        "run_id": header.run_id,
+        "run_started_at": format_instant(header.created_at_ms),
+        "function_id": header.function_id,
+        "function_version": 0,
+        "app_id": header.app_id,
+        "environment_id": _NIL_UUID,
+        "event_id": header.event_ids[0] if header.event_ids else None,
+        "event_name": header.event_name,
+        "batch_id": None,
+        "original_run_id": header.original_run_id,
+        "cron": None,
+        "status": RUN_STATUS_NAMES[header.status],
+        "queued_at": format_instant(header.created_at_ms),
+        "started_at": _instant(header.started_at_ms),
+        "ended_at": None if outcome is None else format_instant(outcome.ended_at_ms),
+        "output": None if outcome is None else outcome.output,
+    }
+
+
+def event_body(event: Event) -> dict[str, Any]:
+    """An event as REST shows it."""
+    return {
+        "internal_id": event.internal_id,
+        "account_id": _NIL_UUID,
+        "environment_id": _NIL_UUID,
+        "source": "",
+        "source_id": None,
+        "received_at": format_instant(event.received_at_ms),
+        **event.wire(),
+        "v": event.v,
+    }
+
+
+def trace_rows(run: Run) -> list[dict[str, Any]]:
+    """The steps of a run in the order they were first reported, a row each."""
+    return [_row(entry) for entry in sorted(run.entries.values(), key=_order)]
+
+
+def finished_steps(run: Run) -> dict[str, Any]:
+    """The memos of a run's finished steps, as a call request carries them (protocol 4.4)."""
+    return {step_id: entry.memo for step_id, entry in run.entries.items() if entry.memoised}
+
+
+def _order(entry: StepEntry) -> tuple[int, bool, int, str]:
+    """Steps queued together show in the order they started; those that have not started come last."""
+    return entry.queued_at_ms, entry.started_at_ms is None, entry.started_at_ms or 0, entry.name
+
+
+def _row(entry: StepEntry) -> dict[str, Any]:
+    output, error = _result(entry)
+    return {
+        "id": entry.step_id,
+        "name": entry.name,
+        "op": entry.op.value,
+        "status": STEP_STATUS_NAMES[entry.status],
+        "attempts": attempts(entry),
+        "queued_at": format_instant(entry.queued_at_ms),
+        "started_at": _instant(entry.started_at_ms),
+        "ended_at": _instant(entry.ended_at_ms),
+        "output": output,
+        "error": error,
+    }
+
+
+def attempts(entry: StepEntry) -> int:
+    """How often the step was tried, the attempt under way included."""
+    match entry.status:
+        case StepStatus.PLANNED | StepStatus.ERRORED | StepStatus.DROPPED:
+            return entry.attempt
+        case _:
+            return entry.attempt + 1
+
+
+def _result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
+    """Output and error; the error of a step that is tried again is that of its last attempt."""
+    if not entry.memoised:
+        return None, entry.error
+    memo = decode_memo(entry.memo)
+    match memo:
+        case Value(value):
+            return value, None
+        case Failure(error):
+            return None, error.memo()
+        case Input():
+            return None, None
+        case _:
+            assert_never(memo)
+
+
+def _instant(at_ms: int | None) -> str | None:
+    return None if at_ms is None else format_instant(at_ms)
