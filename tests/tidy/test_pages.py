@@ -20,6 +20,7 @@ MAKE_TARGETS = frozenset(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text
 def cli_command(words: list[str]) -> Any:
     """The CLI's command that ``words`` name; None when there is no such command."""
     import typer.main
+
     from stepwell_orchestrator.cli.main import app
 
     group: Any = typer.main.get_command(app)
