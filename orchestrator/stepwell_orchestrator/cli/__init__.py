@@ -1,0 +1,1 @@
+"""The ``stepwell`` command: what a person types and sees."""

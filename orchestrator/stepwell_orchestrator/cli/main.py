@@ -1,0 +1,36 @@
+"""The command line: one typer app, one file a command."""
+
+from __future__ import annotations
+
+import typer
+
+from stepwell_orchestrator.cli import cancel, rerun, run, runs, send, sync, version
+from stepwell_orchestrator.cli.doctor import command as doctor
+from stepwell_orchestrator.cli.errors import reporting
+from stepwell_orchestrator.cli.terminal import prepare_streams
+
+app = typer.Typer(
+    name="stepwell",
+    help="Durable step functions: run them on your machine, send events, look at runs.",
+    epilog="Start with `stepwell demo`, or `stepwell dev module:app` for your own functions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+app.command(epilog=send.EPILOG)(reporting(send.send))
+app.command(epilog=runs.EPILOG)(reporting(runs.runs))
+app.command(epilog=run.EPILOG)(reporting(run.run))
+app.command(epilog=cancel.EPILOG)(reporting(cancel.cancel))
+app.command(epilog=rerun.EPILOG)(reporting(rerun.rerun))
+app.command(epilog=sync.EPILOG)(reporting(sync.sync))
+app.command(epilog=doctor.EPILOG)(reporting(doctor.doctor))
+app.command(epilog=version.EPILOG)(reporting(version.version))
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    prepare_streams()
+    app()

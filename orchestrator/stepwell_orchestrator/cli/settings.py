@@ -1,0 +1,36 @@
+"""Which server a command talks to. The only reader of the environment in the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stepwell.errors import DefinitionError
+from stepwell.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
+from stepwell.wire.signing import hash_signing_key
+from stepwell_orchestrator.cli.errors import usage_error
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server's addresses and what it is shown as credentials; ``bearer`` is None without a signing key."""
+
+    api_origin: str
+    event_url: str = field(repr=False)
+    bearer: str | None = field(repr=False)
+
+
+def read_server(url: str | None) -> Server:
+    """The server at ``url``, else the one the environment names, else the dev server on this machine.
+
+    Raises CommandError naming the option or variable that cannot be understood.
+    """
+    try:
+        settings = read_settings(Overrides(base_url=url))
+    except DefinitionError as error:
+        raise usage_error(str(error).replace("base_url", "--url", 1)) from None
+    event_key = settings.event_key or DEV_EVENT_KEY
+    return Server(
+        api_origin=settings.api_origin or DEV_ORIGIN,
+        event_url=f"{settings.event_origin or settings.api_origin or DEV_ORIGIN}/e/{event_key}",
+        bearer=None if settings.signing_key is None else hash_signing_key(settings.signing_key),
+    )
