@@ -78,13 +78,15 @@ def _tree(text: str) -> Any:
 def _refuse(text: str, error: Any) -> NoReturn:
     """Put the parser's complaint in words."""
     token = getattr(error, "token", None)
-    found = text[error.pos_in_stream] if token is None else str(token)
-    offset = error.pos_in_stream
-    if token is not None and (token.type == "$END" or offset is None):
-        offset, found = (len(text.rstrip()), "the end") if token.type == "$END" else (text.find(found), found)
-    expected = error.allowed if token is None else error.accepts or error.expected
-    shown = found if found == "the end" else f'"{found}"'
-    raise position(text, offset).error(f"expected {_words(set(expected))}, found {shown}") from None
+    if token is None:
+        offset, found, expected = error.pos_in_stream, f'"{text[error.pos_in_stream]}"', error.allowed
+    elif token.type == "$END":
+        offset, found, expected = len(text.rstrip()), "the end", error.expected
+    else:
+        # celpy's tokens for true and false have lost their place
+        offset = text.find(token) if error.pos_in_stream is None else error.pos_in_stream
+        found, expected = f'"{token}"', error.expected
+    raise position(text, offset).error(f"expected {_words(set(expected))}, found {found}") from None
 
 
 def _words(expected: set[str]) -> str:
