@@ -10,7 +10,6 @@ from tests.tidy.sources import ROOT, module_name, package_sources, parse
 ENTRY_POINTS = {
     "stepwell": "the package itself",
     "stepwell.cli": "the console script",
-    "stepwell.asgi": "public: stepwell.asgi(app)",
     "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
     "stepwell_orchestrator": "the package itself",
 }
