@@ -1,0 +1,83 @@
+"""The Registry port on SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stepwell.wire.encoding import encode
+from stepwell_orchestrator.local.database import Database
+from stepwell_orchestrator.local.rows import app_document, function_document, read_app, read_function
+from stepwell_orchestrator.model.function import App, Function
+
+
+class SqliteRegistry:
+    """Apps and their functions in one database. The port says what each method promises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
+        """Replace an app and all its functions; False when the checksum is the stored one."""
+        rows = [(function.slug, app.id, function_document(function)) for function in functions]
+        triggers = {
+            (trigger.event, function.slug)
+            for function in functions
+            for trigger in function.triggers
+            if trigger.event is not None
+        }
+        async with self._database.write() as db:
+            if db.execute("SELECT 1 FROM apps WHERE id = ? AND checksum = ?", (app.id, app.checksum)).fetchone():
+                return False
+            _forget_functions(db, app.id)
+            db.execute(
+                "INSERT OR REPLACE INTO apps VALUES (?, ?, ?, ?)", (app.id, app.url, app.checksum, app_document(app))
+            )
+            # Two apps may spell one slug ("a-b" + "c", "a" + "b-c"): the last one registered has it.
+            db.executemany("DELETE FROM triggers WHERE slug = ?", [(slug,) for slug, _, _ in rows])
+            db.executemany("INSERT OR REPLACE INTO functions VALUES (?, ?, ?)", rows)
+            db.executemany("INSERT INTO triggers VALUES (?, ?)", sorted(triggers))
+            return True
+
+    async def remove_app(self, url: str) -> bool:
+        """Forget the app served at ``url``; False when there is none."""
+        async with self._database.write() as db:
+            app_ids = [app_id for (app_id,) in db.execute("SELECT id FROM apps WHERE url = ?", (url,))]
+            for app_id in app_ids:
+                _forget_functions(db, app_id)
+                db.execute("DELETE FROM apps WHERE id = ?", (app_id,))
+            return bool(app_ids)
+
+    async def get_function(self, slug: str) -> Function | None:
+        """One function."""
+        functions = await self._functions("SELECT document FROM functions WHERE slug = ?", slug)
+        return functions[0] if functions else None
+
+    async def functions_on(self, patterns: Iterable[str]) -> list[Function]:
+        """Functions with a trigger whose event is one of ``patterns``, each once, ordered by slug."""
+        query = (
+            "SELECT document FROM functions WHERE slug IN "
+            "(SELECT slug FROM triggers WHERE event IN (SELECT value FROM json_each(?))) ORDER BY slug"
+        )
+        return await self._functions(query, encode(list(patterns)).decode())
+
+    async def list_apps(self) -> list[App]:
+        """All apps, ordered by id."""
+        async with self._database.read() as db:
+            return [read_app(document) for (document,) in db.execute("SELECT document FROM apps ORDER BY id")]
+
+    async def list_functions(self, app_id: str | None = None) -> list[Function]:
+        """Functions of one app, or of all, ordered by slug."""
+        if app_id is None:
+            return await self._functions("SELECT document FROM functions ORDER BY slug")
+        return await self._functions("SELECT document FROM functions WHERE app_id = ? ORDER BY slug", app_id)
+
+    async def _functions(self, query: str, *parameters: Any) -> list[Function]:
+        async with self._database.read() as db:
+            return [read_function(document) for (document,) in db.execute(query, parameters)]
+
+
+def _forget_functions(db: sqlite3.Connection, app_id: str) -> None:
+    db.execute("DELETE FROM triggers WHERE slug IN (SELECT slug FROM functions WHERE app_id = ?)", (app_id,))
+    db.execute("DELETE FROM functions WHERE app_id = ?", (app_id,))

@@ -1,0 +1,216 @@
+"""Model objects <-> the JSON documents in the tables. What equals its default is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, assert_never
+
+from stepwell.wire.encoding import decode, encode
+from stepwell.wire.opcodes import Op
+from stepwell.wire.registration import Trigger
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.queue_item import Cancel, Drive, Execute, Route, TimerDue, Work
+from stepwell_orchestrator.model.run import Outcome, Progress, RunHeader, RunStatus
+from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
+
+Row = tuple[Any, ...]
+
+_EMPTY = encode({})
+
+
+def event_document(event: Event) -> bytes:
+    """All of an event but its internal id, name and receipt time, which are columns."""
+    return _document(
+        {
+            "id": event.id if event.has_own_id else None,
+            "ts_ms": event.ts_ms,
+            "data": dict(event.data) or None,
+            "user": dict(event.user) or None,
+            "v": event.v,
+            "meta": None if event.meta is None else dict(event.meta),
+        }
+    )
+
+
+def read_event(row: Row) -> Event:
+    """The event of a row of ``plain_events``."""
+    internal_id, name, received_at_ms, document = row
+    return Event(
+        internal_id=internal_id, name=name, received_at_ms=received_at_ms, **{"id": internal_id} | decode(document)
+    )
+
+
+def progress_document(progress: Progress) -> bytes:
+    """A run's progress."""
+    if progress == Progress():
+        return _EMPTY
+    return _document(
+        {
+            "request_version": progress.request_version,
+            "discovered": progress.discovered,
+            "attempt": progress.attempt or None,
+            "retry_at_ms": progress.retry_at_ms or None,
+            "placed": dict(progress.placed) or None,
+            "fences": {str(term): count for term, count in progress.fences.items()} or None,
+        }
+    )
+
+
+def read_progress(document: bytes) -> Progress:
+    """The progress in a document."""
+    if document == _EMPTY:
+        return Progress()
+    body = decode(document)
+    body["placed"] = {step_id: Place(*place) for step_id, place in body.get("placed", {}).items()}
+    body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
+    return Progress(**body)
+
+
+def outcome_document(outcome: Outcome) -> bytes:
+    """How a run ended."""
+    return _document(
+        {
+            "status": outcome.status,
+            "ended_at_ms": outcome.ended_at_ms,
+            "output": outcome.output,
+            "error": None if outcome.error is None else dict(outcome.error),
+        }
+    )
+
+
+def read_outcome(document: bytes) -> Outcome:
+    """The outcome in a document."""
+    body = decode(document)
+    return Outcome(**body | {"status": RunStatus(body["status"])})
+
+
+def read_header(row: Row) -> RunHeader:
+    """The header of a row of ``headers``."""
+    run_id, app_id, function_id, event_name, event_ids, created, started, progress, outcome, *lease, original = row
+    wanted, term, lease_until_ms = lease
+    return RunHeader(
+        run_id=run_id,
+        app_id=app_id,
+        function_id=function_id,
+        event_name=event_name,
+        event_ids=tuple(decode(event_ids)),
+        created_at_ms=created,
+        started_at_ms=started,
+        progress=read_progress(progress),
+        outcome=None if outcome is None else read_outcome(outcome),
+        wanted=wanted,
+        term=term,
+        lease_until_ms=lease_until_ms,
+        original_run_id=original,
+    )
+
+
+def entry_document(entry: StepEntry) -> bytes:
+    """All of an entry but its step id, which is a column."""
+    return _document(
+        {
+            "name": entry.name,
+            "op": entry.op,
+            "status": entry.status,
+            "queued_at_ms": entry.queued_at_ms,
+            "started_at_ms": entry.started_at_ms,
+            "ended_at_ms": entry.ended_at_ms,
+            "attempt": entry.attempt or None,
+            "due_at_ms": entry.due_at_ms,
+            "claim_until_ms": entry.claim_until_ms,
+            "memo": entry.memo,
+            "error": None if entry.error is None else dict(entry.error),
+            "place": entry.place,
+            "race": entry.race or None,
+            "opts": dict(entry.opts) or None,
+            "size_bytes": entry.size_bytes or None,
+        }
+    )
+
+
+def read_entry(step_id: str, document: bytes) -> StepEntry:
+    """The entry in a document."""
+    return _entry(step_id, decode(document))
+
+
+def read_entries(rows: Iterable[tuple[str, bytes]]) -> dict[str, StepEntry]:
+    """The entries of (step id, document) rows by step id: one parse for a whole run."""
+    pairs = list(rows)
+    bodies = decode(b"[" + b",".join(document for _, document in pairs) + b"]")
+    return {step_id: _entry(step_id, body) for (step_id, _), body in zip(pairs, bodies, strict=True)}
+
+
+def _entry(step_id: str, body: dict[str, Any]) -> StepEntry:
+    body["op"] = Op(body["op"])
+    body["status"] = StepStatus(body["status"])
+    if "place" in body:
+        body["place"] = Place(*body["place"])
+    return StepEntry(step_id=step_id, **body)
+
+
+def app_document(app: App) -> bytes:
+    """An app, whole."""
+    members = ("id", "url", "sdk", "framework", "checksum", "synced_at_ms")
+    return encode({member: getattr(app, member) for member in members})
+
+
+def read_app(document: bytes) -> App:
+    """The app in a document."""
+    return App(**decode(document))
+
+
+def function_document(function: Function) -> bytes:
+    """A function, whole."""
+    return encode(
+        {
+            "slug": function.slug,
+            "app_id": function.app_id,
+            "name": function.name,
+            "url": function.url,
+            "triggers": [trigger.encode() for trigger in function.triggers],
+            "retries": function.retries,
+            "options": dict(function.options),
+        }
+    )
+
+
+def read_function(document: bytes) -> Function:
+    """The function in a document."""
+    body = decode(document)
+    return Function(**body | {"triggers": tuple(Trigger(**trigger) for trigger in body["triggers"])})
+
+
+def work_document(work: Work) -> bytes:
+    """A queue item's work: a list whose first member says which."""
+    match work:
+        case Route(event_id):
+            return encode(["route", event_id])
+        case Drive(run_id, reason):
+            return encode(["drive", run_id, reason])
+        case Execute(run_id, step_id, attempt):
+            return encode(["execute", run_id, step_id, attempt])
+        case TimerDue(run_id, step_id):
+            return encode(["timer", run_id, step_id])
+        case Cancel(run_id, requested_at_ms):
+            return encode(["cancel", run_id, requested_at_ms])
+    assert_never(work)
+
+
+def read_work(document: bytes) -> Work:
+    """The work in a document."""
+    kind, *members = decode(document)
+    return _WORK[kind](*members)
+
+
+_WORK: Mapping[str, Callable[..., Work]] = {
+    "route": Route,
+    "drive": Drive,
+    "execute": Execute,
+    "timer": TimerDue,
+    "cancel": Cancel,
+}
+
+
+def _document(members: Mapping[str, Any]) -> bytes:
+    return encode({key: value for key, value in members.items() if value is not None})
