@@ -14,9 +14,10 @@ from stepwell_orchestrator.expr.macros import MACROS
 from stepwell_orchestrator.expr.operators import BINARY
 
 VARIABLES = frozenset({"event", "async"})
-SYMBOLS = ["&&", "||", "?", ":", ".", ",", "!", "(", ")", "[", "]", "{", "}", "//", "-"]
-WORDS = ["has", "event", "async", "x", "data", "a", "null", "true", "1", "2u", "1.5", "0x1F", "'s'", '"', "'''", "r'\\\\'", "9223372036854775807"]
-tokens = st.sampled_from([*FUNCTIONS, *METHODS, *MACROS, *BINARY, *SYMBOLS, *WORDS, "\\n", "\n", "\x00", "é"])
+SYMBOLS = ("&&", "||", "?", ":", ".", ",", "!", "(", ")", "[", "]", "{", "}", "//", "-", "\n", "\x00", "é", "\\n")
+NAMES = ("has", "event", "async", "x", "data", "a")
+CONSTANTS = ("null", "true", "1", "2u", "1.5", "0x1F", "'s'", '"', "'''", "r'\\'", "9223372036854775807")
+tokens = st.sampled_from([*FUNCTIONS, *METHODS, *MACROS, *BINARY, *SYMBOLS, *NAMES, *CONSTANTS])
 texts = st.one_of(st.text(max_size=40), st.lists(tokens, max_size=14).map(" ".join), st.lists(tokens).map("".join))
 
 values = st.recursive(
