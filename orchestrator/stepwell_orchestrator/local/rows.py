@@ -122,6 +122,7 @@ def entry_document(entry: StepEntry) -> bytes:
             "memo": entry.memo,
             "error": None if entry.error is None else dict(entry.error),
             "place": entry.place,
+            "planned": entry.planned or None,
             "race": entry.race or None,
             "opts": dict(entry.opts) or None,
             "size_bytes": entry.size_bytes or None,

@@ -1,7 +1,8 @@
 """Executing one planned step: claim it, call it, commit its result, then ask to drive the run.
 
 Interleavings: a duplicate delivery finds the claim taken (and waits for it to run out, in case its holder died), the
-step memoised (and only asks to drive, in case that was left undone), or a later attempt (and only repeats its retry).
+step memoised or the run ended (and only asks to drive, in case that was left undone), or a later attempt (and only
+repeats its retry).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Executor:
         )
         match claim:
             case Unknown():
-                return None
+                return await self.driver.drive(work.run_id, deliveries)
             case Refused(entry):
                 return await self._refused(work, entry, deliveries)
             case Claimed():

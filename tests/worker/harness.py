@@ -1,0 +1,184 @@
+"""A world for worker tests: the real worker and engine, SQLite in memory, a clock that stands still, and a tiny SDK.
+
+The SDK runs a script: a list of stages, each a list of step names. A stage with one step runs it in place; a stage
+with several plans them. ``sleep:<duration>`` names sleep. Bodies are counted, and may be told to fail first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepwell.wire import headers as names
+from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest, decode_call_request
+from stepwell.wire.encoding import decode, encode
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.registration import Trigger
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.notice import Notice
+from stepwell_orchestrator.model.run import Run, RunHeader
+from stepwell_orchestrator.ports import EventFilter, HttpReply, RunFilter
+from stepwell_orchestrator.worker import Worker
+
+SLUG = "shop-fulfil"
+
+
+@dataclass
+class Script:
+    """A scripted function. ``fails`` says how many attempts of a step fail; ``race`` marks parallel steps as racing."""
+
+    stages: Sequence[Sequence[str]]
+    fails: Mapping[str, int] = field(default_factory=dict)
+    race: bool = False
+    function_fails: int = 0
+    bodies: Counter[str] = field(default_factory=Counter)
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    before_reply: Callable[[str], Awaitable[None]] | None = None
+
+    async def answer(self, request: CallRequest, target: str) -> tuple[int, Any]:
+        """The status and JSON body of a reply."""
+        self.calls.append((target, request.ctx.attempt))
+        if self.before_reply is not None:
+            await self.before_reply(target)
+        if target == DISCOVERY_STEP_ID and request.ctx.attempt < self.function_fails:
+            return 500, {"name": "RuntimeError", "message": "not yet"}
+        for stage in self.stages:
+            open_steps = [name for name in stage if hash_step_id(name) not in request.steps]
+            if open_steps:
+                return 206, self._report(stage, open_steps, request, target)
+        return 200, {"done": True}
+
+    def _report(self, stage: Sequence[str], open_steps: list[str], request: CallRequest, target: str) -> list[Any]:
+        if target != DISCOVERY_STEP_ID:
+            return [self._run(name, request) for name in open_steps if hash_step_id(name) == target]
+        (first, *_) = stage
+        in_place = len(stage) == 1 and not request.ctx.disable_immediate_execution
+        if in_place and not first.startswith("sleep:"):
+            return [self._run(first, request)]
+        return [self._plan(name) for name in open_steps]
+
+    def _plan(self, name: str) -> dict[str, Any]:
+        opts: dict[str, Any] = {"parallelMode": "race"} if self.race else {}
+        op = "StepPlanned"
+        if name.startswith("sleep:"):
+            op, opts = "Sleep", {**opts, "duration": name.removeprefix("sleep:")}
+        return {"op": op, "id": hash_step_id(name), "name": name, "opts": opts}
+
+    def _run(self, name: str, request: CallRequest) -> dict[str, Any]:
+        self.bodies[name] += 1
+        opts = {"parallelMode": "race"} if self.race else {}
+        common = {"id": hash_step_id(name), "name": name, "opts": opts}
+        if request.ctx.attempt < self.fails.get(name, 0):
+            last = request.ctx.attempt + 1 >= (request.ctx.max_attempts or 1)
+            error = {"name": "ValueError", "message": f"{name} failed"}
+            return {"op": "StepFailed" if last else "StepError", "error": error, **common}
+        return {"op": "StepRun", "data": name.upper(), **common}
+
+
+class ScriptInvoker:
+    """Carries calls to one script."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def body_bytes_max(self, url: str) -> int | None:
+        return None
+
+    async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        request = decode_call_request(decode(body))
+        status, answer = await self._script.answer(request, headers[names.STEP_ID])
+        return HttpReply(status, {names.SDK: "test:v1", names.REQUEST_VERSION: "2"}, encode(answer))
+
+
+class World:
+    """One function, one backend, and as many workers as a test wants."""
+
+    def __init__(self, script: Script, *, retries: int = 4, options: Mapping[str, Any] | None = None) -> None:
+        self.script = script
+        self.clock = VirtualClock()
+        self.backend = LocalBackend.open(None)
+        self.notices: list[Notice] = []
+        self.handled: list[str] = []
+        self.function = Function(
+            SLUG, "shop", "Fulfil", "http://app.test/api", (Trigger("order/created"),), retries, options or {}
+        )
+        self.worker = self.new_worker(self.backend.journal, self.backend.queue)
+
+    def new_worker(self, journal: Any, queue: Any) -> Worker:
+        """A worker on the given ports."""
+        return Worker(
+            journal,
+            self.backend.registry,
+            queue,
+            ScriptInvoker(self.script),
+            self.clock,
+            retry_delay_ms=1_000,
+            observe=self.notices.append,
+        )
+
+    async def register(self) -> None:
+        """Make the function known."""
+        app = App("shop", "http://app.test/api", "test:v1", "", "sum", self.clock.now_ms())
+        await self.backend.registry.put_app(app, [self.function])
+
+    async def send(self, name: str = "order/created", *, number: int = 1, **changes: Any) -> Event:
+        """Store an event and queue it, as ingest does."""
+        internal_id = f"01M81QZTP4KK2MZ0GRC4B7H{number:03d}"
+        now_ms = self.clock.now_ms()
+        fields = {"id": internal_id, "ts_ms": now_ms, "received_at_ms": now_ms, **changes}
+        event = Event(internal_id=internal_id, name=name, **fields)
+        await self.backend.journal.put_event(event)
+        await self.backend.queue.send([items.route(internal_id, now_ms).item])
+        return event
+
+    async def settle(self, *, copies: int = 1, worker: Worker | None = None) -> None:
+        """Handle everything that is due, all of it at once, ``copies`` times each, until nothing is."""
+        while True:
+            now_ms = self.clock.now_ms()
+            deliveries = await self.backend.queue.receive(1_000, now_ms, now_ms + LEASE_MS)
+            if not deliveries:
+                return
+            await asyncio.gather(*(self._deliver(delivery, copies, worker or self.worker) for delivery in deliveries))
+
+    async def _deliver(self, delivery: Any, copies: int, worker: Worker) -> None:
+        self.handled.append(delivery.item.id)
+        handled = await asyncio.gather(*(worker.handle(delivery.item, delivery.deliveries) for _ in range(copies)))
+        due = [at_ms for at_ms in handled if at_ms is not None]
+        if due:
+            await self.backend.queue.postpone(delivery, min(due))
+        else:
+            await self.backend.queue.ack(delivery)
+
+    async def run_to_end(self, *, copies: int = 1) -> None:
+        """Settle, jump to the next due time, and so on until the queue is empty."""
+        while True:
+            await self.settle(copies=copies)
+            next_ms = await self.backend.queue.next_at_ms()
+            if next_ms is None:
+                return
+            await self.clock.advance(max(0, next_ms - self.clock.now_ms()))
+
+    async def headers(self) -> list[RunHeader]:
+        """The runs of the function, oldest first."""
+        found = await self.backend.journal.list_runs(RunFilter(function_id=SLUG), cursor=None, limit=100)
+        return list(reversed(found))
+
+    async def run(self) -> Run:
+        """The only run."""
+        (header,) = await self.headers()
+        run = await self.backend.journal.load(header.run_id)
+        assert run is not None
+        return run
+
+    async def events_named(self, name: str) -> list[Event]:
+        """The stored events of one name."""
+        wanted = EventFilter(name=name, include_internal=True)
+        return await self.backend.journal.list_events(wanted, cursor=None, limit=100)

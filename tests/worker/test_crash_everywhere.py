@@ -1,0 +1,117 @@
+"""A worker may die before or after any port call; whatever it was doing, the run ends as it would have.
+
+The number of port calls of a run without a crash is counted first. Then the run is done once for each of them, twice:
+with a worker that dies just before the call, and with one that dies just after its effect. From then on that worker's
+ports answer nothing; time passes, and another worker finishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.worker.harness import Script, World
+
+from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.model.run import RunStatus
+
+SCENARIOS: dict[str, Callable[[], Script]] = {
+    "sequence": lambda: Script([["a"], ["b"]]),
+    "parallel": lambda: Script([["p", "q"], ["after"]]),
+    "race": lambda: Script([["p", "q", "r"], ["after"]], race=True),
+    "sleep": lambda: Script([["a"], ["sleep:1m"], ["b"]]),
+    "mixed group": lambda: Script([["p", "sleep:1m"], ["after"]]),
+    "retry in place": lambda: Script([["a"], ["flaky"], ["b"]], fails={"flaky": 1}),
+    "retry of a planned step": lambda: Script([["p", "flaky"], ["after"]], fails={"flaky": 1}),
+    "function retry": lambda: Script([["a"]], function_fails=1),
+    "failed step": lambda: Script([["doomed"], ["after"]], fails={"doomed": 99}),
+}
+
+
+class DeadError(Exception):
+    """The worker is dead."""
+
+
+class Mortal:
+    """A port whose calls are counted, together with its siblings', and which dies at one of them."""
+
+    def __init__(self, port: Any, fate: Fate) -> None:
+        self._port = port
+        self._fate = fate
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._fate.before()
+            result = await method(*args, **kwargs)
+            self._fate.after()
+            return result
+
+        return call
+
+
+class Fate:
+    """At which call a worker dies (counted from 1; None: never), and on which side of it."""
+
+    def __init__(self, at: int | None, *, after: bool = False) -> None:
+        self.calls = 0
+        self._at = at
+        self._after = after
+        self._dead = False
+
+    def before(self) -> None:
+        """Count a call; die before it if this is the one."""
+        self.calls += 1
+        if self._dead or (self.calls == self._at and not self._after):
+            self._dead = True
+            raise DeadError
+
+    def after(self) -> None:
+        """Die after the call if this was the one."""
+        if self._dead or (self.calls == self._at and self._after):
+            self._dead = True
+            raise DeadError
+
+
+async def live(script: Script, fate: Fate) -> World:
+    """One run with a mortal worker, and an immortal one after its death."""
+    world = World(script, retries=1)
+    await world.register()
+    await world.send()
+    mortal = world.new_worker(Mortal(world.backend.journal, fate), Mortal(world.backend.queue, fate))
+    try:
+        while await world.backend.queue.next_at_ms() is not None:
+            await world.settle(worker=mortal)
+            next_ms = await world.backend.queue.next_at_ms()
+            if next_ms is not None:
+                await world.clock.advance(max(0, next_ms - world.clock.now_ms()))
+    except DeadError:
+        await asyncio.sleep(0)
+        await world.clock.advance(LEASE_MS)
+    await world.run_to_end()
+    return world
+
+
+async def outcome(world: World) -> tuple[RunStatus, Any, dict[str, Any]]:
+    """What may not depend on crashes: status, output and every step's memo."""
+    run = await world.run()
+    assert run.header.outcome is not None
+    assert run.header.lease_until_ms is None
+    memos = {entry.name: entry.memo for entry in run.entries.values()}
+    return run.header.status, run.header.outcome.output, memos
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_a_crash_at_any_port_call_is_survived(scenario: str) -> None:
+    """Every crash point leads to the outcome of the run without a crash, and to one finished event."""
+    unharmed = Fate(None)
+    expected = await outcome(await live(SCENARIOS[scenario](), unharmed))
+    assert unharmed.calls > 5
+    for at in range(1, unharmed.calls + 1):
+        for after in (False, True):
+            world = await live(SCENARIOS[scenario](), Fate(at, after=after))
+            assert await outcome(world) == expected, f"crash {'after' if after else 'before'} port call {at}"
+            assert len(await world.events_named("inngest/function.finished")) == 1
