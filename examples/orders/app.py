@@ -1,0 +1,117 @@
+"""Order fulfilment: what happens between a click on "buy" and a parcel, written as ordinary functions.
+
+`stepwell demo` feeds it the orders of `orders.jsonl`; `stepwell dev examples.orders.app:app` serves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import stepwell
+from examples.orders import services
+from examples.orders.models import (
+    Charge,
+    Fulfilled,
+    LowBin,
+    Order,
+    OrderCreated,
+    OrderFulfilled,
+    Receipt,
+    Reservation,
+    StockLow,
+)
+from stepwell import NonRetriableError, StepError, StepOptions
+
+FRAUD_SCORE_MAX = 80
+LOW_BIN = 4
+
+app = stepwell.App("shop")
+
+
+async def record_rejection(ctx: stepwell.Context) -> dict[str, str]:
+    """An order that cannot be fulfilled ends here, for somebody to look at."""
+    failure = ctx.event.data
+    order_id, reason = failure["event"]["data"]["id"], failure["error"]["message"]
+    return {"order_id": order_id, "ticket": await ctx.step.run("open-ticket", "{}: {}".format, order_id, reason)}
+
+
+@app.function(on=OrderCreated, on_failure=record_rejection)
+async def fulfil_order(ctx: stepwell.Context) -> Receipt:
+    """Price, reserve, check, charge, reward, announce."""
+    step = ctx.step
+    order: Order = ctx.event.data
+    goods = await step.run("price-order", price, order)
+
+    reserved = [await step.run("reserve-line", services.reserve, order.id, line) for line in order.lines]
+
+    pieces = sum(line.quantity for line in order.lines)
+    score, quote = await asyncio.gather(
+        step.run("fraud-check", services.fraud_score, order),
+        step.run("shipping-quote", services.shipping_quote, order.address, pieces),
+    )
+    if score > FRAUD_SCORE_MAX:
+        await step.run("release-stock", services.release, order.id, reserved)
+        raise NonRetriableError(f"held for review: fraud score {score}")
+
+    charge = await charge_or_release(ctx, order, goods + quote.price, reserved)
+
+    try:
+        points = await step.run(StepOptions("award-points", retries=1), services.award_points, order, pieces)
+    except StepError as error:  # no reason to keep the parcel back
+        ctx.logger.warning("no points for %s: %s", order.id, error)
+        points = 0
+
+    await step.sleep("cool-off", "1s")
+
+    low = [LowBin(order_id=order.id, sku=bin_.sku, left=bin_.left) for bin_ in reserved if bin_.left < LOW_BIN]
+    fulfilled = Fulfilled(order_id=order.id, customer=order.customer, total=charge.amount, currency=order.currency)
+    await step.send_event("announce", [OrderFulfilled(data=fulfilled), *(StockLow(data=each) for each in low)])
+
+    return Receipt(
+        order_id=order.id,
+        currency=order.currency,
+        goods=goods,
+        shipping=quote.price,
+        total=charge.amount,
+        charge_id=charge.id,
+        points=points,
+    )
+
+
+@app.function(on=OrderFulfilled)
+async def notify_customer(ctx: stepwell.Context) -> str:
+    """Tell the customer that the parcel is on its way."""
+    fulfilled: Fulfilled = ctx.event.data
+    return await ctx.step.run(
+        "send-mail", services.send_mail, fulfilled.customer, f"{fulfilled.order_id} is on its way"
+    )
+
+
+@app.function(on=StockLow)
+def restock(ctx: stepwell.Context) -> str:
+    """Ask all suppliers side by side and order from the cheapest. A plain function: no asyncio needed."""
+    step, sku = ctx.step, ctx.event.data.sku
+    offers = step.parallel(
+        *(lambda s=supplier: step.run(f"ask {s}", services.ask_supplier, s, sku) for supplier in services.SUPPLIERS)
+    )
+    best = min(offers, key=lambda offer: offer.price)
+    return step.run("order-refill", services.order_refill, best, sku)
+
+
+def price(order: Order) -> Decimal:
+    """The sum of the lines. An order without lines is no order."""
+    if not order.lines:
+        raise NonRetriableError(f"order {order.id} has no lines")
+    return sum((line.quantity * line.unit_price for line in order.lines), Decimal(0))
+
+
+async def charge_or_release(
+    ctx: stepwell.Context, order: Order, amount: Decimal, reserved: list[Reservation]
+) -> Charge:
+    """Charge the card; when that fails for good, put the stock back and give up."""
+    try:
+        return await ctx.step.run(StepOptions("charge", retries=3, timeout="10s"), services.charge_card, order, amount)
+    except StepError as error:
+        await ctx.step.run("release-stock", services.release, order.id, reserved)
+        raise NonRetriableError(f"not paid: {error.message}") from error
