@@ -15,9 +15,9 @@ from stepwell.triggers import On, triggers_of
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
 
 if TYPE_CHECKING:
-    from stepwell.context import Context
+    from stepwell.context import Context, SyncContext
 
-Handler = Callable[["Context"], Any]
+Handler = Callable[["Context"], Any] | Callable[["SyncContext"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Function:
     options: Mapping[str, Any]
     location: str
 
-    def __call__(self, ctx: Context) -> Any:
+    def __call__(self, ctx: Any) -> Any:
         """Call the handler."""
         return self.handler(ctx)
 
