@@ -92,6 +92,14 @@ def define_failure_function(app_id: str, failed: Function, handler: Handler) -> 
     )
 
 
+def duplicate_error(app_id: str, known: Function, added: Function) -> DefinitionError:
+    """The error for a second function with the id of one that is already there."""
+    return DefinitionError(
+        f'app "{app_id}" has two functions with the id "{added.id}": {known.location} and {added.location}; '
+        "give one of them another id="
+    )
+
+
 def _function_id(handler: Handler, function_id: str | None) -> str:
     if function_id is not None:
         return check_id(f"the function at {_location(handler)}", function_id)
@@ -136,11 +144,3 @@ def _location(handler: Any) -> str:
 
 def _qualified_name(handler: Any) -> str:
     return str(getattr(handler, "__qualname__", type(handler).__qualname__))
-
-
-def duplicate_error(app_id: str, known: Function, added: Function) -> DefinitionError:
-    """The error for a second function with the id of one that is already there."""
-    return DefinitionError(
-        f'app "{app_id}" has two functions with the id "{added.id}": {known.location} and {added.location}; '
-        "give one of them another id="
-    )

@@ -213,6 +213,7 @@ async def test_the_server_reads_the_outcome_of_the_function(outcome: Outcome) ->
     ("request_", "code", "name", "message"),
     [
         (call_request("shop-gone"), "function_not_found", "FunctionNotFoundError", 'no function "shop-gone"'),
+        (call_request("greet"), "function_not_found", "FunctionNotFoundError", 'no function "greet"'),
         (call_request(""), "function_not_found", "FunctionNotFoundError", 'no function ""'),
         (
             request_of("POST", query={"fnId": "shop-greet"}, body=b"{", key=KEY),

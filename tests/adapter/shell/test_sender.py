@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.adapter.shell.support import NOW_MS, SERVER, FakeServer, json_answer
 import stepwell
 from stepwell import http
 from stepwell.errors import DefinitionError, EventError
-from stepwell.outbound import OutboundRequest
+from stepwell.outbound import OutboundRequest, fetch
 from stepwell.sender import Sender
 from stepwell.settings import Overrides, read_settings
 from stepwell.wire.encoding import decode
@@ -161,6 +162,24 @@ async def test_a_malformed_event_stops_the_whole_send(app: stepwell.App, engine:
     with pytest.raises(EventError, match="reserved"):
         await app.send([stepwell.Event(name="a"), stepwell.Event(name="inngest/function.failed")])
     assert engine.sent == []
+
+
+@pytest.mark.parametrize("wrong", [{"name": "a"}, "a/b"])
+async def test_only_events_are_sent(app: stepwell.App, engine: Engine, wrong: Any) -> None:
+    """What is not an Event is refused by its type."""
+    with pytest.raises(EventError, match=r"got (dict|str)"):
+        await app.send([stepwell.Event(name="a"), wrong] if isinstance(wrong, dict) else wrong)
+    assert engine.sent == []
+
+
+async def test_an_unreachable_address_is_a_connection_error() -> None:
+    """The network client reports a refused connection as what it is, without the URL's key."""
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{closed.getsockname()[1]}/e/sekret"
+    with closed, pytest.raises(ConnectionError) as refused:
+        await fetch(OutboundRequest("POST", url, {}, b"[]"))
+    assert "sekret" not in str(refused.value)
 
 
 async def test_sending_nothing_reaches_nobody(app: stepwell.App, engine: Engine) -> None:

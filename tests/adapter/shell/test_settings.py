@@ -96,6 +96,12 @@ def test_what_is_missing_is_said_when_it_is_needed() -> None:
         read_settings(Overrides(base_url="https://a.example"), {}).event_url()
 
 
+def test_an_event_key_is_one_part_of_the_path() -> None:
+    """Whatever is in the key, it stays between the slashes."""
+    settings = read_settings(Overrides(base_url="https://a.example", event_key="a/b c"), {})
+    assert settings.event_url() == "https://a.example/e/a%2Fb%20c"
+
+
 def test_keys_do_not_show() -> None:
     """No representation of the settings contains a key, and a refused key is not quoted."""
     overrides = Overrides(event_key="sekret-1", signing_key=KEY, signing_key_fallback="abcdef")
