@@ -13,7 +13,7 @@ from stepwell.errors import EncodingError, WireError
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SORTING_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_ESCAPES = re.compile(
+_ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
     r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
     r"|\\."
@@ -21,7 +21,7 @@ _ESCAPES = re.compile(
 
 
 def _not_a_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"{constant} found; JSON has no NaN and no infinity")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_not_a_number)
@@ -35,15 +35,16 @@ def encode(value: Any) -> bytes:
     return _encoded(_ENCODER, value)
 
 
-def decode(raw: bytes | str) -> Any:
-    """The value of a JSON text in UTF-8; half a surrogate pair becomes U+FFFD, so that every value can be sent on.
+def decode(raw: bytes | str, *, repair: bool = False) -> Any:
+    """The value of a JSON text in UTF-8; whatever it yields can be encoded again.
 
-    Raises WireError when the text is malformed, holds NaN or an infinity, or is nested too deeply.
+    ``repair`` puts U+FFFD for half a surrogate pair, which JavaScript sends when it cuts an emoji in two. Raises
+    WireError when the text is malformed, holds NaN, an infinity or half a pair, or is nested too deeply.
     """
     try:
         text = raw if isinstance(raw, str) else raw.decode()
         if _SURROGATE.search(text):
-            text = _ESCAPES.sub(lambda match: "\\ufffd" if match[1] else match[0], text)
+            text = _ESCAPE.sub(_repaired if repair else _checked, text)
         return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise WireError(f"malformed JSON: {error}") from error
@@ -63,6 +64,16 @@ def canonical(value: Any) -> bytes:
         return _encoded(_SORTING_ENCODER, value)
     except RecursionError as error:
         raise EncodingError("not JSON: nested too deeply") from error
+
+
+def _repaired(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape[1] else escape[0]
+
+
+def _checked(escape: re.Match[str]) -> str:
+    if escape[1]:
+        raise ValueError(f"{escape[1]} is half a surrogate pair; JSON in UTF-8 has no lone surrogate")
+    return escape[0]
 
 
 def _encoded(encoder: json.JSONEncoder, value: Any) -> bytes:

@@ -111,7 +111,7 @@ def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) 
     if status == _OPCODES:
         if not body:
             raise WireError("a 206 reply has no body")
-        return Instructions(decode_opcodes(decode(body)), no_retry, retry_at_ms)
+        return Instructions(decode_opcodes(decode(body, repair=True)), no_retry, retry_at_ms)
     if 200 <= status < 300:
         return Finished(_lenient(body) if body else None)
     output = _lenient(body)
@@ -128,7 +128,7 @@ def _retry_after(retry_at_ms: int | None, now_ms: int) -> dict[str, str]:
 
 def _streamed(headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
     """The reply inside a 201 stream: keep-alive spaces, then one object."""
-    inner = decode(body.strip())
+    inner = decode(body.strip(), repair=True)
     if not isinstance(inner, Mapping) or type(inner.get("status")) is not int:
         raise WireError("a streamed reply must be an object with a status")
     if isinstance(inner.get("error"), str) and inner["error"]:
@@ -154,7 +154,7 @@ def _not_sdk(status: int, body: bytes) -> Failed:
 def _lenient(body: bytes) -> Any:
     """The JSON value of a body, or its text when it is not JSON."""
     try:
-        return decode(body)
+        return decode(body, repair=True)
     except WireError:
         return body.decode(errors="replace")
 

@@ -152,10 +152,9 @@ def _mail(text: str) -> dt.datetime | None:
 
 def _stamp(text: str) -> int | None:
     """``Jan _2 15:04:05`` with or without a fraction, read in year 4, a leap year as the year 0 would be."""
-    for pattern in ("%Y %b %d %H:%M:%S %z", "%Y %b %d %H:%M:%S.%f %z"):
-        try:
-            moment = dt.datetime.strptime(f"0004 {text} +0000", pattern)
-        except ValueError:
-            continue
-        return instant_of(moment) - _YEARS_0_TO_3 // dt.timedelta(milliseconds=1)
-    return None
+    fraction = "" if "." in text else ".0"
+    try:
+        moment = dt.datetime.strptime(f"0004 {text}{fraction} +0000", "%Y %b %d %H:%M:%S.%f %z")
+    except ValueError:
+        return None
+    return instant_of(moment) - _YEARS_0_TO_3 // dt.timedelta(milliseconds=1)
