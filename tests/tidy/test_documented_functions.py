@@ -57,7 +57,7 @@ def test_python_blocks_run(path: str, namespace: types.ModuleType) -> None:
 async def test_documented_functions_do_what_they_say(path: str, namespace: types.ModuleType) -> None:
     """The functions of a page, run on the real engine with the page's sample events, end as the page says."""
     for sample in WITH_PYTHON[path].samples():
-        started = [run for run in await runs_of(namespace.app, sample) if run.event_name == sample.name]
-        expected = RunStatus.FAILED if sample.fails else RunStatus.COMPLETED
-        assert started, f"nothing in {path} is triggered by {sample.name}"
-        assert {run.status for run in started} == {expected}, f"{sample}: {[run.outcome for run in started]}"
+        runs = await runs_of(namespace.app, sample)
+        failed = {run.event_name for run in runs if run.status is not RunStatus.COMPLETED}
+        assert sample.name in {run.event_name for run in runs}, f"nothing in {path} is triggered by {sample.name}"
+        assert failed == ({sample.name} if sample.fails else set()), f"{sample}: {[run.outcome for run in runs]}"
