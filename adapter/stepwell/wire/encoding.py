@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -24,7 +25,14 @@ def _not_a_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} found; JSON has no NaN and no infinity")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_not_a_number)
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number[:40]} is beyond the largest double; send it as a string")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_not_a_number, parse_float=_finite)
 
 
 def encode(value: Any) -> bytes:
