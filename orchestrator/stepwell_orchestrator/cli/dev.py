@@ -24,6 +24,7 @@ def dev(
         list[str] | None,
         typer.Argument(metavar="TARGET", help="module:app, served and reloaded here, or the URL of a served app."),
     ] = None,
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 8288,
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     database: Annotated[

@@ -32,6 +32,7 @@ def send(
     data: Annotated[
         str | None, typer.Argument(metavar="JSON", help="Its data: a JSON object, @FILE, or - for standard input.")
     ] = None,
+    *,
     event_id: Annotated[
         str | None, typer.Option("--id", help="An idempotency id: each function runs once for it in 24 hours.")
     ] = None,
