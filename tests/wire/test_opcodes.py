@@ -28,7 +28,7 @@ def test_spellings():
     assert {op.value for op in Op} == SPELLINGS
 
 
-@pytest.mark.parametrize("spelling", [*SPELLINGS, "AiGateway", "steprun", "WAITFOREVENT", "none"])
+@pytest.mark.parametrize("spelling", [*sorted(SPELLINGS), "AiGateway", "steprun", "WAITFOREVENT", "none"])
 def test_names_in_any_case(spelling):
     """An opcode's name is read in any case."""
     (opcode,) = decode_opcodes([{"op": spelling, "id": ID, "error": {"name": "E", "message": "m"}}])
