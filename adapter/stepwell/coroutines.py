@@ -28,6 +28,9 @@ from stepwell.wire.opcodes import ParallelMode
 PASSES_MAX: Final = 1_000
 """Passes of the loop a function may spin before it counts as busy with something else."""
 
+PASSES_TO_CLOSE: Final = 5
+"""Passes in which most functions are unwound; only then is it worth setting up a real wait."""
+
 _ENDED = "this call of the function has ended; its steps go on in a later call: let the cancellation pass"
 _HOST: contextvars.ContextVar[object] = contextvars.ContextVar("stepwell_host", default=None)
 
@@ -68,19 +71,16 @@ class CoroutineHost:
         context.run(_HOST.set, self)
         context.run(EXECUTING.set, None)
         self._handler = self._loop.create_task(_called(handler), context=context)
-        strays = False
         while True:
-            exact = await self._settle(strays=strays)
+            exact = await self._settle()
+            if not self._replay.in_order and self._strays_run():
+                exact = await self._settle(strays=True)
             if self._handler.done() or self._replay.target_requested:
                 return self._progress()
-            if not strays and not self._replay.in_order:
-                strays = True
-                continue
             if exact:
                 self._replay.check_order(self._open_steps())
             if not self._deliver():
                 return Paused()
-            strays = False
 
     def reportable(self, progress: Progress) -> list[RequestedStep]:
         """The new steps the function still wants.
@@ -101,17 +101,19 @@ class CoroutineHost:
         """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""
         self._closed = True
         tasks = {self._handler, *self._woken}
-        for future in self._open():
-            for woken in dependants(future):
-                woken.add_done_callback(_mark_retrieved)
-                tasks |= {woken} if isinstance(woken, asyncio.Task) else set()
+        for woken in dependants(self._open()):
+            woken.add_done_callback(_mark_retrieved)
+            if isinstance(woken, asyncio.Task):
+                tasks.add(woken)
         self._handler.add_done_callback(_mark_retrieved)
         self._handler.cancel(_ENDED)
         for future in self._open():
             future.cancel(_ENDED)
-        unfinished = {task for task in tasks if not task.done()}
-        if unfinished:
-            await asyncio.wait(unfinished, timeout=self._patience_s)
+        for _ in range(PASSES_TO_CLOSE):
+            if all(task.done() for task in tasks):
+                return
+            await next_pass()
+        await asyncio.wait(tasks, timeout=self._patience_s)
 
     def _progress(self) -> Progress:
         if not self._handler.done():
@@ -121,11 +123,11 @@ class CoroutineHost:
         error = self._handler.exception()
         if error is not None:
             return Raised(error)
-        if not runnable_tasks(self._loop, _HOST, self):
+        if not self._strays_run():
             self._replay.check_order(self._open_steps())
         return Returned(self._handler.result())
 
-    async def _settle(self, *, strays: bool) -> bool:
+    async def _settle(self, *, strays: bool = False) -> bool:
         """Wait until the function is at rest. False when patience ran out first."""
         give_up_at: float | None = None
         while True:
@@ -153,7 +155,7 @@ class CoroutineHost:
             self._joined |= view.steps
             view.explore(*self._woken)
             if strays and not view.ready:
-                view.ready = runnable_tasks(self._loop, _HOST, self)
+                view.ready = self._strays_run()
             if self._handler.done() or (not view.ready and (not view.indirect or view.seen == before)):
                 return view
             before = None if view.ready else view.seen
@@ -195,6 +197,10 @@ class CoroutineHost:
             _mark_retrieved(future)
             return False
         return True
+
+    def _strays_run(self) -> bool:
+        """Whether a task of the function that nobody need be waiting for is about to run."""
+        return runnable_tasks(self._loop, _HOST, self)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}

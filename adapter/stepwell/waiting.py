@@ -136,17 +136,18 @@ def joined_by(task: asyncio.Task[Any]) -> list[AnyFuture] | None:
     return None
 
 
-def dependants(future: AnyFuture) -> Iterator[AnyFuture]:
-    """The tasks and joined futures that ``future`` is going to wake, however indirectly."""
-    queue, seen = [future], {future}
+def dependants(futures: Iterable[AnyFuture]) -> Iterator[AnyFuture]:
+    """The tasks and joined futures that ``futures`` are going to wake, however indirectly."""
+    queue = list(futures)
+    seen = set(queue)
     while queue:
-        current = queue.pop()
-        joined = (closed for callback in callbacks_of(current) for closed in _closed_over(callback))
-        for woken in (*tasks_waiting_for(current), *joined):
-            if woken not in seen:
-                seen.add(woken)
-                queue.append(woken)
-                yield woken
+        for callback in callbacks_of(queue.pop()):
+            owner = getattr(callback, "__self__", None)
+            for woken in [owner] if isinstance(owner, asyncio.Task) else _closed_over(callback):
+                if woken not in seen:
+                    seen.add(woken)
+                    queue.append(woken)
+                    yield woken
 
 
 def runnable_tasks(loop: asyncio.AbstractEventLoop, variable: contextvars.ContextVar[Any], value: Any) -> bool:
