@@ -50,7 +50,7 @@ class HttpInvoker:
         except aiohttp.ClientConnectorError as error:
             raise CallError(f"nothing answers at {_shown(url)}; is your app running?") from error
         except TimeoutError as error:
-            raise CallError(f"{_shown(url)} did not reply within {self._timeout_ms // SECOND_MS} s") from error
+            raise CallError(f"{_shown(url)} did not reply within {self._timeout_ms / SECOND_MS:g} s") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise CallError(f"{_shown(url)} closed the connection before its reply was complete") from error
 
