@@ -19,9 +19,10 @@ from typing import Any, Final
 from stepwell.awaitable import PendingStep, StepFuture
 from stepwell.body import EXECUTING, refuse_nested
 from stepwell.calls import misuse
+from stepwell.own_tasks import STARTER, note_tasks
 from stepwell.parallel_mode import joins_exactly, mode_of
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
-from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, runnable_tasks, running_loop, tasks_waiting_for
+from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, running_loop, tasks_waiting_for, waiter_of
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 
@@ -32,7 +33,6 @@ PASSES_TO_CLOSE: Final = 5
 """Passes in which most functions are unwound; only then is it worth setting up a real wait."""
 
 _ENDED = "this call of the function has ended; its steps go on in a later call: let the cancellation pass"
-_HOST: contextvars.ContextVar[object] = contextvars.ContextVar("stepwell_host", default=None)
 
 
 class CoroutineHost:
@@ -46,6 +46,7 @@ class CoroutineHost:
         self._unresolved: dict[str, StepFuture] = {}
         self._woken: set[asyncio.Task[Any]] = set()
         self._joined: set[StepFuture] = set()
+        self._started: list[AnyFuture] = []
         self._arrival: AnyFuture = self._loop.create_future()
         self._handler: asyncio.Task[Any]
         self._closed = False
@@ -65,10 +66,15 @@ class CoroutineHost:
             self._arrival.set_result(None)
         return PendingStep(future)
 
+    def note(self, task: AnyFuture) -> None:
+        """Take note of a task that the function started."""
+        self._started.append(task)
+
     async def advance(self, handler: Callable[[], Coroutine[Any, Any, Any]]) -> Progress:
         """Run the function as far as its memos carry it, or until it asks for the target."""
+        note_tasks(self._loop)
         context = contextvars.copy_context()
-        context.run(_HOST.set, self)
+        context.run(STARTER.set, self)
         context.run(EXECUTING.set, None)
         self._handler = self._loop.create_task(_called(handler), context=context)
         while True:
@@ -200,7 +206,8 @@ class CoroutineHost:
 
     def _strays_run(self) -> bool:
         """Whether a task of the function that nobody need be waiting for is about to run."""
-        return runnable_tasks(self._loop, _HOST, self)
+        self._started = [task for task in self._started if not task.done()]
+        return any(isinstance(task, asyncio.Task) and waiter_of(task) is None for task in self._started)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}

@@ -7,8 +7,6 @@ is still busy. Whatever is not recognised counts as busy, which only costs patie
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import gc
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import CoroutineType, FrameType, GeneratorType, coroutine
@@ -148,20 +146,6 @@ def dependants(futures: Iterable[AnyFuture]) -> Iterator[AnyFuture]:
                     seen.add(woken)
                     queue.append(woken)
                     yield woken
-
-
-def runnable_tasks(loop: asyncio.AbstractEventLoop, variable: contextvars.ContextVar[Any], value: Any) -> bool:
-    """Whether a task that was started with ``variable`` set to ``value`` is about to run."""
-    return any(waiter_of(task) is None and _context_value(task, variable) is value for task in asyncio.all_tasks(loop))
-
-
-def _context_value(task: asyncio.Task[Any], variable: contextvars.ContextVar[Any]) -> Any:
-    get_context = getattr(task, "get_context", None)
-    if get_context is not None:
-        return get_context().get(variable)
-    # Python 3.11 keeps the context to itself; the garbage collector does not.
-    contexts = (item for item in gc.get_referents(task) if isinstance(item, contextvars.Context))
-    return next((context[variable] for context in contexts if variable in context), None)
 
 
 def _closed_over(callback: Callable[..., Any]) -> Iterator[AnyFuture]:
