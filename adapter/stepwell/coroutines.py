@@ -5,7 +5,8 @@ each only when the function has come to rest, so that a race is won by who won i
 
 At rest means: everything the handler waits for, through however many tasks, is a step, a lock or another part of the
 function that waits itself. While the handler waits for anything else, such as I/O or a timer of its own, the call waits
-with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call.
+with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call. A lock may
+be up to something outside as well: it counts so as long as the journal says that the function went on from there.
 A task nobody awaits is let run as far as it gets by itself.
 """
 
@@ -40,7 +41,7 @@ class CoroutineHost:
 
     def __init__(self, replay: Replay, patience_s: float) -> None:
         self._replay = replay
-        self._patience_s = patience_s
+        self._patience_s = self._close_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._futures: dict[str, StepFuture] = {}
         self._unresolved: dict[str, StepFuture] = {}
@@ -119,7 +120,7 @@ class CoroutineHost:
             if all(task.done() for task in tasks):
                 return
             await next_pass()
-        await asyncio.wait(tasks, timeout=self._patience_s)
+        await asyncio.wait(tasks, timeout=self._close_s)
 
     def _progress(self) -> Progress:
         if not self._handler.done():
@@ -138,12 +139,13 @@ class CoroutineHost:
         give_up_at: float | None = None
         while True:
             view = await self._look(strays)
-            at_rest = not view.ready and not view.outside
-            if self._handler.done() or (at_rest and self._open()):
+            moving = view.ready or view.outside or (view.locked and self._replay.overdue)
+            if self._handler.done() or (self._open() and not moving):
                 return True
             if self._open():
                 give_up_at = self._loop.time() + self._patience_s if give_up_at is None else give_up_at
                 if self._replay.target_requested or self._loop.time() >= give_up_at:
+                    self._patience_s = 0
                     return False
             if not view.ready:
                 await self._wait_outside(view.outside, give_up_at)

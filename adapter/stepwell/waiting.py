@@ -40,11 +40,13 @@ class Survey:
 
     ``ready``: one of them is about to run. ``outside``: futures that something other than a step or another task of
     the function resolves, such as I/O and timers. ``seen`` holds every future on the way. ``indirect``: a task waits
-    through another future, whose callbacks take passes of the loop to arrive.
+    through another future, whose callbacks take passes of the loop to arrive. ``locked``: a task waits for a lock,
+    event or queue, which is most likely up to another task of the function.
     """
 
     ready: bool = False
     indirect: bool = False
+    locked: bool = False
     outside: list[AnyFuture] = field(default_factory=list)
     steps: set[StepFuture] = field(default_factory=set)
     seen: set[AnyFuture] = field(default_factory=set)
@@ -79,6 +81,7 @@ class Survey:
         if joined is None:
             self.outside.append(waiter)
             return ()
+        self.locked = self.locked or not joined
         return joined
 
 
@@ -116,7 +119,7 @@ def shielded(future: AnyFuture) -> list[AnyFuture] | None:
 def joined_by(task: asyncio.Task[Any]) -> list[AnyFuture] | None:
     """What a task waits for inside asyncio's own coroutines; None when it is not inside one that joins futures.
 
-    A lock, event or queue is released by another task of the function, so that waiting for one joins nothing.
+    A wait for a lock, event or queue joins nothing.
     """
     frame = _innermost_frame(task)
     module = "" if frame is None else frame.f_globals.get("__name__", "")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from stepwell_orchestrator.model.run import Progress, Run
+from stepwell_orchestrator.model.step import Place
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -14,9 +16,6 @@ from tests.conformance.samples import (
     event_id,
     run_id,
 )
-
-from stepwell_orchestrator.model.run import Progress, Run
-from stepwell_orchestrator.model.step import Place
 
 KEY = "shop-fulfil/order-7"
 LATER_MS = NOW_MS + 86_400_000

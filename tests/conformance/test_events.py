@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.conformance.backends import PrunedJournal
-from tests.conformance.samples import NOW_MS, a_header, an_event, create, event_id, run_id
 
 from stepwell.errors import EncodingError
+from tests.conformance.backends import PrunedJournal
+from tests.conformance.samples import NOW_MS, a_header, an_event, create, event_id, run_id
 
 EVENTS: list[tuple[str, dict[str, Any]]] = [
     ("bare", {"data": {}}),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.engine.builders import FUNCTION, NOW_MS, event
 
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.engine.route import idempotency_key, patterns, route, starts_at_ms
+from tests.engine.builders import FUNCTION, NOW_MS, event
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.orchestrator.world import running_world, shop, until
 
 import stepwell
 from stepwell.wire.times import HOUR_MS
@@ -17,6 +16,7 @@ from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.register import InvalidFunctionsError
+from tests.orchestrator.world import running_world, shop, until
 
 
 async def test_run_goes_from_event_to_end() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
-from tests.orchestrator.fakes import NOW_MS, FixedClock
 
 from stepwell.wire.signing import verify_request
 from stepwell_orchestrator.entry.syncing import Syncer
 from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.ports import CallError, HttpReply
+from tests.orchestrator.fakes import NOW_MS, FixedClock
 
 URL = "http://127.0.0.1:3000/api/inngest?tenant=1"
 AWAY = f"nothing answers at {URL}; is your app running?"

@@ -6,11 +6,11 @@ import sys
 import types
 
 import pytest
-from tests.examples.engine import ServedExample
-from tests.tidy.pages import Page, pages
 
 import stepwell
 from stepwell_orchestrator.model.run import RunStatus
+from tests.examples.engine import ServedExample
+from tests.tidy.pages import Page, pages
 
 WITH_PYTHON = {page.path: page for page in pages() if any(page.blocks("python"))}
 WITH_SAMPLES = [page.path for page in WITH_PYTHON.values() if any(page.samples())]

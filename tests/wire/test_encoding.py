@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.values import json_values
 
 from stepwell.errors import EncodingError, WireError
 from stepwell.wire.encoding import canonical, decode, encode
+from tests.wire.values import json_values
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ with several plans them. ``sleep:<duration>`` names sleep. Bodies are counted, a
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,6 +106,7 @@ class World:
         self.script = script
         self.clock = VirtualClock()
         self.backend = LocalBackend.open(None)
+        weakref.finalize(self, self.backend.close)
         self.notices: list[Notice] = []
         self.handled: list[str] = []
         self.function = Function(

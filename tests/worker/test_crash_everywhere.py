@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.worker.harness import Script, World
 
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
+from tests.worker.harness import Script, World
 
 SCENARIOS: dict[str, Callable[[], Script]] = {
     "sequence": lambda: Script([["a"], ["b"]]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.worker.harness import Script, World
 
 from stepwell.wire.call import DISCOVERY_STEP_ID
 from stepwell.wire.ids import hash_step_id
@@ -14,6 +13,7 @@ from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
+from tests.worker.harness import Script, World
 
 TEN = [[f"step-{n}"] for n in range(10)]
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.adapter.shell.support import NOW_MS, SERVER, FakeServer, json_answer
 
 import stepwell
 from stepwell import http
@@ -16,6 +15,7 @@ from stepwell.sender import Sender
 from stepwell.settings import Overrides, read_settings
 from stepwell.wire.encoding import decode
 from stepwell.wire.ids import EventIdSeed, decode_seed
+from tests.adapter.shell.support import NOW_MS, SERVER, FakeServer, json_answer
 
 SEED = EventIdSeed(NOW_MS, bytes(range(10)))
 SETTINGS = read_settings(Overrides(base_url=SERVER, event_key="events", env="pr-1"), {})
