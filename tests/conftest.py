@@ -6,6 +6,9 @@ import os
 
 import hypothesis
 
+# The plugin of this tree, whatever the installed metadata says.
+pytest_plugins = ["stepwell.pytest_plugin"]
+
 # A change fails for what it changed, not for an example that came up today; new examples are looked for with
 # `pytest --hypothesis-profile=search`.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)

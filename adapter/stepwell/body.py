@@ -38,19 +38,26 @@ class TimeoutScope(Protocol):
         """Whether the time was up."""
 
 
+def as_written(_step: RequestedStep, body: Body) -> Body:
+    """The body the function gave the step."""
+    return body
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a call needs from outside.
 
     ``send`` sends events; ``now_ms`` is the clock; ``timeout`` makes a context manager that cancels its body after so
     many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds how long a call with steps
-    to report waits for a branch of the function that is busy with something else.
+    to report waits for a branch of the function that is busy with something else. ``body_of`` says what is executed for
+    a step: tests put a stub in the body's place.
     """
 
     send: SendEvents
     now_ms: Callable[[], int]
     timeout: Callable[[float], TimeoutScope] = asyncio.timeout
     patience_s: float = 10.0
+    body_of: Callable[[RequestedStep, Body], Body] = as_written
 
 
 def refuse_nested(step_id: str) -> None:
@@ -67,6 +74,7 @@ async def execute_step(
     step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, runtime: Runtime
 ) -> Instructions:
     """Run ``body`` and report StepRun, StepError or StepFailed; exceptions of the body never escape."""
+    body = runtime.body_of(step, body)
     started_ms = runtime.now_ms()
     value, error = await _attempt(step, body, runtime)
     ended_ms = runtime.now_ms()

@@ -11,6 +11,7 @@ from tests.tidy.sources import ROOT, module_name, package_sources, parse
 NOT_IMPORTED_BECAUSE = {
     "stepwell": "the package itself",
     "stepwell.cli": "the console script",
+    "stepwell.pytest_plugin": "an entry point that pytest loads",
     "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
     "stepwell_orchestrator": "the package itself",
     "stepwell_orchestrator.expr.index": "finds what a wait may be filed under; waits come next",

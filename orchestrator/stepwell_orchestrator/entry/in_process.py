@@ -12,6 +12,7 @@ from stepwell_orchestrator.trace import finished_steps
 
 if TYPE_CHECKING:
     from stepwell.app import App
+    from stepwell.handler import Execute
     from stepwell.outbound import Fetch, OutboundRequest
     from stepwell.wire.registration import Registration
 
@@ -23,13 +24,17 @@ def in_process_url(app_id: str) -> str:
     return f"{IN_PROCESS_ORIGIN}/{quote(app_id, safe='')}/api/stepwell"
 
 
-def in_process_app(app: App, journal: Journal, clock: Clock) -> tuple[Registration, AsgiApp]:
-    """An app's registration at its in-process URL, and what answers there."""
+def in_process_app(
+    app: App, journal: Journal, clock: Clock, *, execute: Execute | None = None
+) -> tuple[Registration, AsgiApp]:
+    """An app's registration at its in-process URL, and what answers there; ``execute`` replaces how functions run."""
     from stepwell.asgi_app import AsgiApp as Endpoint
     from stepwell.handler import Handler
     from stepwell.registration import registration_of
 
-    handler = Handler(app, dev=True, framework=_FRAMEWORK, now_ms=clock.now_ms, fetch=_state_of(journal))
+    handler = Handler(
+        app, dev=True, framework=_FRAMEWORK, now_ms=clock.now_ms, fetch=_state_of(journal), execute=execute
+    )
     url = in_process_url(app.id)
     return registration_of(app, handler.settings, url=url, framework=_FRAMEWORK), Endpoint(handler)
 

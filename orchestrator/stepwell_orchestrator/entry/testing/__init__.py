@@ -1,0 +1,11 @@
+"""What ``stepwell.testing`` gives: the engine in a test's hands. Only tests import this."""
+
+from __future__ import annotations
+
+from stepwell_orchestrator.entry.testing.engine import Engine
+from stepwell_orchestrator.entry.testing.expectation import ExpectationError
+from stepwell_orchestrator.entry.testing.run import Failure, Run, Step
+from stepwell_orchestrator.entry.testing.stubs import Stub
+from stepwell_orchestrator.entry.testing.sync import SyncEngine
+
+__all__ = ["Engine", "ExpectationError", "Failure", "Run", "Step", "Stub", "SyncEngine"]

@@ -1,0 +1,193 @@
+"""The whole engine in memory, where nothing moves unless it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from stepwell.app import App
+from stepwell.execution import Runtime, execute
+from stepwell.function import Function
+from stepwell.waiting import running_loop
+from stepwell.wire.call import CallRequest
+from stepwell.wire.ids import EventIdSeed
+from stepwell.wire.reply import Outcome
+from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
+from stepwell_orchestrator.entry.testing.clock import SteppedClock
+from stepwell_orchestrator.entry.testing.expectation import ExpectationError
+from stepwell_orchestrator.entry.testing.record import Record
+from stepwell_orchestrator.entry.testing.stubs import Stubs
+from stepwell_orchestrator.entry.testing.transport import CALLING, Connection
+from stepwell_orchestrator.fresh_ids import FreshIds
+from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.invoke_asgi import InProcessInvoker
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.pump import Pump
+from stepwell_orchestrator.register import Register
+from stepwell_orchestrator.worker import Worker
+
+
+class World:
+    """The engine's parts on a database in memory, and the apps it calls.
+
+    Work is done in ``settle`` and ``move_to`` alone, one at a time, each of which ends when everything that they set
+    going has ended, I/O and threads too. They wait ``patience_s`` of real time for it at most.
+    """
+
+    def __init__(self, now_ms: int, patience_s: float) -> None:
+        self.clock = SteppedClock(now_ms)
+        self.stubs = Stubs()
+        self._backend = LocalBackend.open(None)
+        self.journal = self._backend.journal
+        self.registry = self._backend.registry
+        self.queue = self._backend.queue
+        self.record = Record(self.journal, self.clock)
+        self._invoker = InProcessInvoker()
+        worker = Worker(self.journal, self.registry, self.queue, self._invoker, self.clock, observe=self.record.observe)
+        ids = FreshIds(self.clock, _counting_entropy())
+        self._ingest = Ingest(self.journal, self.queue, self.clock, ids, self.record.observe)
+        self._register = Register(self.registry, self.clock, self.record.observe)
+        self.control = Control(self.journal, self.registry, self.queue, self.clock, ids=ids, handle=worker.handle)
+        self._handle = worker.handle
+        self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
+        self._patience_s = patience_s
+        self._busy: dict[asyncio.Task[Any], QueueItem] = {}
+        self._begun: dict[str, str] = {}
+        self._served: dict[str, App] = {}
+        self._connections: list[Connection] = []
+        self._unregistered: list[App] = []
+        self._turn = asyncio.Lock()
+        self.thread_id = threading.get_ident()
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def apps(self) -> list[App]:
+        """The apps served."""
+        return list(self._served.values())
+
+    def serve(self, app: App) -> None:
+        """Call the app's functions from now on, and take in what it sends."""
+        self.loop = running_loop()
+        self._served[app.id] = app
+        self._unregistered.append(app)
+        self._connections.append(Connection(app, self))
+
+    async def send(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None = None) -> list[str]:
+        """Take events in; what follows from them happens when the world settles. Raises EventError."""
+        await self._enter()
+        self.record.unsettled = True
+        event_ids = await self._ingest.accept_events(events, seed)
+        await self.record.receive(event_ids)
+        return event_ids
+
+    async def send_from_outside(self, event: Mapping[str, Any]) -> str:
+        """Take in one event, a millisecond after anything that came before; its internal id."""
+        await self._enter()
+        self.clock.move_to(self.clock.now_ms() + 1)
+        [event_id] = await self.send([event])
+        return event_id
+
+    async def settle(self) -> None:
+        """Do everything that can be done without time passing."""
+        await self._enter()
+        async with self._turn:
+            await self._drained()
+
+    async def move_to(self, at_ms: int) -> None:
+        """Let time pass up to ``at_ms``; whatever falls due on the way is done at its own time, in order."""
+        await self._enter()
+        async with self._turn:
+            await self._drained()
+            while (due_at_ms := await self.queue.next_at_ms()) is not None and due_at_ms <= at_ms:
+                self.clock.move_to(due_at_ms)
+                await self._drained()
+            self.clock.move_to(at_ms)
+
+    async def cancel(self, run_id: str) -> None:
+        """Cancel a run."""
+        await self._enter()
+        self.record.unsettled = True
+        await self.control.cancel(run_id)
+        await self.record.refresh()
+
+    def close(self) -> None:
+        """Give back what the apps were served with. Runs and events can still be looked at."""
+        for connection in self._connections:
+            connection.cut()
+        self._backend.close()
+
+    async def _enter(self) -> None:
+        """Be in the event loop that does the work, with every app registered."""
+        self.loop = running_loop()
+        if self.loop is None:
+            fix = 'let its anyio_backend be "asyncio"'
+            raise ExpectationError(f"the engine runs on asyncio, and this test does not: {fix}")
+        while self._unregistered:
+            app = self._unregistered.pop(0)
+            registration, endpoint = in_process_app(app, self.journal, self.clock, execute=self._executor(app))
+            self._invoker.mount(in_process_url(app.id), endpoint)
+            await self._register.accept(registration.encode())
+
+    def _executor(self, app: App) -> Callable[[Function, CallRequest, str | None], Awaitable[Outcome]]:
+        runtime = Runtime(send=self.send, now_ms=self.clock.now_ms)
+
+        async def run(function: Function, call: CallRequest, target: str | None) -> Outcome:
+            def body_of(step: Any, body: Any) -> Any:
+                self._begun[call.ctx.run_id] = step.label
+                return self.stubs.body_of(function, step, body)
+
+            CALLING.set(self)
+            return await execute(function, call, target=target, runtime=replace(runtime, body_of=body_of))
+
+        return run
+
+    async def _drained(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s) as patience:
+                await self._pump.drain()
+            self.record.unsettled = False
+        except TimeoutError:
+            if patience.expired():
+                raise ExpectationError(self._impatience()) from None
+            raise
+        finally:
+            await self._abandon()
+            await self.record.refresh()
+
+    async def _busy_with(self, item: QueueItem, deliveries: int) -> int | None:
+        """Handle an item, noting that it is being handled."""
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        self._busy[task] = item
+        try:
+            return await self._handle(item, deliveries)
+        finally:
+            del self._busy[task]
+
+    async def _abandon(self) -> None:
+        """Stop what was not waited for, so that nothing happens behind the test's back."""
+        busy = list(self._busy)
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+
+    def _impatience(self) -> str:
+        run_ids = {getattr(item.work, "run_id", "") for item in self._busy.values()}
+        steps = sorted({self._begun[run_id] for run_id in run_ids & self._begun.keys()})
+        last = f"; the last steps begun: {', '.join(steps)}" if steps else ""
+        return (
+            f"the engine did not come to rest within {self._patience_s:g} s of real time{last}. Something waits for "
+            "the outside world, or never ends: stub it, or give Engine(patience=...) more seconds"
+        )
+
+
+def _counting_entropy() -> Callable[[int], bytes]:
+    """Entropy that counts: the same test has the same ids, and so the same back-off, every time."""
+    counter = itertools.count(1)
+    return lambda length: next(counter).to_bytes(length)

@@ -1,0 +1,126 @@
+"""The plugin in pytest processes of its own, as users run them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+SUITE = {
+    "test_async.py": '''
+        """Whatever runs async tests."""
+        import pytest, stepwell
+
+        {mark}
+
+        app = stepwell.App("mail", dev=True)
+
+        @app.function(on="user/signup")
+        async def remind(ctx):
+            await ctx.step.sleep("nap", "3d")
+            return await ctx.step.run("remind", lambda: "sent")
+
+        @pytest.mark.parametrize("number", range(4))
+        async def test_reminder(engine, number):
+            engine.serve(app)
+            run = await engine.send_one("user/signup")
+            await engine.advance("3d")
+            assert run.completed and run.output == "sent" and len(engine.runs) == 1
+    ''',
+    "test_sync.py": """
+        from test_async import app
+
+        def test_reminder_without_async(engine):
+            engine.serve(app)
+            run = engine.send_one("user/signup")
+            engine.advance("3d")
+            assert run.output == "sent"
+    """,
+}
+AUTO = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+STRICT = ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function")
+FAILING = """
+    import stepwell
+
+    app = stepwell.App("mail", dev=True)
+
+    @app.function(on="user/signup")
+    async def remind(ctx):
+        await ctx.step.sleep("nap", "3d")
+
+    async def test_too_early(engine):
+        engine.serve(app)
+        engine.stub("nope", 1)
+        run = await engine.send_one("user/signup")
+        assert run.completed
+
+    async def test_nothing_to_show(engine):
+        assert False
+"""
+
+
+def run_pytest(folder: Path, *options: str) -> str:
+    """What pytest prints for the tests in a folder, run as a user would with nothing but options."""
+    asked = [sys.executable, "-m", "pytest", "-p", "stepwell.pytest_plugin", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr
+
+
+def write(folder: Path, **files: str) -> None:
+    """Write files, without the indentation they have here."""
+    for name, text in files.items():
+        folder.joinpath(name).write_text(dedent(text))
+
+
+@pytest.mark.parametrize(
+    ("mark", "options"),
+    [
+        pytest.param("", AUTO, id="pytest-asyncio, auto"),
+        pytest.param("pytestmark = pytest.mark.asyncio", STRICT, id="pytest-asyncio, strict"),
+        pytest.param("pytestmark = pytest.mark.anyio", ("-p", "no:asyncio", "-k", "asyncio or without"), id="anyio"),
+        pytest.param("", (*AUTO, "-n2"), id="xdist"),
+    ],
+)
+def test_the_fixture_works_under(tmp_path: Path, mark: str, options: tuple[str, ...]) -> None:
+    """The fixture gives async tests the engine and plain ones its sync face, whatever runs them, without a warning."""
+    for name, text in SUITE.items():
+        write(tmp_path, **{name: text.replace("{mark}", mark)})
+    output = run_pytest(tmp_path, "-q", "-W", "error", *options)
+    assert "5 passed" in output, output
+    assert "warning" not in output
+
+
+def test_a_failed_test_shows_its_runs(tmp_path: Path) -> None:
+    """The report of a failed test has the timelines of the runs that have not completed, and no more than that."""
+    write(tmp_path, **{"test_failing.py": FAILING})
+    output = run_pytest(tmp_path, *AUTO)
+    assert "<Run mail-remind running: nap sleeping until 2026-01-04 00:00:00>.completed" in output
+    assert output.count("Stepwell runs that have not completed") == 1
+    assert "○ nap sleep  ░" in output
+    assert "never executed, though stubbed or told to fail: nope" in output
+
+
+def test_a_missing_orchestrator_says_what_to_install(tmp_path: Path) -> None:
+    """Where only the adapter is installed the fixture fails with what to install, and nothing else fails."""
+    write(
+        tmp_path,
+        **{
+            "conftest.py": "import sys\nsys.modules['stepwell_orchestrator.entry'] = None\n",
+            "test_it.py": "def test_with(engine): ...\n\ndef test_without(): ...\n",
+        },
+    )
+    output = run_pytest(tmp_path)
+    assert "ImportError: stepwell.testing needs stepwell_orchestrator.entry, which is not installed; run: pip" in output
+    assert "1 passed, 1 error" in output
+
+
+def test_the_kit_has_no_other_names() -> None:
+    """A name that the kit does not have is an AttributeError, and those it has are listed."""
+    import stepwell.testing
+
+    with pytest.raises(AttributeError, match="has no attribute 'Motor'"):
+        _ = stepwell.testing.Motor
+    assert {"Engine", "Run", "SyncEngine"} <= set(dir(stepwell.testing))
