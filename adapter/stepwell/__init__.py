@@ -1,13 +1,14 @@
 """Durable step functions for Python.
 
 The public names are those of :mod:`stepwell.public`. They are imported when first used, so that the orchestrator, which
-shares :mod:`stepwell.wire`, does not load what only a function author needs; web frameworks are loaded only by name,
-as in ``stepwell.fastapi.serve(api, app)``.
+shares :mod:`stepwell.wire`, does not load what only a function author needs. Modules are attributes as well, so that
+``stepwell.fastapi.serve(api, app)`` needs no import of its own and costs nothing where it is not used.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from stepwell.version import VERSION
@@ -20,11 +21,11 @@ __version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:
-    if name == "fastapi":
-        return importlib.import_module("stepwell.fastapi")
+    if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
     public = importlib.import_module("stepwell.public")
-    if name not in public.__all__:
-        raise AttributeError(f"module 'stepwell' has no attribute {name!r}")
+    if name not in (*public.__all__, "__all__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(public, name)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from stepwell import system
 from stepwell.checks import check_id
+from stepwell.errors import EventError
 from stepwell.event import Event
 from stepwell.function import Function, Handler, define_failure_function, define_function, duplicate_error
 from stepwell.options import (
@@ -125,6 +126,9 @@ class App:
         the sequence were accepted, and the error's ``ids`` are theirs.
         """
         batch = [events] if isinstance(events, Event) else list(events)
+        for event in batch:
+            if not isinstance(event, Event):
+                raise EventError(f"send takes stepwell.Event objects, got {type(event).__name__}")
         return await self.send_wire([event.to_wire() for event in batch], None)
 
     def send_sync(self, events: Event | Sequence[Event]) -> list[str]:

@@ -15,9 +15,9 @@ from stepwell.triggers import On, triggers_of
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
 
 if TYPE_CHECKING:
-    from stepwell.context import Context
+    from stepwell.context import Context, SyncContext
 
-Handler = Callable[["Context"], Any]
+Handler = Callable[["Context"], Any] | Callable[["SyncContext"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Function:
     options: Mapping[str, Any]
     location: str
 
-    def __call__(self, ctx: Context) -> Any:
+    def __call__(self, ctx: Any) -> Any:
         """Call the handler."""
         return self.handler(ctx)
 
@@ -92,6 +92,14 @@ def define_failure_function(app_id: str, failed: Function, handler: Handler) -> 
     )
 
 
+def duplicate_error(app_id: str, known: Function, added: Function) -> DefinitionError:
+    """The error for a second function with the id of one that is already there."""
+    return DefinitionError(
+        f'app "{app_id}" has two functions with the id "{added.id}": {known.location} and {added.location}; '
+        "give one of them another id="
+    )
+
+
 def _function_id(handler: Handler, function_id: str | None) -> str:
     if function_id is not None:
         return check_id(f"the function at {_location(handler)}", function_id)
@@ -136,11 +144,3 @@ def _location(handler: Any) -> str:
 
 def _qualified_name(handler: Any) -> str:
     return str(getattr(handler, "__qualname__", type(handler).__qualname__))
-
-
-def duplicate_error(app_id: str, known: Function, added: Function) -> DefinitionError:
-    """The error for a second function with the id of one that is already there."""
-    return DefinitionError(
-        f'app "{app_id}" has two functions with the id "{added.id}": {known.location} and {added.location}; '
-        "give one of them another id="
-    )

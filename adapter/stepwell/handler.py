@@ -186,7 +186,8 @@ class Handler:
         return HttpResponse(status, headers, body)
 
     def _function(self, slug: str) -> Function | None:
-        return self._app.functions.get(slug.removeprefix(f"{self._app.id}-"))
+        function = self._app.functions.get(slug.removeprefix(f"{self._app.id}-"))
+        return function if function is not None and function.slug == slug else None
 
     def _registration(self, url: str) -> Registration:
         return registration_of(self._app, self.settings, url=url, framework=self._framework)

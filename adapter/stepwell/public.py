@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stepwell.app import App
 from stepwell.asgi_app import asgi
-from stepwell.context import Context
+from stepwell.calls import StepOptions
+from stepwell.context import Context, SyncContext
 from stepwell.errors import (
     DefinitionError,
     EncodingError,
@@ -30,7 +31,6 @@ from stepwell.options import (
     Throttle,
     Timeouts,
 )
-from stepwell.step import StepOptions
 from stepwell.triggers import cron, on
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "StepError",
     "StepOptions",
     "StepwellError",
+    "SyncContext",
     "Throttle",
     "Timeouts",
     "WireError",

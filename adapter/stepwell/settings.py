@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from stepwell.errors import DefinitionError, SignatureError
 from stepwell.wire.signing import hash_signing_key
@@ -73,7 +73,7 @@ class Settings:
         origin = _required_origin(self.event_origin, "EVENT_API_BASE_URL")
         if self.event_key is None:
             raise DefinitionError("no event key is configured, so nothing can be sent; set STEPWELL_EVENT_KEY")
-        return f"{origin}/e/{self.event_key}"
+        return f"{origin}/e/{quote(self.event_key, safe='')}"
 
 
 def read_settings(overrides: Overrides, environ: Mapping[str, str] | None = None) -> Settings:

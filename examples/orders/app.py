@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 
 import stepwell
 from examples.orders import services
@@ -14,14 +15,16 @@ from examples.orders.models import (
     Charge,
     Fulfilled,
     LowBin,
+    Offer,
     Order,
     OrderCreated,
     OrderFulfilled,
+    Quote,
     Receipt,
-    Reservation,
     StockLow,
 )
 from stepwell import NonRetriableError, StepError, StepOptions
+from stepwell.context import SyncContext
 
 FRAUD_SCORE_MAX = 80
 LOW_BIN = 4
@@ -44,20 +47,15 @@ async def fulfil_order(ctx: stepwell.Context) -> Receipt:
     goods = await step.run("price-order", price, order)
 
     reserved = [await step.run("reserve-line", services.reserve, order.id, line) for line in order.lines]
-
-    pieces = sum(line.quantity for line in order.lines)
-    score, quote = await asyncio.gather(
-        step.run("fraud-check", services.fraud_score, order),
-        step.run("shipping-quote", services.shipping_quote, order.address, pieces),
-    )
-    if score > FRAUD_SCORE_MAX:
+    try:
+        quote, charge = await check_and_charge(ctx, order, goods)
+    except (StepError, NonRetriableError) as problem:
         await step.run("release-stock", services.release, order.id, reserved)
-        raise NonRetriableError(f"held for review: fraud score {score}")
-
-    charge = await charge_or_release(ctx, order, goods + quote.price, reserved)
+        raise NonRetriableError(f"{order.id} is rejected: {problem}") from problem
 
     try:
-        points = await step.run(StepOptions("award-points", retries=1), services.award_points, order, pieces)
+        bonus = StepOptions("award-points", retries=1)
+        points = await step.run(bonus, services.award_points, order, pieces(order))
     except StepError as error:  # no reason to keep the parcel back
         ctx.logger.warning("no points for %s: %s", order.id, error)
         points = 0
@@ -89,11 +87,11 @@ async def notify_customer(ctx: stepwell.Context) -> str:
 
 
 @app.function(on=StockLow)
-def restock(ctx: stepwell.Context) -> str:
+def restock(ctx: SyncContext) -> str:
     """Ask all suppliers side by side and order from the cheapest. A plain function: no asyncio needed."""
     step, sku = ctx.step, ctx.event.data.sku
-    offers = step.parallel(
-        *(lambda s=supplier: step.run(f"ask {s}", services.ask_supplier, s, sku) for supplier in services.SUPPLIERS)
+    offers: list[Offer] = step.parallel(
+        [partial(step.run, f"ask {name}", services.ask_supplier, name, sku) for name in services.SUPPLIERS]
     )
     best = min(offers, key=lambda offer: offer.price)
     return step.run("order-refill", services.order_refill, best, sku)
@@ -106,12 +104,18 @@ def price(order: Order) -> Decimal:
     return sum((line.quantity * line.unit_price for line in order.lines), Decimal(0))
 
 
-async def charge_or_release(
-    ctx: stepwell.Context, order: Order, amount: Decimal, reserved: list[Reservation]
-) -> Charge:
-    """Charge the card; when that fails for good, put the stock back and give up."""
-    try:
-        return await ctx.step.run(StepOptions("charge", retries=3, timeout="10s"), services.charge_card, order, amount)
-    except StepError as error:
-        await ctx.step.run("release-stock", services.release, order.id, reserved)
-        raise NonRetriableError(f"not paid: {error.message}") from error
+async def check_and_charge(ctx: stepwell.Context, order: Order, goods: Decimal) -> tuple[Quote, Charge]:
+    """Check for fraud while asking what shipping costs; then take the money."""
+    score, quote = await asyncio.gather(
+        ctx.step.run("fraud-check", services.fraud_score, order),
+        ctx.step.run("shipping-quote", services.shipping_quote, order.address, pieces(order)),
+    )
+    if score > FRAUD_SCORE_MAX:
+        raise NonRetriableError(f"held for review, fraud score {score}")
+    payment = StepOptions("charge", retries=3, timeout="10s")
+    return quote, await ctx.step.run(payment, services.charge_card, order, goods + quote.price)
+
+
+def pieces(order: Order) -> int:
+    """How many pieces there are to ship."""
+    return sum(line.quantity for line in order.lines)

@@ -10,10 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from stepwell.wire.opcodes import Op
+from stepwell.wire.times import DAY_MS
 from stepwell_orchestrator.display import Glyphs, duration_text, glyphs_for, one_line, op_word, run_tail
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 
 _QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKind.RUN_CREATED})
+_RETRIES: Final = frozenset({NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING})
+_ENDS: Final = frozenset({NoticeKind.RUN_COMPLETED, NoticeKind.RUN_FAILED, NoticeKind.RUN_CANCELLED})
+_STAND_OUT: Final = _RETRIES | _ENDS | {NoticeKind.STEP_FAILED}
 _FUNCTION_CELLS_MAX: Final = 32
 
 _STYLES: Final = {
@@ -37,7 +41,7 @@ class ConsoleLog:
     console: Console
     tz: dt.tzinfo | None = None
     _apps: set[str] = field(default_factory=set)
-    _function_cells: int = 12
+    _function_cells: int = 16
 
     def __call__(self, notice: Notice) -> None:
         """Print one notice, unless it is of a quiet kind."""
@@ -51,13 +55,13 @@ class ConsoleLog:
         glyphs = glyphs_for(self.console.encoding)
         function = self._short(notice.function_id)
         self._function_cells = min(max(self._function_cells, len(function)), _FUNCTION_CELLS_MAX)
-        moment = dt.datetime.fromtimestamp(notice.at_ms / 1000, dt.UTC).astimezone(self.tz)
+        moment = _moment(notice.at_ms, self.tz)
         style = _STYLES.get(notice.kind, "")
         line = Text(f"{moment:%H:%M:%S}.{notice.at_ms % 1000:03d}  ", style="dim")
         line.append(f"{function:<{self._function_cells}}  {run_tail(notice.run_id):<6}  ", style="default not dim")
         line.append(f"{_mark(notice.kind, glyphs)} ", style=f"{style} not dim")
-        line.append(_what(notice), style=f"{style if _stands_out(notice.kind) else 'default'} not dim")
-        line.append(_why(notice))
+        line.append(_what(notice), style=f"{style if notice.kind in _STAND_OUT else 'default'} not dim")
+        line.append(_why(notice, self.tz))
         line.rstrip()
         return line
 
@@ -66,6 +70,10 @@ class ConsoleLog:
         if len(self._apps) == 1:
             return function_id.removeprefix(f"{next(iter(self._apps))}-")
         return function_id
+
+
+def _moment(at_ms: int, tz: dt.tzinfo | None) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).astimezone(tz)
 
 
 def _mark(kind: NoticeKind, glyphs: Glyphs) -> str:
@@ -94,7 +102,7 @@ def _what(notice: Notice) -> str:
             return f"app {notice.subject} synced"
         case NoticeKind.RUN_STARTED:
             return f"started by {notice.subject}"
-        case NoticeKind.RUN_COMPLETED | NoticeKind.RUN_FAILED | NoticeKind.RUN_CANCELLED:
+        case kind if kind in _ENDS:
             return notice.kind.removeprefix("run ").upper()
         case NoticeKind.FUNCTION_RETRYING:
             return "retrying"
@@ -102,28 +110,19 @@ def _what(notice: Notice) -> str:
             return one_line(notice.subject)
 
 
-def _why(notice: Notice) -> str:
+def _why(notice: Notice, tz: dt.tzinfo | None) -> str:
     facts = []
     if notice.op is not None and notice.op not in (Op.STEP_RUN, Op.STEP_PLANNED, Op.STEP_ERROR, Op.STEP_FAILED):
         facts.append(op_word(notice.op))
     if notice.duration_ms is not None:
         facts.append(duration_text(notice.duration_ms))
-    if notice.kind in (NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING):
+    if notice.kind in _RETRIES:
         facts.append(f"attempt {notice.attempt + 1} failed")
     if notice.detail:
         facts.append(one_line(notice.detail))
-    if notice.due_at_ms is not None:
-        delay = duration_text(max(notice.due_at_ms - notice.at_ms, 0))
-        facts.append(f"{'for' if notice.kind is NoticeKind.STEP_SLEEPING else 'again in'} {delay}")
+    if notice.kind in _RETRIES and notice.due_at_ms is not None:
+        facts.append(f"again in {duration_text(max(notice.due_at_ms - notice.at_ms, 0))}")
+    if notice.kind is NoticeKind.STEP_SLEEPING and notice.due_at_ms is not None:
+        shown = "%H:%M:%S" if notice.due_at_ms - notice.at_ms < DAY_MS else "%Y-%m-%d %H:%M"
+        facts.append(f"until {_moment(notice.due_at_ms, tz).strftime(shown)}")
     return "  " + ", ".join(facts) if facts else ""
-
-
-def _stands_out(kind: NoticeKind) -> bool:
-    return kind in (
-        NoticeKind.STEP_RETRYING,
-        NoticeKind.STEP_FAILED,
-        NoticeKind.FUNCTION_RETRYING,
-        NoticeKind.RUN_COMPLETED,
-        NoticeKind.RUN_FAILED,
-        NoticeKind.RUN_CANCELLED,
-    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from tests.tidy.sources import ROOT
 
@@ -15,6 +17,7 @@ _FENCE = re.compile(
 )
 _INLINE = re.compile(r"`((?:stepwell|make) [^`]+)`")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_EVENT = re.compile(r"^<!-- event: (?P<name>\S+) (?P<data>\{.*\})(?P<fails> fails)? -->$", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 
@@ -39,6 +42,15 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """An event that a page's functions are tried with; ``fails`` when the run it starts is to fail."""
+
+    name: str
+    data: dict[str, Any]
+    fails: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One Markdown file."""
 
@@ -51,6 +63,11 @@ class Page:
             if found["language"] == language:
                 line = self.text.count("\n", 0, found.start("text")) + 1
                 yield Block(language, found["text"], found["note"] or "", line)
+
+    def samples(self) -> Iterator[Sample]:
+        """The events in its HTML comments: ``event: order/created {...}``, with ``fails`` at the end if so."""
+        for found in _EVENT.finditer(self.text):
+            yield Sample(found["name"], json.loads(found["data"]), fails=found["fails"] is not None)
 
     @property
     def prose(self) -> str:

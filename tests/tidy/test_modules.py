@@ -12,6 +12,7 @@ ENTRY_POINTS = {
     "stepwell.cli": "the console script",
     "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
     "stepwell_orchestrator": "the package itself",
+    "stepwell_orchestrator.local.virtual_clock": "what tests turn instead of the system clock",
 }
 MODULES = frozenset(module_name(source) for source in package_sources())
 

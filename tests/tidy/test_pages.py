@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import ast
 import posixpath
 import re
-import sys
-import types
 from typing import Any
 
 import pytest
-from tests.tidy.pages import Page, pages
+from tests.tidy.pages import Page, Sample, pages
 from tests.tidy.sources import ROOT
 
 PATHS = [page.path for page in pages()]
 BY_PATH = {page.path: page for page in pages()}
-WITH_PYTHON = [page.path for page in pages() if any(page.blocks("python"))]
 MAKE_TARGETS = frozenset(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -25,18 +21,6 @@ def cli_command(words: list[str]) -> Any:
 
     group: Any = typer.main.get_command(app)
     return group.commands.get(words[1]) if len(words) > 1 else group
-
-
-@pytest.mark.parametrize("path", WITH_PYTHON)
-def test_python_blocks_run(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python blocks of a page run one after another in one namespace; a block marked so is only compiled."""
-    module = types.ModuleType("page_" + re.sub(r"\W", "_", path))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    for block in BY_PATH[path].blocks("python"):
-        flags = 0 if block.runs else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        code = compile("\n" * (block.line - 1) + block.text, path, "exec", flags)
-        if block.runs:
-            exec(code, module.__dict__)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -87,14 +71,15 @@ PLANTED = Page(
     "docs/page.md",
     "# A page: its *parts*\n\nRun `stepwell runs --json`, see [the other](other.md#part).\n\n"
     "<!-- not run: needs a server -->\n\n```python\nawait x\n```\n\n"
-    "```sh\n$ make demo  # quick\nls\n```\n",
+    '<!-- event: a/b {"n": 1} fails -->\n\n```sh\n$ make demo  # quick\nls\n```\n',
 )
 
 
 def test_pages_are_read() -> None:
-    """Blocks with their notes, commands, links and anchors are found as a reader sees them."""
+    """Blocks with their notes, samples, commands, links and anchors are found as a reader sees them."""
     (block,) = PLANTED.blocks("python")
     assert (block.text, block.runs, block.line) == ("await x\n", False, 8)
     assert list(PLANTED.commands()) == [["make", "demo"], ["stepwell", "runs", "--json"]]
+    assert list(PLANTED.samples()) == [Sample("a/b", {"n": 1}, fails=True)]
     assert list(PLANTED.links()) == [("other.md", "part")]
     assert PLANTED.anchors() == {"a-page-its-parts"}

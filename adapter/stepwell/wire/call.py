@@ -98,12 +98,11 @@ def _decode_context(ctx: Mapping[str, Any], *, use_api: bool) -> CallContext:
     if not isinstance(run_id, str) or not run_id:
         raise WireError("call request: ctx.run_id is missing")
     stack = _object(ctx.get("stack") or {}, "ctx.stack")
-    max_attempts = ctx.get("max_attempts")
     return CallContext(
         run_id=run_id,
         attempt=_whole(ctx.get("attempt"), 0),
-        max_attempts=max_attempts if isinstance(max_attempts, int) else None,
-        stack=tuple(item for item in stack.get("stack") or () if isinstance(item, str)),
+        max_attempts=_whole(ctx.get("max_attempts"), 0) or None,
+        stack=_stack(stack.get("stack") or []),
         stack_current=_whole(stack.get("current"), 0),
         disable_immediate_execution=ctx.get("disable_immediate_execution") is True,
         use_api=use_api,
@@ -121,6 +120,12 @@ def _object(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise WireError(f"call request: {where} must be an object")
     return value
+
+
+def _stack(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise WireError("call request: ctx.stack.stack must be a list of step ids")
+    return tuple(value)
 
 
 def _text(value: Any) -> str:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 import rfc8785
 
 from stepwell.errors import EncodingError, WireError
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SORTING_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
+    r"|\\."
+)
+
+
+def _not_a_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} found; JSON has no NaN and no infinity")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_not_a_number)
 
 
 def encode(value: Any) -> bytes:
@@ -17,16 +32,20 @@ def encode(value: Any) -> bytes:
 
     Raises EncodingError for what JSON cannot hold: other types, NaN and infinities, lone surrogates, cycles.
     """
-    try:
-        return _ENCODER.encode(value).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise EncodingError(f"not JSON: {error}") from error
+    return _encoded(_ENCODER, value)
 
 
-def decode(raw: bytes | str) -> Any:
-    """The value of a JSON text. Raises WireError when it is malformed or nested too deeply."""
+def decode(raw: bytes | str, *, repair: bool = False) -> Any:
+    """The value of a JSON text in UTF-8; whatever it yields can be encoded again.
+
+    ``repair`` puts U+FFFD for half a surrogate pair, which JavaScript sends when it cuts an emoji in two. Raises
+    WireError when the text is malformed, holds NaN, an infinity or half a pair, or is nested too deeply.
+    """
     try:
-        return json.loads(raw)
+        text = raw if isinstance(raw, str) else raw.decode()
+        if _SURROGATE.search(text):
+            text = _ESCAPE.sub(_repaired if repair else _checked, text)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise WireError(f"malformed JSON: {error}") from error
 
@@ -34,12 +53,31 @@ def decode(raw: bytes | str) -> Any:
 def canonical(value: Any) -> bytes:
     """RFC 8785 canonical JSON of ``value``, the form requests are signed in.
 
-    A document outside that standard's domain (integers beyond 2**53) falls back to plain compact JSON, so that
-    such a value can still be carried; both ends apply the same rule and therefore agree on the signed bytes.
+    A document outside that standard's domain (integers beyond 2**53) falls back to compact JSON with sorted keys, so
+    that such a value is carried exactly; whoever applies the same rule agrees on the signed bytes.
+
+    Raises EncodingError for what JSON cannot hold.
     """
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError:
-        return encode(value)
+    except ValueError:
+        return _encoded(_SORTING_ENCODER, value)
     except RecursionError as error:
         raise EncodingError("not JSON: nested too deeply") from error
+
+
+def _repaired(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape[1] else escape[0]
+
+
+def _checked(escape: re.Match[str]) -> str:
+    if escape[1]:
+        raise ValueError(f"{escape[1]} is half a surrogate pair; JSON in UTF-8 has no lone surrogate")
+    return escape[0]
+
+
+def _encoded(encoder: json.JSONEncoder, value: Any) -> bytes:
+    try:
+        return encoder.encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EncodingError(f"not JSON: {error}") from error

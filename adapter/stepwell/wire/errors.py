@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from stepwell.errors import WireError
-from stepwell.wire.encoding import decode
+from stepwell.wire.encoding import decode, encode
+
+_NO_MESSAGE: Final = "no message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,12 @@ def decode_error(raw: Any) -> ErrorBody:
     """An error from whatever a peer sent: an object, a doubly encoded object, or any other value as its message."""
     raw = _unwrap(raw)
     if not isinstance(raw, Mapping):
-        return ErrorBody("Error", raw if isinstance(raw, str) else str(raw))
+        text = raw if isinstance(raw, str) else encode(raw).decode()
+        return ErrorBody("Error", text or _NO_MESSAGE)
     stack, code = raw.get("stack"), raw.get("code")
     return ErrorBody(
         name=_text(raw.get("name")) or "Error",
-        message=_text(raw.get("message")) or _text(raw.get("error")) or "no message",
+        message=_text(raw.get("message")) or _text(raw.get("error")) or _NO_MESSAGE,
         stack=stack if isinstance(stack, str) else None,
         code=code if isinstance(code, str) else None,
         data=raw.get("data"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+import re
 from dataclasses import dataclass, field
 
 from ulid import ULID
 
 _ENTROPY_BYTES = 10
 _MAX_ULID_MS = 2**48 - 1
+_SEED_MS = re.compile(r"[0-9]{1,15}")
 
 
 def hash_step_id(step_id: str) -> str:
@@ -66,11 +67,11 @@ class EventIdSeed:
 def decode_seed(text: str | None) -> EventIdSeed | None:
     """The seed in a header value, or None when it is absent or invalid: an invalid seed is ignored (protocol 3.4)."""
     ms_text, comma, entropy_text = (text or "").partition(",")
-    if not comma or not ms_text.isascii() or not ms_text.isdigit() or int(ms_text) > _MAX_ULID_MS:
+    if not comma or not _SEED_MS.fullmatch(ms_text) or int(ms_text) > _MAX_ULID_MS:
         return None
     try:
         entropy = base64.b64decode(entropy_text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return EventIdSeed(int(ms_text), entropy) if len(entropy) == _ENTROPY_BYTES else None
 

@@ -99,14 +99,13 @@ def _decode_opcode(raw: Any) -> Opcode:
     op = _BY_LOWER_NAME.get(str(raw.get("op", "")).lower())
     if op is None:
         raise WireError(f"unknown opcode {raw.get('op')!r}")
-    step_id = raw.get("id")
+    step_id = raw.get("id") or ""
     if not isinstance(step_id, str) or (not step_id and op is not Op.NONE):
         raise WireError(f"opcode {op.value} has no id")
     userland, timing, opts = (_object(raw.get(key)) for key in ("userland", "timing", "opts"))
     error = raw.get("error")
     if error is None and op in (Op.STEP_ERROR, Op.STEP_FAILED):
         raise WireError(f"opcode {op.value} {step_id} has no error")
-    index = userland.get("index")
     return Opcode(
         op=op,
         id=step_id,
@@ -116,7 +115,7 @@ def _decode_opcode(raw: Any) -> Opcode:
         data=raw.get("data"),
         error=None if error is None else decode_error(error),
         user_id=_text(userland.get("id")) or None,
-        user_index=index if isinstance(index, int) else 0,
+        user_index=_whole(userland.get("index")) or 0,
         started_ns=_whole(timing.get("a")),
         duration_ns=_whole(timing.get("b")),
     )

@@ -34,7 +34,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class FunctionConfig:
-    """One function: ``id`` is the composite slug, ``url`` where it is called, ``retries`` the retries after the first try.
+    """One function: ``id`` is the composite slug, ``url`` where it is called, ``retries`` counts after the first try.
 
     ``options`` holds the other wire members (``concurrency``, ``cancel``, ``throttle``, ...) as sent, nulls removed.
     """
@@ -101,8 +101,8 @@ def decode_registration(raw: Any) -> Registration:
     functions = body.get("functions") or []
     if not isinstance(functions, list):
         raise WireError("Invalid request: functions must be a list")
-    origin = body.get("headers") if isinstance(body.get("headers"), Mapping) else {}
-    assert isinstance(origin, Mapping)
+    headers = body.get("headers")
+    origin = headers if isinstance(headers, Mapping) else {}
     return Registration(
         app_id=app_id,
         url=_text(body.get("url")),
@@ -132,7 +132,7 @@ def _decode_function(raw: Any) -> FunctionConfig:
         id=slug,
         name=config["name"],
         url=_step_url(slug, step),
-        triggers=tuple(_decode_trigger(slug, item) for item in config.get("triggers") or ()),
+        triggers=_triggers(slug, config.get("triggers") or []),
         retries=_retries(slug, step, config.get("retries")),
         options={key: value for key, value in config.items() if key not in _KNOWN},
     )
@@ -161,6 +161,12 @@ def _retries(slug: str, step: Mapping[str, Any], top_level: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= RETRIES_MAX:
         raise WireError(f"function {slug}: retries must be a whole number from 0 to {RETRIES_MAX}, got {value!r}")
     return value
+
+
+def _triggers(slug: str, value: Any) -> tuple[Trigger, ...]:
+    if not isinstance(value, list):
+        raise WireError(f"function {slug}: triggers must be a list")
+    return tuple(_decode_trigger(slug, item) for item in value)
 
 
 def _decode_trigger(slug: str, raw: Any) -> Trigger:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from stepwell.errors import WireError
+from stepwell.errors import EncodingError, WireError
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.errors import ErrorBody, decode_error
@@ -15,6 +16,7 @@ from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_M
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
 
+_VERSION = re.compile(r"-?[0-9]{1,9}")
 _STREAMING = 201
 _OPCODES = 206
 
@@ -59,7 +61,7 @@ class Reply:
 def decode_reply(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
     """Read a reply; ``headers`` has lower-case names. Never raises: what cannot be understood is a Failed outcome."""
     from_sdk = names.SDK in headers
-    version = _version(headers.get(names.REQUEST_VERSION))
+    version = _version(headers)
     if len(body) > MAX_REPLY_BYTES:
         message = f"the reply is {len(body)} bytes; the limit is {MAX_REPLY_BYTES}: return less, or store it elsewhere"
         return Reply(failure("output_too_large", message, no_retry=True), version)
@@ -68,8 +70,9 @@ def decode_reply(status: int, headers: Mapping[str, str], body: bytes, now_ms: i
     try:
         if status == _STREAMING:
             status, headers, body = _streamed(headers, body)
+            version = version if _version(headers) is None else _version(headers)
         return Reply(_outcome(status, headers, body, now_ms), version)
-    except WireError as error:
+    except (WireError, EncodingError) as error:
         return Reply(failure("invalid_reply", f"the reply could not be read: {error}"), version)
 
 
@@ -108,9 +111,9 @@ def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) 
     if status == _OPCODES:
         if not body:
             raise WireError("a 206 reply has no body")
-        return Instructions(decode_opcodes(decode(body)), no_retry, retry_at_ms)
+        return Instructions(decode_opcodes(decode(body, repair=True)), no_retry, retry_at_ms)
     if 200 <= status < 300:
-        return Finished(decode(body) if body else None)
+        return Finished(_lenient(body) if body else None)
     output = _lenient(body)
     return Failed(decode_error(output), output, no_retry, retry_at_ms)
 
@@ -125,8 +128,8 @@ def _retry_after(retry_at_ms: int | None, now_ms: int) -> dict[str, str]:
 
 def _streamed(headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
     """The reply inside a 201 stream: keep-alive spaces, then one object."""
-    inner = decode(body.strip())
-    if not isinstance(inner, Mapping) or not isinstance(inner.get("status"), int):
+    inner = decode(body.strip(), repair=True)
+    if not isinstance(inner, Mapping) or type(inner.get("status")) is not int:
         raise WireError("a streamed reply must be an object with a status")
     if isinstance(inner.get("error"), str) and inner["error"]:
         raise WireError(f"the stream failed: {inner['error']}")
@@ -149,11 +152,13 @@ def _not_sdk(status: int, body: bytes) -> Failed:
 
 
 def _lenient(body: bytes) -> Any:
+    """The JSON value of a body, or its text when it is not JSON."""
     try:
-        return decode(body)
+        return decode(body, repair=True)
     except WireError:
         return body.decode(errors="replace")
 
 
-def _version(text: str | None) -> int | None:
-    return int(text) if text and text.lstrip("-").isdigit() else None
+def _version(headers: Mapping[str, str]) -> int | None:
+    text = headers.get(names.REQUEST_VERSION, "")
+    return int(text) if _VERSION.fullmatch(text) else None

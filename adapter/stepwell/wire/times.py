@@ -30,17 +30,12 @@ _UNIT_MS: Final[dict[str, float]] = {
     "d": DAY_MS,
     "w": WEEK_MS,
 }
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)")
-_MAX_DURATION_CHARS = 100
+_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_MAX_TEXT_CHARS = 100
 _MIN_INSTANT_CHARS = 10
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_LEGACY_FORMATS = (
-    "%d %b %y %H:%M %z",
-    "%A, %d-%b-%y %H:%M:%S %Z",
-    "%a %b %d %H:%M:%S %z %Y",
-    "%a %b %d %H:%M:%S %Z %Y",
-    "%a %b %d %H:%M:%S %Y",
-)
+_GO_TEXT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4}) \w+", re.ASCII)
+_YEARS_0_TO_3 = dt.timedelta(days=4 * 365 + 1)
 
 
 def parse_duration_ms(text: str) -> int:
@@ -49,17 +44,17 @@ def parse_duration_ms(text: str) -> int:
     Raises WireError when the text is not a duration.
     """
     sign = -1 if text.startswith("-") else 1
-    body = text.lstrip("+-") if text[:1] in "+-" else text
+    body = text[1:] if text[:1] in ("+", "-") else text
     if body == "0":
         return 0
     total, end = 0.0, 0
-    for part in _PART.finditer(body[:_MAX_DURATION_CHARS]):
+    for part in _PART.finditer(body[:_MAX_TEXT_CHARS]):
         if part.start() != end:
             break
         total += float(part[1]) * _UNIT_MS[part[2]]
         end = part.end()
     if end == 0 or end != len(body):
-        raise WireError(f'"{text[:_MAX_DURATION_CHARS]}" is not a duration; write it like "30s", "1h30m" or "7d"')
+        raise WireError(f'"{text[:_MAX_TEXT_CHARS]}" is not a duration; write it like "30s", "1h30m" or "7d"')
     whole = int(total)
     return sign * (whole if total - whole < 1e-6 else whole + 1)
 
@@ -76,9 +71,9 @@ def format_duration(duration_ms: int) -> str:
 
 
 def format_instant(instant_ms: int) -> str:
-    """An instant as ISO 8601 UTC with millisecond precision."""
+    """An instant as ISO 8601 UTC with millisecond precision. Raises OverflowError outside the years 1 to 9999."""
     moment = _EPOCH + dt.timedelta(milliseconds=instant_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant_ms % 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def instant_of(moment: dt.datetime) -> int:
@@ -90,11 +85,19 @@ def instant_of(moment: dt.datetime) -> int:
 
 
 def parse_instant_ms(text: str) -> int:
-    """Epoch milliseconds of a date text in any of the accepted formats. Raises WireError when it is none of them."""
-    moment = _iso(text) or _rfc(text) or _legacy(text)
-    if moment is None:
-        raise WireError(f'"{text[:_MAX_DURATION_CHARS]}" is not a time; write it like "2027-01-01T09:00:00Z"')
-    return instant_of(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC))
+    """Epoch milliseconds of a date text in any of the accepted formats (protocol 8.4), rounded up.
+
+    A text without a time zone is UTC; one without a year is in the year 0. Raises WireError when it is none of them.
+    """
+    moment = None
+    if len(text) <= _MAX_TEXT_CHARS:
+        moment = _iso(text) or _mail(text)
+    if moment is not None:
+        return instant_of(moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC))
+    stamp = _stamp(text)
+    if stamp is None:
+        raise WireError(f'"{text[:_MAX_TEXT_CHARS]}" is not a time; write it like "2027-01-01T09:00:00Z"')
+    return stamp
 
 
 def parse_when_ms(text: str, now_ms: int) -> int:
@@ -115,6 +118,8 @@ def parse_when_ms(text: str, now_ms: int) -> int:
 def parse_retry_after_ms(text: str, now_ms: int) -> int | None:
     """The instant a ``Retry-After`` value names, clamped to 1 s .. 24 h from now; None when it cannot be read."""
     value = text.strip()
+    if not value:
+        return None
     if value.isascii() and value.isdigit() and len(value) <= 7:
         at_ms = now_ms + int(value) * SECOND_MS
     else:
@@ -126,28 +131,30 @@ def parse_retry_after_ms(text: str, now_ms: int) -> int | None:
 
 
 def _iso(text: str) -> dt.datetime | None:
+    """ISO 8601 and RFC 3339, and how Go prints a time: with nanoseconds, and a zone name after the offset."""
+    go_text = _GO_TEXT.fullmatch(text)
+    trimmed = re.sub(
+        r"(\.[0-9]{6})[0-9]+", r"\1", go_text[1].replace(" ", "T", 1).replace(" ", "") if go_text else text
+    )
     try:
-        return dt.datetime.fromisoformat(_trim_fraction(text))
+        return dt.datetime.fromisoformat(trimmed)
     except ValueError:
         return None
 
 
-def _trim_fraction(text: str) -> str:
-    """Go prints nanoseconds; Python reads at most microseconds."""
-    return re.sub(r"(\.\d{6})\d+", r"\1", text)
-
-
-def _rfc(text: str) -> dt.datetime | None:
+def _mail(text: str) -> dt.datetime | None:
+    """RFC 1123, 822 and 850, ANSI C, Unix and Ruby dates: a mail date in one order or another."""
     try:
         return parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
-def _legacy(text: str) -> dt.datetime | None:
-    for pattern in _LEGACY_FORMATS:
-        try:
-            return dt.datetime.strptime(text, pattern)
-        except ValueError:
-            continue
-    return None
+def _stamp(text: str) -> int | None:
+    """``Jan _2 15:04:05`` with or without a fraction, read in year 4, a leap year as the year 0 would be."""
+    fraction = "" if "." in text else ".0"
+    try:
+        moment = dt.datetime.strptime(f"0004 {text}{fraction} +0000", "%Y %b %d %H:%M:%S.%f %z")
+    except ValueError:
+        return None
+    return instant_of(moment) - _YEARS_0_TO_3 // dt.timedelta(milliseconds=1)

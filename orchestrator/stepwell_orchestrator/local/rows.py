@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, assert_never
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, assert_never
 
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.opcodes import Op
@@ -14,23 +16,22 @@ from stepwell_orchestrator.model.queue_item import Cancel, Drive, Execute, Route
 from stepwell_orchestrator.model.run import Outcome, Progress, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = tuple[Any, ...]
 
-_EMPTY = encode({})
+_NONE = encode({})
+_NO_PROGRESS = Progress()
 
 
 def event_document(event: Event) -> bytes:
     """All of an event but its internal id, name and receipt time, which are columns."""
-    return _document(
-        {
-            "id": event.id if event.has_own_id else None,
-            "ts_ms": event.ts_ms,
-            "data": dict(event.data) or None,
-            "user": dict(event.user) or None,
-            "v": event.v,
-            "meta": None if event.meta is None else dict(event.meta),
-        }
-    )
+    members = _members(event)
+    del members["internal_id"], members["name"], members["received_at_ms"]
+    if not event.has_own_id:
+        del members["id"]
+    return encode(members)
 
 
 def read_event(row: Row) -> Event:
@@ -43,24 +44,13 @@ def read_event(row: Row) -> Event:
 
 def progress_document(progress: Progress) -> bytes:
     """A run's progress."""
-    if progress == Progress():
-        return _EMPTY
-    return _document(
-        {
-            "request_version": progress.request_version,
-            "discovered": progress.discovered,
-            "attempt": progress.attempt or None,
-            "retry_at_ms": progress.retry_at_ms or None,
-            "placed": dict(progress.placed) or None,
-            "fences": {str(term): count for term, count in progress.fences.items()} or None,
-        }
-    )
+    return encode(_members(progress))
 
 
 def read_progress(document: bytes) -> Progress:
     """The progress in a document."""
-    if document == _EMPTY:
-        return Progress()
+    if document == _NONE:
+        return _NO_PROGRESS
     body = decode(document)
     body["placed"] = {step_id: Place(*place) for step_id, place in body.get("placed", {}).items()}
     body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
@@ -69,14 +59,7 @@ def read_progress(document: bytes) -> Progress:
 
 def outcome_document(outcome: Outcome) -> bytes:
     """How a run ended."""
-    return _document(
-        {
-            "status": outcome.status,
-            "ended_at_ms": outcome.ended_at_ms,
-            "output": outcome.output,
-            "error": None if outcome.error is None else dict(outcome.error),
-        }
-    )
+    return encode(_members(outcome))
 
 
 def read_outcome(document: bytes) -> Outcome:
@@ -108,26 +91,9 @@ def read_header(row: Row) -> RunHeader:
 
 def entry_document(entry: StepEntry) -> bytes:
     """All of an entry but its step id, which is a column."""
-    return _document(
-        {
-            "name": entry.name,
-            "op": entry.op,
-            "status": entry.status,
-            "queued_at_ms": entry.queued_at_ms,
-            "started_at_ms": entry.started_at_ms,
-            "ended_at_ms": entry.ended_at_ms,
-            "attempt": entry.attempt or None,
-            "due_at_ms": entry.due_at_ms,
-            "claim_until_ms": entry.claim_until_ms,
-            "memo": entry.memo,
-            "error": None if entry.error is None else dict(entry.error),
-            "place": entry.place,
-            "planned": entry.planned or None,
-            "race": entry.race or None,
-            "opts": dict(entry.opts) or None,
-            "size_bytes": entry.size_bytes or None,
-        }
-    )
+    members = _members(entry)
+    del members["step_id"]
+    return encode(members)
 
 
 def read_entry(step_id: str, document: bytes) -> StepEntry:
@@ -152,8 +118,7 @@ def _entry(step_id: str, body: dict[str, Any]) -> StepEntry:
 
 def app_document(app: App) -> bytes:
     """An app, whole."""
-    members = ("id", "url", "sdk", "framework", "checksum", "synced_at_ms")
-    return encode({member: getattr(app, member) for member in members})
+    return encode(_members(app))
 
 
 def read_app(document: bytes) -> App:
@@ -163,17 +128,7 @@ def read_app(document: bytes) -> App:
 
 def function_document(function: Function) -> bytes:
     """A function, whole."""
-    return encode(
-        {
-            "slug": function.slug,
-            "app_id": function.app_id,
-            "name": function.name,
-            "url": function.url,
-            "triggers": [trigger.encode() for trigger in function.triggers],
-            "retries": function.retries,
-            "options": dict(function.options),
-        }
-    )
+    return encode(_members(function) | {"triggers": [_members(trigger) for trigger in function.triggers]})
 
 
 def read_function(document: bytes) -> Function:
@@ -213,5 +168,15 @@ _WORK: Mapping[str, Callable[..., Work]] = {
 }
 
 
-def _document(members: Mapping[str, Any]) -> bytes:
-    return encode({key: value for key, value in members.items() if value is not None})
+def _members(value: DataclassInstance) -> dict[str, Any]:
+    """The members that differ from their defaults."""
+    members = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
+    return {name: member for name, member, default in members if member != default}
+
+
+@cache
+def _defaults(kind: type[DataclassInstance]) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (field.name, field.default if field.default_factory is MISSING else field.default_factory())
+        for field in fields(kind)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def doctor(
     if settings.level is Level.OK:
         findings += asyncio.run(check_server(read_server(url).api_origin, SystemClock()))
     if as_json:
-        print_json([{"level": f.level, "subject": f.subject, "detail": f.detail, "fix": f.fix} for f in findings])
+        print_json([dataclasses.asdict(finding) for finding in findings])
     else:
         _print(findings)
     if any(finding.level is Level.FAIL for finding in findings):

@@ -1,0 +1,43 @@
+"""What a function is called with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from stepwell.event import Event
+from stepwell.logger import ReplayLogger
+from stepwell.step import Step, SyncStep
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts(Generic[S]):
+    """One call of a function.
+
+    ``event`` is the first of ``events``, the batch that started the run, typed when a trigger of the function is an
+    Event class. ``attempt`` counts from 0 up to ``max_attempts - 1`` and starts again with every step. ``logger`` is
+    silent while the function replays.
+    """
+
+    event: Event
+    events: tuple[Event, ...]
+    run_id: str
+    function_id: str
+    attempt: int
+    max_attempts: int
+    step: S
+    logger: ReplayLogger
+
+
+class Context(CallFacts[Step]):
+    """What an ``async def`` function is called with."""
+
+    __slots__ = ()
+
+
+class SyncContext(CallFacts[SyncStep]):
+    """What a ``def`` function is called with: step calls give their results directly."""
+
+    __slots__ = ()

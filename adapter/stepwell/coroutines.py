@@ -1,0 +1,218 @@
+"""Runs an ``async def`` function under a replay, as a task in the running loop.
+
+A step call registers at once, in call order, and gives a future. Memos are given out in the order they were stored,
+each only when the function has come to rest, so that a race is won by who won it first (protocol 4.10).
+
+At rest means: everything the handler waits for, through however many tasks, is a step, a lock or another part of the
+function that waits itself. While the handler waits for anything else, such as I/O or a timer of its own, the call waits
+with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call.
+A task nobody awaits is let run as far as it gets by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from stepwell.awaitable import StepFuture
+from stepwell.body import EXECUTING, refuse_nested
+from stepwell.calls import misuse
+from stepwell.parallel_mode import joins_exactly, mode_of
+from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
+from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, runnable_tasks, running_loop, tasks_waiting_for
+from stepwell.wire.memo import Memo
+from stepwell.wire.opcodes import ParallelMode
+
+PASSES_MAX: Final = 1_000
+"""Passes of the loop a function may spin before it counts as busy with something else."""
+
+_ENDED = "this call of the function has ended; its steps go on in a later call: let the cancellation pass"
+_HOST: contextvars.ContextVar[object] = contextvars.ContextVar("stepwell_host", default=None)
+
+
+class CoroutineHost:
+    """One call of one async function; used once: ``advance``, then ``close``."""
+
+    def __init__(self, replay: Replay, patience_s: float) -> None:
+        self._replay = replay
+        self._patience_s = patience_s
+        self._loop = asyncio.get_running_loop()
+        self._futures: dict[str, StepFuture[Any]] = {}
+        self._unresolved: dict[str, StepFuture[Any]] = {}
+        self._woken: set[asyncio.Task[Any]] = set()
+        self._joined: set[StepFuture[Any]] = set()
+        self._arrival: AnyFuture = self._loop.create_future()
+        self._handler: asyncio.Task[Any]
+        self._closed = False
+
+    def request(self, call: StepCall) -> StepFuture[Any]:
+        """Register a step call; its future is cancelled when the call of the function has ended."""
+        refuse_nested(call.user_id)
+        self._refuse_elsewhere(call.user_id)
+        if self._closed:
+            ended: StepFuture[Any] = StepFuture(None, loop=self._loop)
+            ended.cancel(_ENDED)
+            return ended
+        step = self._replay.request(call)
+        future: StepFuture[Any] = StepFuture(step, loop=self._loop)
+        self._futures[step.hashed] = self._unresolved[step.hashed] = future
+        if not self._arrival.done():
+            self._arrival.set_result(None)
+        return future
+
+    async def advance(self, handler: Callable[[], Coroutine[Any, Any, Any]]) -> Progress:
+        """Run the function as far as its memos carry it, or until it asks for the target."""
+        context = contextvars.copy_context()
+        context.run(_HOST.set, self)
+        context.run(EXECUTING.set, None)
+        self._handler = self._loop.create_task(_called(handler), context=context)
+        strays = False
+        while True:
+            exact = await self._settle(strays=strays)
+            if self._handler.done() or self._replay.target_requested:
+                return self._progress()
+            if not strays and not self._replay.in_order:
+                strays = True
+                continue
+            if exact:
+                self._replay.check_order(self._open_steps())
+            if not self._deliver():
+                return Paused()
+            strays = False
+
+    def reportable(self, progress: Progress) -> list[RequestedStep]:
+        """The new steps the function still wants.
+
+        Not those it cancelled. Once it has returned, not those it had been waiting for either: they lost a race; but
+        a step that nothing ever waited for is reported before the run ends.
+        """
+        steps = [step for step in self._replay.new_steps if not self._futures[step.hashed].cancelled()]
+        if isinstance(progress, Paused):
+            return steps
+        return [step for step in steps if self._futures[step.hashed] not in self._joined]
+
+    def mode(self) -> ParallelMode | None:
+        """How the function waits for its open steps."""
+        return mode_of(self._handler, self._open())
+
+    async def close(self) -> None:
+        """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""
+        self._closed = True
+        tasks = {self._handler, *self._woken}
+        for future in self._open():
+            for woken in dependants(future):
+                woken.add_done_callback(_mark_retrieved)
+                tasks |= {woken} if isinstance(woken, asyncio.Task) else set()
+        self._handler.add_done_callback(_mark_retrieved)
+        self._handler.cancel(_ENDED)
+        for future in self._open():
+            future.cancel(_ENDED)
+        unfinished = {task for task in tasks if not task.done()}
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=self._patience_s)
+
+    def _progress(self) -> Progress:
+        if not self._handler.done():
+            return Paused()
+        if self._handler.cancelled():
+            return Raised(asyncio.CancelledError("the function was cancelled from inside"))
+        error = self._handler.exception()
+        if error is not None:
+            return Raised(error)
+        if not runnable_tasks(self._loop, _HOST, self):
+            self._replay.check_order(self._open_steps())
+        return Returned(self._handler.result())
+
+    async def _settle(self, *, strays: bool) -> bool:
+        """Wait until the function is at rest. False when patience ran out first."""
+        give_up_at: float | None = None
+        while True:
+            view = await self._look(strays)
+            at_rest = not view.ready and not view.outside
+            if self._handler.done() or (at_rest and self._open()):
+                return True
+            if self._open():
+                give_up_at = self._loop.time() + self._patience_s if give_up_at is None else give_up_at
+                if self._replay.target_requested or self._loop.time() >= give_up_at:
+                    return False
+            if not view.ready:
+                await self._wait_outside(view.outside, give_up_at)
+
+    async def _look(self, strays: bool) -> Survey:
+        """Let the function run while it is ready, and see what it waits for.
+
+        A wait through joined futures counts once it looks the same twice: their callbacks take a pass each.
+        """
+        before: set[AnyFuture] | None = None
+        for _ in range(PASSES_MAX):
+            await next_pass()
+            view = Survey()
+            view.explore(self._handler)
+            self._joined |= view.steps
+            view.explore(*self._woken)
+            if strays and not view.ready:
+                view.ready = runnable_tasks(self._loop, _HOST, self)
+            if self._handler.done() or (not view.ready and (not view.indirect or view.seen == before)):
+                return view
+            before = None if view.ready else view.seen
+        view.ready = True
+        return view
+
+    async def _wait_outside(self, outside: Iterable[AnyFuture], give_up_at: float | None) -> None:
+        """Wait for anything that may let the function go on."""
+        self._arrival = self._loop.create_future()
+        timeout_s = None if give_up_at is None else max(give_up_at - self._loop.time(), 0)
+        await asyncio.wait(
+            {self._handler, self._arrival, *outside}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+
+    def _deliver(self) -> bool:
+        """Give out the next memo, if any; several at once where nothing but their join can run in between."""
+        first = self._replay.next_memo()
+        if first is None:
+            return False
+        joined = len(self._futures) > 1 and joins_exactly(self._handler, self._open())
+        succeeded = self._resolve(*first)
+        while joined and succeeded and self._replay.in_order:
+            following = self._replay.next_memo()
+            succeeded = following is not None and self._resolve(*following)
+        return True
+
+    def _resolve(self, step: RequestedStep, memo: Memo) -> bool:
+        """Settle the future of ``step``; whether it succeeded."""
+        future = self._futures[step.hashed]
+        if future.done():
+            return False
+        self._woken = {task for task in self._woken if not task.done()}
+        self._woken.update(tasks_waiting_for(future))
+        self._woken.discard(self._handler)
+        try:
+            future.set_result(result_of(step, memo))
+        except Exception as error:  # noqa: BLE001 - it is raised where the step is awaited
+            future.set_exception(error)
+            _mark_retrieved(future)
+            return False
+        return True
+
+    def _open(self) -> list[StepFuture[Any]]:
+        self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}
+        return list(self._unresolved.values())
+
+    def _open_steps(self) -> list[RequestedStep]:
+        return [future.step for future in self._open() if future.step is not None]
+
+    def _refuse_elsewhere(self, step_id: str) -> None:
+        if running_loop() is not self._loop:
+            raise misuse(step_id, "called outside the event loop of its function; call it in the function itself")
+
+
+async def _called(handler: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    return await handler()
+
+
+def _mark_retrieved(future: AnyFuture) -> None:
+    """An abandoned failure is not worth asyncio's complaint that nobody looked at it."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,73 @@
+"""Whether steps are waited for together, so that the server may hold the next discovery until all are done.
+
+``None`` (the protocol's "wait") is exact only when nothing of the function can go on before the last step is done;
+"race" is always correct and costs a call request more per step (protocol 5.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import functools
+from collections.abc import Collection
+from types import CodeType, FrameType
+from typing import Any
+
+from stepwell.awaitable import StepFuture
+from stepwell.waiting import AnyFuture, callbacks_of, gathered, joined_by, waiter_of
+from stepwell.wire.opcodes import ParallelMode
+
+
+def mode_of(handler: asyncio.Task[Any], pending: Collection[StepFuture[Any]]) -> ParallelMode | None:
+    """The mode of the ``pending`` steps of a function whose handler waits."""
+    return None if joins_exactly(handler, pending) else "race"
+
+
+def joins_exactly(handler: asyncio.Task[Any], pending: Collection[StepFuture[Any]]) -> bool:
+    """Whether ``handler`` waits for all of ``pending`` and nothing else, through ``gather`` and ``TaskGroup`` alone."""
+    waiter = waiter_of(handler)
+    if waiter is None:
+        return False
+    steps: set[StepFuture[Any]] = set()
+    members = [waiter] if isinstance(waiter, StepFuture) or gathered(waiter) else _group_members(handler)
+    return members is not None and all(_collect(member, steps) for member in members) and steps == set(pending)
+
+
+def is_whole_branch(frame: FrameType | None) -> bool:
+    """Whether the function in ``frame`` returns what its current call returns and does nothing more."""
+    return frame is not None and _returns_after(frame.f_code, frame.f_lasti)
+
+
+def _collect(future: AnyFuture, steps: set[StepFuture[Any]]) -> bool:
+    """Add the steps below ``future``; False when anything but steps hangs there, or somebody else listens too."""
+    if future.done():
+        return True
+    if len(callbacks_of(future)) != 1:
+        return False
+    if isinstance(future, StepFuture):
+        steps.add(future)
+        return True
+    if isinstance(future, asyncio.Task):
+        wrapped = future.get_coro()
+        return isinstance(wrapped, StepFuture) and _collect(wrapped, steps)
+    members = gathered(future)
+    return members is not None and all(_collect(member, steps) for member in members)
+
+
+def _group_members(handler: asyncio.Task[Any]) -> list[AnyFuture] | None:
+    """The tasks of the TaskGroup whose end ``handler`` waits for; their only callback is the group's."""
+    members = joined_by(handler)
+    if members and all(_belongs_to_group(member) for member in members):
+        return members
+    return None
+
+
+def _belongs_to_group(future: AnyFuture) -> bool:
+    owners = [getattr(callback, "__self__", None) for callback in callbacks_of(future)]
+    return future.done() or (len(owners) == 1 and isinstance(owners[0], asyncio.TaskGroup))
+
+
+@functools.lru_cache(maxsize=4096)
+def _returns_after(code: CodeType, offset: int) -> bool:
+    following = (each.opname for each in dis.get_instructions(code) if each.offset > offset)
+    return next(following, "") == "RETURN_VALUE"

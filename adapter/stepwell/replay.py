@@ -1,0 +1,191 @@
+"""One replay of a function: names its steps, hands out memos in the order they were stored, and keeps what is new.
+
+Pure bookkeeping. How the function runs, as a coroutine or in a thread, is the business of those who use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepwell.errors import StepError
+from stepwell.wire.call import CallRequest
+from stepwell.wire.ids import StepName, StepNames
+from stepwell.wire.memo import Failure, Input, Memo, Value, decode_memo
+from stepwell.wire.opcodes import Op
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a runnable step executes, and its policy. ``takes_name``: the StepName goes before the arguments."""
+
+    fn: Callable[..., Any]
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    retries: int | None = None
+    timeout_ms: int | None = None
+    takes_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """What one step call asks for.
+
+    ``op`` is what is reported: STEP_RUN (planned, or executed in place) for a step with a ``body``, the opcode of the
+    wait otherwise. ``restore`` turns the stored JSON value into what the call gives.
+    """
+
+    user_id: str
+    op: Op
+    name: str
+    display_name: str
+    restore: Callable[[Any], Any]
+    opts: Mapping[str, Any] = field(default_factory=dict)
+    body: Body | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestedStep:
+    """A step the function has asked for in this replay. ``args`` replaces the arguments of its body (protocol 4.3)."""
+
+    name: StepName
+    call: StepCall
+    args: tuple[Any, ...] | None = None
+
+    @property
+    def hashed(self) -> str:
+        """The wire id."""
+        return self.name.hashed
+
+    @property
+    def label(self) -> str:
+        """The id as the user counts it: ``x``, ``x:1``."""
+        return f"{self.name.user_id}:{self.name.index}" if self.name.index else self.name.user_id
+
+
+@dataclass(slots=True)
+class Replay:
+    """The state of one replay of ``call``; ``target`` is the hashed id of the only step to execute or report."""
+
+    call: CallRequest
+    target: str | None = None
+    problems: list[str] = field(default_factory=list)
+    """How this replay contradicts the journal, worst first; empty as long as the function is deterministic."""
+    _names: StepNames = field(default_factory=StepNames)
+    _requested: dict[str, RequestedStep] = field(default_factory=dict)
+    _memos: dict[str, Memo] = field(init=False)
+    _inputs: dict[str, tuple[Any, ...]] = field(init=False)
+    _waiting: dict[str, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        decoded = {hashed: decode_memo(raw) for hashed, raw in self.call.steps.items()}
+        self._inputs = {hashed: memo.args for hashed, memo in decoded.items() if isinstance(memo, Input)}
+        self._memos = {hashed: memo for hashed, memo in decoded.items() if not isinstance(memo, Input)}
+        stacked = dict.fromkeys((hashed for hashed in self.call.ctx.stack if hashed in self._memos), True)
+        self._waiting = stacked | {hashed: False for hashed in self._memos if hashed not in stacked}
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the function still runs through what it has run before: a memo waits, or a target is looked for."""
+        return bool(self._waiting) or self.target is not None
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the memo stored next has been asked for."""
+        return next(iter(self._waiting), None) in self._requested
+
+    @property
+    def target_finished(self) -> bool:
+        """Whether the target has its memo already: this call was delivered twice (protocol 5.7)."""
+        return self.target in self._memos
+
+    @property
+    def target_requested(self) -> bool:
+        """Whether the function has reached the target."""
+        return self.target in self._requested
+
+    @property
+    def new_steps(self) -> list[RequestedStep]:
+        """The steps asked for that have no memo, in the order they were asked for."""
+        return [step for hashed, step in self._requested.items() if hashed not in self._memos]
+
+    def request(self, call: StepCall) -> RequestedStep:
+        """Name a step call; calls must come in the same order in every replay."""
+        name = self._names.name(call.user_id)
+        step = RequestedStep(name, call, self._inputs.get(name.hashed))
+        self._requested[name.hashed] = step
+        return step
+
+    def next_memo(self) -> tuple[RequestedStep, Memo] | None:
+        """Take the earliest stored memo whose step has been asked for; those outside the stack come last."""
+        for hashed in self._waiting:
+            if hashed in self._requested:
+                step = self._requested[hashed]
+                return step, self._take(step)
+        return None
+
+    def memo(self, step: RequestedStep) -> Memo | None:
+        """Take the memo of ``step``, out of order; None when it has not finished."""
+        return self._take(step) if step.hashed in self._memos else None
+
+    def check_order(self, found: Sequence[RequestedStep]) -> None:
+        """Note a problem when the memo stored next was not asked for although everything before it was given out.
+
+        A step was stored because an earlier replay, with no more memos than these, had asked for it: a function that
+        decides by its input and its steps alone asks again.
+        """
+        expected, stacked = next(iter(self._waiting.items()), ("", False))
+        if stacked and expected not in self._requested:
+            labels = ", ".join(f'"{step.label}"' for step in found) or "no other step"
+            self._note(f"the journal has step {expected} here, this replay asked for {labels} instead")
+
+    def _take(self, step: RequestedStep) -> Memo:
+        if self._waiting.pop(step.hashed, False):
+            self._check_kind(step)
+        return self._memos[step.hashed]
+
+    def _check_kind(self, step: RequestedStep) -> None:
+        """Only what a memo's shape proves: a sleep is stored as null, the result of a run never is (protocol 4.3)."""
+        raw = self.call.steps[step.hashed]
+        if step.call.op is Op.SLEEP and raw is not None:
+            self._note(f'step "{step.label}" is a sleep now, the journal has the result of another kind of step for it')
+        elif step.call.op is Op.STEP_RUN and raw is None:
+            self._note(f'step "{step.label}" is a run now, the journal has a sleep or a timed-out wait for it')
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def result_of(step: RequestedStep, memo: Memo) -> Any:
+    """What the step call gives. Raises StepError when the step failed for good, EncodingError when it does not fit."""
+    match memo:
+        case Value(value):
+            return step.call.restore(value)
+        case Failure(error):
+            raise StepError(error.message, name=error.name, stack=error.stack)
+        case Input():
+            raise AssertionError("an input is never handed out as a memo")
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The handler returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The handler raised."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The handler can go no further before a step finishes."""
+
+
+Progress = Returned | Raised | Paused

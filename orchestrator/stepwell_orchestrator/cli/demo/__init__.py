@@ -1,0 +1,1 @@
+"""``stepwell demo``: an order-fulfilment app on a file of orders, checked order by order against what the file says."""

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from tests.adapter.shell.support import NOW_MS, SERVER, FakeServer, json_answer
+
+import stepwell
+from stepwell import http
+from stepwell.errors import DefinitionError, EventError
+from stepwell.outbound import OutboundRequest, fetch
+from stepwell.sender import Sender
+from stepwell.settings import Overrides, read_settings
+from stepwell.wire.encoding import decode
+from stepwell.wire.ids import EventIdSeed, decode_seed
+
+SEED = EventIdSeed(NOW_MS, bytes(range(10)))
+SETTINGS = read_settings(Overrides(base_url=SERVER, event_key="events", env="pr-1"), {})
+EVENTS = [{"name": "a", "data": {}}, {"name": "b", "data": {}}]
+
+
+class Flaky:
+    """A server that gives ``answers`` in order; an exception among them is raised."""
+
+    def __init__(self, *answers: http.HttpResponse | Exception) -> None:
+        self.answers = list(answers)
+        self.requests: list[OutboundRequest] = []
+
+    async def __call__(self, request: OutboundRequest) -> http.HttpResponse:
+        """Give the next answer."""
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def sender(server: Any, slept: list[int]) -> Sender:
+    """A sender to ``server`` that notes its sleeps."""
+
+    async def sleep_ms(delay_ms: int) -> None:
+        slept.append(delay_ms)
+
+    return Sender(SETTINGS, server, sleep_ms)
+
+
+async def test_events_go_to_the_ingest_endpoint_with_their_seed() -> None:
+    """One request carries all events, the key in its path, the environment and the seed of their ids."""
+    server = FakeServer(lambda request: json_answer({"ids": ["1", "2"], "status": 200}))
+    assert await sender(server, [])(EVENTS, SEED) == ["1", "2"]
+    (request,) = server.requests
+    assert (request.method, request.url) == ("POST", f"{SERVER}/e/events")
+    assert decode(request.body) == EVENTS
+    assert decode_seed(request.headers["x-inngest-event-id-seed"]) == SEED
+    assert request.headers["x-inngest-env"] == "pr-1"
+
+
+async def test_a_failing_server_is_tried_five_times_with_one_seed() -> None:
+    """Connection errors and 5xx are repeated with growing delays, and every attempt is the same request."""
+    accepted = json_answer({"ids": ["1"], "status": 200})
+    unwell = http.HttpResponse(503)
+    server = Flaky(ConnectionError("refused"), unwell, unwell, ConnectionError("reset"), accepted)
+    slept: list[int] = []
+    assert await sender(server, slept)(EVENTS[:1], SEED) == ["1"]
+    assert slept == [100, 200, 400, 800]
+    assert len(server.requests) == 5
+    assert all(request == server.requests[0] for request in server.requests)
+
+
+async def test_a_server_that_stays_away_is_named_without_the_key() -> None:
+    """After the fifth connection error the refusal names the server, and the event key is not in it."""
+    server = Flaky(*[ConnectionError("refused")] * 5)
+    with pytest.raises(EventError, match="in 5 attempts") as refused:
+        await sender(server, [])(EVENTS, SEED)
+    assert SERVER in str(refused.value)
+    assert "/e/events" not in str(refused.value)
+
+
+async def test_a_server_that_stays_unwell_is_reported() -> None:
+    """After the fifth 5xx its status is in the refusal."""
+    with pytest.raises(EventError, match="HTTP 502"):
+        await sender(Flaky(*[http.HttpResponse(502, {}, b"<html>")] * 5), [])(EVENTS, SEED)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "ids"),
+    [
+        (400, {"ids": ["1"], "status": 400, "error": "event name is empty"}, "HTTP 400: event name is empty", ("1",)),
+        (400, {"ids": [""], "status": 400, "error": "bad"}, "bad", ()),
+        (200, {"ids": ["1"], "status": 400, "error": "bad"}, "bad", ("1",)),
+        (401, {"status": 401, "error": "Event key not found"}, "HTTP 401: Event key not found", ()),
+        (404, None, "HTTP 404: the answer is not that of an ingest endpoint", ()),
+        (200, {"hello": "world"}, "not that of an ingest endpoint", ()),
+        (200, [1], "not that of an ingest endpoint", ()),
+    ],
+)
+async def test_a_refusal_keeps_the_ids_accepted_before_it(
+    status: int, body: Any, message: str, ids: tuple[str, ...]
+) -> None:
+    """A refusal is not repeated, and says what the server said and which events it took."""
+    server = FakeServer(lambda request: json_answer(body, status))
+    with pytest.raises(EventError, match=message) as refused:
+        await sender(server, [])(EVENTS, SEED)
+    assert refused.value.ids == ids
+    assert len(server.requests) == 1
+
+
+async def test_too_many_events_are_not_sent() -> None:
+    """More events than a server takes in one request are refused before any is sent."""
+    server = FakeServer()
+    with pytest.raises(EventError, match="5001 events in one send"):
+        await sender(server, [])([{"name": "a"}] * 5001, SEED)
+    assert server.requests == []
+
+
+async def test_without_a_server_the_fix_is_named() -> None:
+    """Sending from an app in cloud mode that knows no server says which setting is missing."""
+    with pytest.raises(DefinitionError, match="STEPWELL_BASE_URL"):
+        await stepwell.App("shop", dev=False).send(stepwell.Event(name="a"))
+
+
+class Engine:
+    """An embedded engine's end of ``app.transport``."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Sequence[Mapping[str, Any]], EventIdSeed]] = []
+
+    async def __call__(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """Take the events."""
+        self.sent.append((events, seed))
+        return [seed.event_id(ordinal) for ordinal, _ in enumerate(events, start=1)]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """An engine that took nothing yet."""
+    return Engine()
+
+
+@pytest.fixture
+def app(engine: Engine) -> stepwell.App:
+    """An app that sends to ``engine``."""
+    app = stepwell.App("shop", dev=False)
+    app.transport = engine
+    return app
+
+
+async def test_an_embedded_engine_takes_the_events(app: stepwell.App, engine: Engine) -> None:
+    """With a transport set nothing goes over HTTP, and each send has a seed of its own."""
+    both = await app.send([stepwell.Event(name="a", data={"n": 1}), stepwell.Event(name="b")])
+    one = await app.send(stepwell.Event(name="c"))
+    assert [[event["name"] for event in events] for events, _ in engine.sent] == [["a", "b"], ["c"]]
+    assert engine.sent[0][0][0]["data"] == {"n": 1}
+    assert len({*both, *one}) == 3
+
+
+async def test_a_malformed_event_stops_the_whole_send(app: stepwell.App, engine: Engine) -> None:
+    """No event of a send goes out when one of them cannot."""
+    with pytest.raises(EventError, match="reserved"):
+        await app.send([stepwell.Event(name="a"), stepwell.Event(name="inngest/function.failed")])
+    assert engine.sent == []
+
+
+@pytest.mark.parametrize("wrong", [{"name": "a"}, "a/b"])
+async def test_only_events_are_sent(app: stepwell.App, engine: Engine, wrong: Any) -> None:
+    """What is not an Event is refused by its type."""
+    with pytest.raises(EventError, match=r"got (dict|str)"):
+        await app.send([stepwell.Event(name="a"), wrong] if isinstance(wrong, dict) else wrong)
+    assert engine.sent == []
+
+
+async def test_an_unreachable_address_is_a_connection_error() -> None:
+    """The network client reports a refused connection as what it is, without the URL's key."""
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{closed.getsockname()[1]}/e/sekret"
+    with closed, pytest.raises(ConnectionError) as refused:
+        await fetch(OutboundRequest("POST", url, {}, b"[]"))
+    assert "sekret" not in str(refused.value)
+
+
+async def test_sending_nothing_reaches_nobody(app: stepwell.App, engine: Engine) -> None:
+    """An empty send returns no ids and makes no request."""
+    assert await app.send([]) == []
+    assert engine.sent == []
+
+
+def test_send_sync_works_without_a_loop(app: stepwell.App, engine: Engine) -> None:
+    """Plain code sends and gets the ids."""
+    assert app.send_sync(stepwell.Event(name="a")) == [engine.sent[0][1].event_id(1)]
+
+
+async def test_send_sync_works_inside_a_loop(app: stepwell.App, engine: Engine) -> None:
+    """Plain code called on a running loop sends as well, in another thread and with a loop of its own."""
+    assert asyncio.get_running_loop().is_running()
+    assert app.send_sync(stepwell.Event(name="a")) == [engine.sent[0][1].event_id(1)]
+
+
+def test_send_sync_raises_what_send_raises(app: stepwell.App) -> None:
+    """A refusal reaches the caller unchanged."""
+    with pytest.raises(EventError, match="reserved"):
+        app.send_sync(stepwell.Event(name="inngest/x"))

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.conformance.backends import PrunedJournal
+from tests.conformance.samples import (
+    NOW_MS,
+    UNTIL_MS,
+    a_result,
+    absent,
+    an_end,
+    an_entry,
+    create,
+    create_driven,
+    drive,
+    run_id,
+    unless_memoised,
+)
+
+from stepwell.errors import EncodingError
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.model.decision import EndRun, PutProgress, Write
+from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
+from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
+from stepwell_orchestrator.ports import RunState
+
+PROGRESS = PutProgress(Progress(request_version=2, discovered=1))
+
+ENTRIES: list[tuple[str, StepEntry]] = [
+    ("planned", an_entry(opts={"retries": 2}, planned=True, race=True)),
+    (
+        "retrying",
+        an_entry(status=StepStatus.ERRORED, attempt=2, due_at_ms=NOW_MS + 5, error={"name": "E", "cause": None}),
+    ),
+    ("asleep", an_entry(status=StepStatus.SLEEPING, op=Op.SLEEP, due_at_ms=NOW_MS)),
+    ("slept", an_entry(status=StepStatus.COMPLETED, op=Op.SLEEP, memo=None, place=Place(3, 7))),
+    ("done", a_result(value={"deep": [1, 2.5, None, {"é": "\u0000"}], "whole": 2**70})),
+    ("done with nothing", a_result(value=None)),
+    ("failed", an_entry(status=StepStatus.FAILED, memo={"error": {"name": "E", "message": ""}}, size_bytes=9)),
+    ("executing", an_entry(status=StepStatus.RUNNING, started_at_ms=NOW_MS, claim_until_ms=UNTIL_MS)),
+]
+
+
+@pytest.mark.parametrize("entry", [entry for _, entry in ENTRIES], ids=[name for name, _ in ENTRIES])
+async def test_an_entry_comes_back_as_it_was_put(journal: PrunedJournal, entry: StepEntry):
+    """Every member of an entry survives storage, alone and as part of its run."""
+    await create(journal)
+    await journal.commit(run_id(1), [absent(entry)], term=None)
+    run = await journal.load(run_id(1))
+    assert await journal.get_entry(run_id(1), entry.step_id) == entry
+    assert run is not None
+    assert run.entries == {entry.step_id: entry}
+
+
+async def test_an_unknown_entry_is_none(journal: PrunedJournal):
+    """An entry of another step, or of another run, is not this one."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(a_result())], term=1)
+    assert await journal.get_entry(run_id(1), an_entry("other").step_id) is None
+    assert await journal.get_entry(run_id(2), a_result().step_id) is None
+
+
+async def test_a_commit_tells_where_the_run_stands(journal: PrunedJournal):
+    """The state read after a commit has the wishes so far, the term, and the status the commit leaves."""
+    await create(journal)
+    assert await journal.commit(run_id(1), [absent(an_entry())], term=None) == RunState(0, 0, RunStatus.QUEUED)
+    await drive(journal)
+    await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+    assert await journal.commit(run_id(1), [PROGRESS], term=1) == RunState(2, 1, RunStatus.RUNNING)
+    assert await journal.commit(run_id(1), [an_end(RunStatus.FAILED)], term=1) == RunState(2, 1, RunStatus.FAILED)
+
+
+async def test_progress_is_replaced(journal: PrunedJournal):
+    """PutProgress replaces the whole progress, and it is what the next driver gets."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [PROGRESS], term=1)
+    second = Progress(attempt=1, retry_at_ms=5, placed={"step": Place(1, 0)}, fences={1: 4})
+    await journal.commit(run_id(1), [PutProgress(second)], term=1)
+    taken = await drive(journal, now_ms=UNTIL_MS)
+    assert taken.header.progress == second
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(RunStatus.COMPLETED, NOW_MS, {"ok": [1, None]}),
+        Outcome(RunStatus.COMPLETED, NOW_MS),
+        Outcome(RunStatus.FAILED, NOW_MS, {"message": "no"}, {"name": "E", "message": "no", "stack": None}),
+        Outcome(RunStatus.CANCELLED, NOW_MS),
+    ],
+    ids=["with output", "without output", "with error", "cancelled"],
+)
+async def test_an_outcome_comes_back_as_it_was_put(journal: PrunedJournal, outcome: Outcome):
+    """How a run ended is part of its header from then on."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [EndRun(outcome)], term=1)
+    header = await journal.get_header(run_id(1))
+    assert header is not None
+    assert (header.outcome, header.status) == (outcome, outcome.status)
+
+
+STORED: list[tuple[str, StepEntry]] = [
+    ("planned", an_entry()),
+    ("errored", an_entry(status=StepStatus.ERRORED)),
+    ("sleeping", an_entry(status=StepStatus.SLEEPING)),
+    ("dropped", an_entry(status=StepStatus.DROPPED)),
+    ("completed", a_result()),
+    ("failed", an_entry(status=StepStatus.FAILED)),
+    ("timed out", an_entry(status=StepStatus.TIMED_OUT)),
+]
+
+
+@pytest.mark.parametrize("stored", [entry for _, entry in STORED], ids=[name for name, _ in STORED])
+async def test_guards_look_at_the_stored_entry(journal: PrunedJournal, stored: StepEntry):
+    """ABSENT refuses any entry that exists, NOT_MEMOISED one that is memoised."""
+    await create(journal)
+    await journal.commit(run_id(1), [absent(stored)], term=None)
+    with pytest.raises(ConflictError, match="fetch"):
+        await journal.commit(run_id(1), [absent(a_result(value=2))], term=None)
+    if stored.memoised:
+        with pytest.raises(ConflictError, match="not memoised"):
+            await journal.commit(run_id(1), [unless_memoised(a_result(value=2))], term=None)
+        assert await journal.get_entry(run_id(1), stored.step_id) == stored
+    else:
+        await journal.commit(run_id(1), [unless_memoised(a_result(value=2))], term=None)
+        assert await journal.get_entry(run_id(1), stored.step_id) == a_result(value=2)
+
+
+async def test_not_memoised_holds_where_nothing_is(journal: PrunedJournal):
+    """NOT_MEMOISED lets an entry be written that does not exist."""
+    await create(journal)
+    await journal.commit(run_id(1), [unless_memoised(a_result())], term=None)
+    assert await journal.get_entry(run_id(1), a_result().step_id) == a_result()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+async def test_one_refused_write_refuses_them_all(journal: PrunedJournal, place: int):
+    """A commit with one guard that fails, wherever it stands, writes nothing."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(a_result())], term=1)
+    before = await journal.load(run_id(1))
+    writes: list[Write] = [absent(a_result("other")), PROGRESS, an_end()]
+    writes.insert(place, unless_memoised(a_result(value=2)))
+    with pytest.raises(ConflictError):
+        await journal.commit(run_id(1), writes, term=1)
+    assert await journal.load(run_id(1)) == before
+
+
+async def test_a_write_that_is_not_json_refuses_them_all(journal: PrunedJournal):
+    """A commit with a value that cannot be stored raises and writes nothing."""
+    await create_driven(journal)
+    before = await journal.load(run_id(1))
+    with pytest.raises(EncodingError):
+        await journal.commit(run_id(1), [absent(a_result("good")), absent(a_result(value=float("inf")))], term=1)
+    assert await journal.load(run_id(1)) == before
+
+
+async def test_an_unknown_run_accepts_no_write(journal: PrunedJournal):
+    """Committing to a run that does not exist is refused and creates nothing."""
+    with pytest.raises(ConflictError, match="does not exist"):
+        await journal.commit(run_id(1), [absent(a_result())], term=None)
+    assert await journal.get_entry(run_id(1), a_result().step_id) is None
+
+
+async def test_progress_needs_the_lease(journal: PrunedJournal):
+    """A caller without a term cannot write progress, nor anything along with it."""
+    await create_driven(journal)
+    with pytest.raises(ConflictError, match="progress"):
+        await journal.commit(run_id(1), [absent(a_result()), PROGRESS], term=None)
+    run = await journal.load(run_id(1))
+    assert run is not None
+    assert (run.header.progress, run.entries) == (Progress(), {})
+
+
+LATE_WRITES: list[tuple[str, list[Write]]] = [
+    ("nothing", []),
+    ("an entry", [absent(a_result())]),
+    ("progress", [PROGRESS]),
+    ("the end", [an_end()]),
+]
+
+
+@pytest.mark.parametrize("writes", [writes for _, writes in LATE_WRITES], ids=[name for name, _ in LATE_WRITES])
+@pytest.mark.parametrize("how", ["taken over", "released", "never taken"])
+async def test_a_term_that_is_over_writes_nothing(journal: PrunedJournal, writes: list[Write], how: str):
+    """A driver whose lease was taken over, or released, or which never had it, is fenced off."""
+    await create_driven(journal)
+    if how == "taken over":
+        await drive(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + 9)
+    elif how == "released":
+        await journal.release(run_id(1), 1, 1, None)
+    before = await journal.load(run_id(1))
+    term = 2 if how == "never taken" else 1
+    with pytest.raises(LeaseLostError, match=f"term {term} is over"):
+        await journal.commit(run_id(1), writes, term=term)
+    assert await journal.load(run_id(1)) == before
+
+
+async def test_an_expired_lease_still_writes_until_it_is_taken(journal: PrunedJournal):
+    """A driver that overran its lease may commit as long as nobody else drives."""
+    await create_driven(journal)
+    assert await journal.expired_leases(UNTIL_MS, 1) == [run_id(1)]
+    await journal.commit(run_id(1), [PROGRESS, absent(a_result())], term=1)
+    assert await journal.get_entry(run_id(1), a_result().step_id) == a_result()
+
+
+@pytest.mark.parametrize("term", [None, 1])
+@pytest.mark.parametrize("writes", [writes for _, writes in LATE_WRITES[1:]], ids=[name for name, _ in LATE_WRITES[1:]])
+async def test_an_ended_run_accepts_no_write(journal: PrunedJournal, writes: list[Write], term: int | None):
+    """After its end a run changes no more, whoever asks."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [an_end(output="first")], term=1)
+    before = await journal.load(run_id(1))
+    with pytest.raises(ConflictError):
+        await journal.commit(run_id(1), writes, term=term)
+    assert await journal.load(run_id(1)) == before
+
+
+async def test_a_run_may_end_along_with_its_last_entries(journal: PrunedJournal):
+    """Entries and the end of the run are written together, whatever their order."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(a_result("a")), an_end(), absent(a_result("b"))], term=1)
+    run = await journal.load(run_id(1))
+    assert run is not None
+    assert (run.header.status, len(run.entries)) == (RunStatus.COMPLETED, 2)
+
+
+async def test_a_run_ends_without_the_lease(journal: PrunedJournal):
+    """A caller without a term may end a run that someone drives, and the driver then writes no more."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [an_end(RunStatus.CANCELLED)], term=None)
+    with pytest.raises(ConflictError, match="has ended"):
+        await journal.commit(run_id(1), [absent(a_result())], term=1)
+
+
+async def test_of_competing_results_one_wins(journal: PrunedJournal):
+    """Of the results committed at once for one step exactly one is stored."""
+    await create(journal)
+    commits = (journal.commit(run_id(1), [unless_memoised(a_result(value=n))], term=None) for n in range(5))
+    answers = await asyncio.gather(*commits, return_exceptions=True)
+    (winner,) = [n for n, answer in enumerate(answers) if isinstance(answer, RunState)]
+    assert await journal.get_entry(run_id(1), a_result().step_id) == a_result(value=winner)
+    assert sum(isinstance(answer, ConflictError) for answer in answers) == 4
+
+
+async def test_of_competing_ends_one_wins(journal: PrunedJournal):
+    """A run ended at once by its driver and by a cancellation has exactly one outcome."""
+    await create_driven(journal)
+    ends: list[tuple[Any, int | None]] = [(an_end(RunStatus.CANCELLED), None), (an_end(RunStatus.COMPLETED), 1)]
+    commits = (journal.commit(run_id(1), [end], term=term) for end, term in ends)
+    answers = await asyncio.gather(*commits, return_exceptions=True)
+    (winner,) = [answer for answer in answers if isinstance(answer, RunState)]
+    header = await journal.get_header(run_id(1))
+    assert header is not None
+    assert header.status is winner.status

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.conformance.backends import PrunedJournal
+from tests.conformance.samples import NOW_MS, UNTIL_MS, a_header, an_end, create, create_driven, drive, run_id
+
+from stepwell_orchestrator.errors import LeaseLostError
+from stepwell_orchestrator.model.run import Progress, RunHeader, RunStatus
+from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
+
+PROGRESS = Progress(request_version=2, discovered=3)
+
+
+async def header_of(journal: PrunedJournal, number: int = 1) -> RunHeader:
+    """The header of a run that exists."""
+    header = await journal.get_header(run_id(number))
+    assert header is not None
+    return header
+
+
+async def test_an_unknown_run_cannot_be_driven(journal: PrunedJournal):
+    """Asking to drive a run that does not exist says so."""
+    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Unknown()
+
+
+async def test_the_first_driver_starts_the_run(journal: PrunedJournal):
+    """Taking a free lease counts the wish and the term, and sets the time the run started."""
+    await create(journal)
+    expected = a_header(wanted=1, term=1, started_at_ms=NOW_MS, lease_until_ms=UNTIL_MS)
+    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Acquired(expected, takeover=False)
+    assert await header_of(journal) == expected
+    assert expected.status is RunStatus.RUNNING
+
+
+async def test_the_start_is_set_once(journal: PrunedJournal):
+    """A later driver leaves the time the run started as it is."""
+    await create_driven(journal)
+    await journal.release(run_id(1), 1, 1, None)
+    assert (await drive(journal, now_ms=NOW_MS + 5)).header.started_at_ms == NOW_MS
+
+
+async def test_a_held_lease_is_busy_and_the_wish_is_kept(journal: PrunedJournal):
+    """Asking while the lease is held changes nothing but the number of wishes."""
+    await create_driven(journal)
+    before = await header_of(journal)
+    assert await journal.acquire(run_id(1), UNTIL_MS - 1, UNTIL_MS + 9) == Busy(UNTIL_MS)
+    after = await header_of(journal)
+    assert (after.wanted, after.term, after.lease_until_ms) == (2, before.term, UNTIL_MS)
+
+
+async def test_an_expired_lease_is_taken_over(journal: PrunedJournal):
+    """From the millisecond of its end on a lease is taken over, and the new driver is told."""
+    await create_driven(journal)
+    taken = await journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS + 9)
+    assert isinstance(taken, Acquired)
+    assert taken.takeover is True
+    assert (taken.header.wanted, taken.header.term, taken.header.lease_until_ms) == (2, 2, UNTIL_MS + 9)
+
+
+async def test_a_released_lease_is_no_takeover(journal: PrunedJournal):
+    """After a release the next driver takes a free lease, in a new term."""
+    await create_driven(journal)
+    assert await journal.release(run_id(1), 1, 1, None) is None
+    taken = await drive(journal, now_ms=UNTIL_MS + 1)
+    assert (taken.takeover, taken.header.term) == (False, 2)
+
+
+async def test_a_release_stores_the_progress(journal: PrunedJournal):
+    """A release with progress replaces it, and one without leaves it."""
+    await create_driven(journal)
+    assert await journal.release(run_id(1), 1, 1, PROGRESS) is None
+    assert (await header_of(journal)).progress == PROGRESS
+    await drive(journal)
+    assert await journal.release(run_id(1), 2, 2, None) is None
+    header = await header_of(journal)
+    assert (header.progress, header.lease_until_ms) == (PROGRESS, None)
+
+
+async def test_a_release_sees_a_wish_that_came_before_it(journal: PrunedJournal):
+    """A release is refused with the new count when someone asked meanwhile, and nothing changes."""
+    await create_driven(journal)
+    await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+    before = await header_of(journal)
+    assert await journal.release(run_id(1), 1, 1, PROGRESS) == 2
+    assert await header_of(journal) == before
+    assert await journal.release(run_id(1), 1, 2, PROGRESS) is None
+
+
+async def test_a_wish_and_a_release_at_once_are_never_lost(journal: PrunedJournal):
+    """Whichever of a wish and a release comes first, the run is driven by someone who saw the wish."""
+    for wish_first in (True, False):
+        number = 1 + wish_first
+        await create_driven(journal, number)
+        wish = journal.acquire(run_id(number), NOW_MS, UNTIL_MS)
+        release = journal.release(run_id(number), 1, 1, None)
+        if wish_first:
+            acquired, released = await asyncio.gather(wish, release)
+        else:
+            released, acquired = await asyncio.gather(release, wish)
+        assert isinstance(acquired, Acquired) is (released is None)
+        assert isinstance(acquired, Busy) is (released == 2)
+
+
+async def test_of_competing_drivers_one_wins(journal: PrunedJournal):
+    """Of drivers that ask at once exactly one has the lease, and every wish is counted."""
+    await create(journal)
+    answers = await asyncio.gather(*(journal.acquire(run_id(1), NOW_MS, UNTIL_MS) for _ in range(6)))
+    assert sorted(type(answer).__name__ for answer in answers) == ["Acquired", *["Busy"] * 5]
+    header = await header_of(journal)
+    assert (header.wanted, header.term) == (6, 1)
+
+
+async def test_of_competing_takeovers_one_wins(journal: PrunedJournal):
+    """Of drivers that find an expired lease at once exactly one takes it over."""
+    await create_driven(journal)
+    answers = await asyncio.gather(*(journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS + 9) for _ in range(4)))
+    assert [answer.takeover for answer in answers if isinstance(answer, Acquired)] == [True]
+
+
+async def test_a_renewal_prolongs_the_current_term(journal: PrunedJournal):
+    """The holder prolongs its lease, also after it has expired, until someone takes it over."""
+    await create_driven(journal)
+    assert await journal.renew(run_id(1), 1, UNTIL_MS + 9) is True
+    assert await journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS) == Busy(UNTIL_MS + 9)
+    await drive(journal, now_ms=UNTIL_MS + 9, until_ms=UNTIL_MS + 99)
+    assert await journal.renew(run_id(1), 1, UNTIL_MS + 999) is False
+    assert (await header_of(journal)).lease_until_ms == UNTIL_MS + 99
+
+
+async def test_a_released_lease_cannot_be_renewed(journal: PrunedJournal):
+    """A renewal after the release is refused and leaves the lease free, as does one of an unknown run."""
+    await create_driven(journal)
+    await journal.release(run_id(1), 1, 1, None)
+    assert await journal.renew(run_id(1), 1, UNTIL_MS) is False
+    assert await journal.renew(run_id(2), 1, UNTIL_MS) is False
+    assert (await header_of(journal)).lease_until_ms is None
+
+
+@pytest.mark.parametrize("term", [0, 1, 3])
+async def test_another_term_cannot_release(journal: PrunedJournal, term: int):
+    """Releasing in a term that is not the current one raises and changes nothing."""
+    await create_driven(journal)
+    await drive(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + 9)
+    before = await header_of(journal)
+    with pytest.raises(LeaseLostError, match=f"term {term} is over"):
+        await journal.release(run_id(1), term, 2, PROGRESS)
+    assert await header_of(journal) == before
+
+
+async def test_a_lease_is_released_once(journal: PrunedJournal):
+    """A second release of the same term raises and stores nothing."""
+    await create_driven(journal)
+    await journal.release(run_id(1), 1, 1, None)
+    with pytest.raises(LeaseLostError):
+        await journal.release(run_id(1), 1, 1, PROGRESS)
+    assert (await header_of(journal)).progress == Progress()
+
+
+async def test_an_ended_run_is_over_once_its_lease_is_free(journal: PrunedJournal):
+    """An ended run stays busy while its driver finishes, and is over after the release."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [an_end(output={"ok": True})], term=1)
+    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
+    assert await journal.release(run_id(1), 1, 2, None) is None
+    over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+    assert isinstance(over, Over)
+    assert over.header.outcome == an_end(output={"ok": True}).outcome
+
+
+async def test_an_ended_run_whose_driver_died_is_taken_over(journal: PrunedJournal):
+    """What follows from a run's end is still owed when its driver never released, so the run can be driven."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [an_end()], term=1)
+    taken = await journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS + 9)
+    assert isinstance(taken, Acquired)
+    assert (taken.takeover, taken.header.status) == (True, RunStatus.COMPLETED)
+
+
+async def test_expired_leases_are_found_oldest_first(journal: PrunedJournal):
+    """Exactly the runs whose lease has expired without a release are found, by the time it expired, up to the limit."""
+    for number in range(1, 6):
+        await create(journal, number)
+    for number, until_ms in ((1, NOW_MS + 30), (2, NOW_MS + 10), (3, NOW_MS + 20), (4, NOW_MS + 21)):
+        await drive(journal, number, until_ms=until_ms)
+    await journal.release(run_id(3), 1, 1, None)
+    assert await journal.expired_leases(NOW_MS + 9, 10) == []
+    assert await journal.expired_leases(NOW_MS + 10, 10) == [run_id(2)]
+    assert await journal.expired_leases(NOW_MS + 99, 10) == [run_id(2), run_id(4), run_id(1)]
+    assert await journal.expired_leases(NOW_MS + 99, 2) == [run_id(2), run_id(4)]
+
+
+async def test_a_renewed_or_taken_lease_is_not_expired(journal: PrunedJournal):
+    """Renewing a lease, or taking it over, takes the run from the expired ones."""
+    for number in (1, 2):
+        await create(journal, number)
+        await drive(journal, number, until_ms=NOW_MS + 10)
+    await journal.renew(run_id(1), 1, UNTIL_MS)
+    await drive(journal, 2, now_ms=NOW_MS + 10)
+    assert await journal.expired_leases(NOW_MS + 10, 10) == []
