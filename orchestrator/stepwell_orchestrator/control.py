@@ -55,7 +55,7 @@ class Control:
             raise ApiError(404, message, code="function_not_found")
         now_ms = self._clock.now_ms()
         header = _again(original, self._ids.draw(), now_ms)
-        await self._journal.create_run(header, idempotency_key=None, expires_at_ms=now_ms + IDEMPOTENCY_MS)
+        await self._journal.create_run(header, idempotency_keys=(), expires_at_ms=now_ms + IDEMPOTENCY_MS)
         await self._queue.send([items.start(header.run_id, now_ms).item])
         return header.run_id
 

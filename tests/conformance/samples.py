@@ -68,7 +68,7 @@ def an_end(status: RunStatus = RunStatus.COMPLETED, output: Any = None) -> EndRu
 async def create(journal: Journal, number: int = 1, **changes: Any) -> str:
     """Create run ``number`` under its id alone."""
     header = a_header(number, **changes)
-    return await journal.create_run(header, idempotency_key=None, expires_at_ms=UNTIL_MS)
+    return await journal.create_run(header, idempotency_keys=(), expires_at_ms=UNTIL_MS)
 
 
 async def drive(journal: Journal, number: int = 1, *, now_ms: int = NOW_MS, until_ms: int = UNTIL_MS) -> Acquired:

@@ -27,7 +27,7 @@ async def under_key(
 ) -> str:
     """Create run ``number`` under KEY."""
     header = a_header(number, created_at_ms=created_at_ms)
-    return await journal.create_run(header, idempotency_key=KEY, expires_at_ms=expires_at_ms)
+    return await journal.create_run(header, idempotency_keys=[KEY], expires_at_ms=expires_at_ms)
 
 
 async def test_a_created_run_is_there_as_given(journal: PrunedJournal):
@@ -37,7 +37,7 @@ async def test_a_created_run_is_there_as_given(journal: PrunedJournal):
         original_run_id=run_id(9),
         progress=Progress(2, 3, 1, 4, {"step": Place(1, 0)}, {1: 2, 10: 0}),
     )
-    assert await journal.create_run(header, idempotency_key=None, expires_at_ms=LATER_MS) == header.run_id
+    assert await journal.create_run(header, idempotency_keys=(), expires_at_ms=LATER_MS) == header.run_id
     assert await journal.get_header(header.run_id) == header
 
 
@@ -121,9 +121,9 @@ async def test_of_competing_creations_one_wins(journal: PrunedJournal):
 async def test_pruning_forgets_expired_keys_alone(journal: PrunedJournal):
     """Pruning removes as many expired keys as it may, and a key that still counts stays."""
     for number, expires_at_ms in ((1, NOW_MS), (2, NOW_MS + 1), (3, NOW_MS + 2)):
-        await journal.create_run(a_header(number), idempotency_key=f"key-{number}", expires_at_ms=expires_at_ms)
+        await journal.create_run(a_header(number), idempotency_keys=[f"key-{number}"], expires_at_ms=expires_at_ms)
     assert await journal.prune(NOW_MS + 1, 1) == 1
     assert await journal.prune(NOW_MS + 1, 10) == 1
     assert await journal.prune(NOW_MS + 1, 10) == 0
     rival = a_header(4, created_at_ms=NOW_MS)
-    assert await journal.create_run(rival, idempotency_key="key-3", expires_at_ms=LATER_MS) == run_id(3)
+    assert await journal.create_run(rival, idempotency_keys=["key-3"], expires_at_ms=LATER_MS) == run_id(3)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stepwell.wire.encoding import canonical, decode, encode
 from stepwell_orchestrator.model.event import Event
-from stepwell_orchestrator.model.pause import Pause
+from stepwell_orchestrator.model.pause import Pause, PauseKind
 
 WAIT_VARIABLES: Final = frozenset({"event", "async"})
 CATCH_ALL: Final = ""
@@ -44,12 +44,16 @@ def index_in(shape: str, event: Mapping[str, Any]) -> str | None:
 
 
 def is_eligible(pause: Pause, event: Event) -> bool:
-    """Whether an event counts for a pause, whatever the expression says of it."""
-    return (
-        pause.since_ms <= event.received_at_ms < pause.expires_at_ms
-        and event.internal_id not in pause.excluded
-        and event.internal_id != pause.trigger_event_id
-    )
+    """Whether an event counts for a pause, whatever the expression says of it.
+
+    A run is cancelled only by what came after its trigger: of two events received in one millisecond, by the one with
+    the later id, so that they cannot cancel each other's runs.
+    """
+    if not pause.since_ms <= event.received_at_ms < pause.expires_at_ms:
+        return False
+    if pause.kind is PauseKind.CANCEL and event.received_at_ms == pause.since_ms:
+        return event.internal_id > pause.trigger_event_id
+    return event.internal_id not in pause.excluded and event.internal_id != pause.trigger_event_id
 
 
 def accepts(pause: Pause, trigger: Mapping[str, Any], event: Mapping[str, Any], now_ms: int) -> bool:

@@ -38,9 +38,16 @@ class Canceller:
         await self.tools.dispatch(recover(await self.tools.existing(run_id), self.tools.clock.now_ms()))
 
     async def deadline(self, work: Deadline) -> int | None:
-        """Cancel a run that has not started, or not ended, in time; a finish is timed from the start."""
+        """Cancel a run that has not started, or not ended, in time; a finish is timed from the start.
+
+        A run found cancelled may be this deadline's own, whose worker died before the end was told.
+        """
         header = await self.tools.journal.get_header(work.run_id)
-        if header is None or header.outcome is not None:
+        if header is None:
+            return None
+        if header.outcome is not None:
+            if header.outcome.status is RunStatus.CANCELLED:
+                await self.cancel(work.run_id)
             return None
         now_ms = self.tools.clock.now_ms()
         if work.kind == "start":

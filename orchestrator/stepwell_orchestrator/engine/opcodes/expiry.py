@@ -19,12 +19,12 @@ def expiry_ms(situation: Situation, opcode: Opcode, text: object, default_ms: in
     """
     if not isinstance(text, str):
         if default_ms is None:
-            return refuse(situation, "InvalidTimeout", f'step "{opcode.title}" names no timeout')
+            return refuse(situation, "InvalidTime", f'step "{opcode.title}" names no timeout')
         return situation.now_ms + default_ms
     try:
         at_ms = parse_when_ms(text, situation.now_ms)
     except WireError as error:
-        return refuse(situation, "InvalidTimeout", f'step "{opcode.title}": {error}')
+        return refuse(situation, "InvalidTime", f'step "{opcode.title}": {error}')
     if at_ms - situation.now_ms > TIMEOUT_MAX_MS:
         limit_days = TIMEOUT_MAX_MS // DAY_MS
         message = f'step "{opcode.title}" goes further than {limit_days} days ahead; wait in a loop instead'
