@@ -24,7 +24,6 @@ from examples.orders.models import (
     StockLow,
 )
 from stepwell import NonRetriableError, StepError, StepOptions
-from stepwell.context import SyncContext
 
 FRAUD_SCORE_MAX = 80
 LOW_BIN = 4
@@ -87,7 +86,7 @@ async def notify_customer(ctx: stepwell.Context) -> str:
 
 
 @app.function(on=StockLow)
-def restock(ctx: SyncContext) -> str:
+def restock(ctx: stepwell.SyncContext) -> str:
     """Ask all suppliers side by side and order from the cheapest. A plain function: no asyncio needed."""
     step, sku = ctx.step, ctx.event.data.sku
     offers: list[Offer] = step.parallel(

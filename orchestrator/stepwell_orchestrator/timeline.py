@@ -39,14 +39,14 @@ _STYLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step. ``status`` is lower-case letters only; ``ended_ms`` is None while the step is not over."""
+    """One step. ``status`` is lower-case letters only; what has not happened yet has no time."""
 
     name: str
     kind: str
     status: str
     attempts: int
     queued_ms: int
-    started_ms: int
+    started_ms: int | None
     ended_ms: int | None
     output: Any
     error: Any
@@ -54,7 +54,7 @@ class Row:
     @property
     def idle(self) -> bool:
         """Whether most of its time is waiting: for a time, an event, another run, or the next attempt."""
-        return self.kind in _IDLE_OPS or self.attempts > 1
+        return self.kind in _IDLE_OPS or self.attempts > 1 or self.status == "errored" or self.started_ms is None
 
     @property
     def detail(self) -> str:
@@ -175,8 +175,8 @@ def _row_lines(row: Row, timeline: Timeline, scale: Scale, columns: _Columns, gl
         tried = f"x{row.attempts}" if row.attempts > 1 else ""
         line.append(f"{tried:<{columns.attempts}} ", style="yellow")
     line.append(_bar(row, timeline, scale, glyphs), style="yellow" if row.attempts > 1 and style == "green" else style)
-    end_ms = timeline.ended_ms if row.ended_ms is None else row.ended_ms
-    line.append(f" {duration_text(end_ms - row.started_ms):>{_DURATION_CELLS}}", style="default")
+    took = "" if row.started_ms is None else duration_text(_end_ms(row, timeline) - row.started_ms)
+    line.append(f" {took:>{_DURATION_CELLS}}", style="default")
     if columns.detail:
         line.append("  " + _clip(row.detail, columns.detail, glyphs).rstrip(), style="red" if row.error else "dim")
         line.rstrip()
@@ -187,11 +187,13 @@ def _row_lines(row: Row, timeline: Timeline, scale: Scale, columns: _Columns, gl
 
 
 def _bar(row: Row, timeline: Timeline, scale: Scale, glyphs: Glyphs) -> str:
-    end_ms = timeline.ended_ms if row.ended_ms is None else row.ended_ms
+    end_ms = _end_ms(row, timeline)
+    start_ms = end_ms if row.started_ms is None else row.started_ms
     cells = [" "] * scale.width
-    for cell in scale.cells(row.queued_ms, row.started_ms) if row.started_ms > row.queued_ms else ():
-        cells[cell] = glyphs.queued
-    for cell in scale.cells(row.started_ms, end_ms):
+    if start_ms > row.queued_ms:
+        for cell in scale.cells(row.queued_ms, start_ms):
+            cells[cell] = glyphs.queued
+    for cell in scale.cells(start_ms, end_ms) if row.started_ms is not None else ():
         cells[cell] = glyphs.idle if row.kind in _IDLE_OPS else glyphs.busy
     for gap in scale.gaps():
         if cells[gap] != " ":
@@ -208,9 +210,13 @@ def _result(timeline: Timeline, width: int, glyphs: Glyphs) -> Text:
 
 def _spans(timeline: Timeline) -> list[Span]:
     return [
-        Span(row.started_ms, timeline.ended_ms if row.ended_ms is None else row.ended_ms, idle=row.idle)
+        Span(row.queued_ms if row.started_ms is None else row.started_ms, _end_ms(row, timeline), idle=row.idle)
         for row in timeline.rows
     ]
+
+
+def _end_ms(row: Row, timeline: Timeline) -> int:
+    return timeline.ended_ms if row.ended_ms is None else row.ended_ms
 
 
 def _mark(status: str, glyphs: Glyphs) -> str:
@@ -226,15 +232,13 @@ def _mark(status: str, glyphs: Glyphs) -> str:
 
 
 def _read_row(row: Mapping[str, Any]) -> Row:
-    queued_ms = parse_instant_ms(row["queued_at"])
-    started_ms = _instant(row.get("started_at"))
     return Row(
         name=one_line(str(row.get("name") or row["id"])),
         kind=op_word(str(row["op"])),
         status=_word(str(row["status"])),
         attempts=int(row["attempts"]),
-        queued_ms=queued_ms,
-        started_ms=queued_ms if started_ms is None else started_ms,
+        queued_ms=parse_instant_ms(row["queued_at"]),
+        started_ms=_instant(row.get("started_at")),
         ended_ms=_instant(row.get("ended_at")),
         output=row.get("output"),
         error=row.get("error"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryJournal, MemoryQueue
 
 from stepwell.errors import EventError
 from stepwell.wire.ids import EventIdSeed, is_ulid, ulid_ms
@@ -17,7 +18,6 @@ from stepwell_orchestrator.limits import EVENT_BYTES_MAX, EVENTS_PER_REQUEST_MAX
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.queue_item import QueueItem, Route
 from stepwell_orchestrator.ports import Journal
-from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryJournal, MemoryQueue
 
 SEED = EventIdSeed(1_700_000_000_000, bytes(range(10)))
 FIRST, SECOND = "01HF7YAT00000G40R40M30E20A", "01HF7YAT00000G40R40M30E20B"
@@ -95,7 +95,7 @@ async def test_ids_follow_from_the_seed(world: World) -> None:
 
 
 async def test_repeat_of_a_seed_stores_once_and_queues_again(world: World) -> None:
-    """A repeated request answers the same ids, changes no event, tells nobody, and queues what a crash may have lost."""
+    """A repeat answers the same ids, changes no event, tells nobody, and queues again what a crash may have lost."""
     await world.accept(OK, SEED)
     world.clock.ms += 5_000
     assert await world.accept({**OK, "data": {"n": 2}}, SEED) == [FIRST]
@@ -194,7 +194,7 @@ async def test_bad_json_is_refused(world: World, body: bytes, says: str) -> None
 
 
 async def test_depth_is_bounded_exactly(world: World) -> None:
-    """An event may be nested as deep as the limit and not one level deeper, however many brackets it has side by side."""
+    """An event may be nested as deep as the limit and no deeper, however many brackets it has side by side."""
 
     def nested(levels: int) -> dict[str, Any]:
         value: Any = {}
@@ -221,7 +221,7 @@ async def test_event_size_is_bounded_exactly(world: World) -> None:
 
 async def test_batch_is_bounded(world: World) -> None:
     """A batch over the limit is refused whole; one at the limit is accepted."""
-    with pytest.raises(EventError, match="^Cannot have more than 5000 events in a batch$"):
+    with pytest.raises(EventError, match=r"^Cannot have more than 5000 events in a batch$"):
         await world.ingest.accept_events([OK] * (EVENTS_PER_REQUEST_MAX + 1), None)
     assert world.log == []
     assert len(await world.ingest.accept_events([OK] * EVENTS_PER_REQUEST_MAX, None)) == EVENTS_PER_REQUEST_MAX
@@ -229,7 +229,7 @@ async def test_batch_is_bounded(world: World) -> None:
 
 async def test_events_before_the_bad_one_stay_accepted(world: World) -> None:
     """Of good, bad, good the first is stored, queued and named in the error; what follows is not looked at."""
-    with pytest.raises(EventError, match="^event name is empty$") as refusal:
+    with pytest.raises(EventError, match=r"^event name is empty$") as refusal:
         await world.accept([OK, {"data": {}}, OK], SEED)
     assert refusal.value.ids == (FIRST,)
     assert world.log == [f"event {FIRST}", f"item {FIRST}:route"]

@@ -12,15 +12,17 @@ from tests.tidy.sources import package_sources
 import stepwell
 
 REFERENCE = {page.path: page.text for page in pages() if page.path.startswith("docs/reference/")}
+SETTINGS_FILES = ("adapter/stepwell/settings.py", "orchestrator/stepwell_orchestrator/entry/settings.py")
+LOG_LEVELS = {"INFO"}
 
 
 def settings_read() -> set[str]:
-    """The names, without prefix, that the adapter's settings ask the environment for."""
-    (source,) = (source for source in package_sources() if source.path == "adapter/stepwell/settings.py")
-    calls = (node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and node.args)
-    first = (call.args[0] for call in calls)
-    texts = {argument.value for argument in first if isinstance(argument, ast.Constant)}
-    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z]+(_[A-Z]+)*", text)}
+    """The names, without prefix, that the two settings files ask the environment for."""
+    sources = [source for source in package_sources() if source.path in SETTINGS_FILES]
+    calls = [node for source in sources for node in ast.walk(source.tree) if isinstance(node, ast.Call)]
+    arguments = [argument for call in calls for argument in call.args if isinstance(argument, ast.Constant)]
+    texts = [str(argument.value).removeprefix("STEPWELL_") for argument in arguments]
+    return {text for text in texts if re.fullmatch(r"[A-Z]+(_[A-Z]+)*", text)} - LOG_LEVELS
 
 
 def cli_commands() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from stepwell.errors import EncodingError, WireError
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SORTING_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+_EXACT_INTEGER_MAX = 2**53 - 1
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
@@ -24,7 +26,14 @@ def _not_a_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} found; JSON has no NaN and no infinity")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_not_a_number)
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number[:40]} is beyond the largest double; send it as a string")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_not_a_number, parse_float=_finite)
 
 
 def encode(value: Any) -> bytes:
@@ -51,19 +60,42 @@ def decode(raw: bytes | str, *, repair: bool = False) -> Any:
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 canonical JSON of ``value``, the form requests are signed in.
+    """RFC 8785 canonical JSON of ``value``, the form requests are signed in: what is read from it yields it again.
 
-    A document outside that standard's domain (integers beyond 2**53) falls back to compact JSON with sorted keys, so
-    that such a value is carried exactly; whoever applies the same rule agrees on the signed bytes.
+    A document with an integer beyond 2**53 that is no double falls outside that standard. It becomes compact JSON with
+    sorted keys, so that it is carried exactly; whoever applies the same rule agrees on the signed bytes.
 
     Raises EncodingError for what JSON cannot hold.
     """
     try:
         return rfc8785.dumps(value)
-    except ValueError:
+    except rfc8785.IntegerDomainError:
+        return _with_large_integers(value)
+    except (ValueError, RecursionError) as error:
+        raise EncodingError(f"not JSON: {error}") from error
+
+
+def _with_large_integers(value: Any) -> bytes:
+    try:
+        return rfc8785.dumps(_as_doubles(value))
+    except (ValueError, OverflowError, RecursionError):
         return _encoded(_SORTING_ENCODER, value)
-    except RecursionError as error:
-        raise EncodingError("not JSON: nested too deeply") from error
+
+
+def _as_doubles(value: Any) -> Any:
+    """``value`` with its large integers as doubles of the same digits: canonical JSON writes such doubles that way."""
+    match value:
+        case dict():
+            return {key: _as_doubles(member) for key, member in value.items()}
+        case list() | tuple():
+            return [_as_doubles(item) for item in value]
+        case int() if abs(value) > _EXACT_INTEGER_MAX:
+            double = float(value)
+            if rfc8785.dumps(double) != str(value).encode():
+                raise ValueError("no double has these digits")
+            return double
+        case _:
+            return value
 
 
 def _repaired(escape: re.Match[str]) -> str:

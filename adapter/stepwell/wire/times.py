@@ -18,17 +18,18 @@ WEEK_MS: Final = 7 * DAY_MS
 RETRY_AFTER_MIN_MS: Final = SECOND_MS
 RETRY_AFTER_MAX_MS: Final = DAY_MS
 
-_UNIT_MS: Final[dict[str, float]] = {
-    "ns": 1e-6,
-    "us": 1e-3,
-    "µs": 1e-3,
-    "μs": 1e-3,
-    "ms": 1,
-    "s": SECOND_MS,
-    "m": MINUTE_MS,
-    "h": HOUR_MS,
-    "d": DAY_MS,
-    "w": WEEK_MS,
+_MILLISECOND_NS: Final = 1_000_000
+_UNIT_NS: Final[dict[str, int]] = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": _MILLISECOND_NS,
+    "s": SECOND_MS * _MILLISECOND_NS,
+    "m": MINUTE_MS * _MILLISECOND_NS,
+    "h": HOUR_MS * _MILLISECOND_NS,
+    "d": DAY_MS * _MILLISECOND_NS,
+    "w": WEEK_MS * _MILLISECOND_NS,
 }
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 _MAX_TEXT_CHARS = 100
@@ -47,16 +48,16 @@ def parse_duration_ms(text: str) -> int:
     body = text[1:] if text[:1] in ("+", "-") else text
     if body == "0":
         return 0
-    total, end = 0.0, 0
+    total_ns, end = 0, 0
     for part in _PART.finditer(body[:_MAX_TEXT_CHARS]):
         if part.start() != end:
             break
-        total += float(part[1]) * _UNIT_MS[part[2]]
+        whole, _, fraction = part[1].partition(".")
+        total_ns += -(-int(whole + fraction) * _UNIT_NS[part[2]] // 10 ** len(fraction))
         end = part.end()
     if end == 0 or end != len(body):
         raise WireError(f'"{text[:_MAX_TEXT_CHARS]}" is not a duration; write it like "30s", "1h30m" or "7d"')
-    whole = int(total)
-    return sign * (whole if total - whole < 1e-6 else whole + 1)
+    return sign * -(-total_ns // _MILLISECOND_NS)
 
 
 def format_duration(duration_ms: int) -> str:

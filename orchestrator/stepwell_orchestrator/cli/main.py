@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stepwell_orchestrator.cli import cancel, rerun, run, runs, send, sync, version
+from stepwell_orchestrator.cli import cancel, dev, rerun, run, runs, send, sync, version
 from stepwell_orchestrator.cli.demo import command as demo
 from stepwell_orchestrator.cli.doctor import command as doctor
 from stepwell_orchestrator.cli.errors import reporting
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+app.command(epilog=dev.EPILOG)(reporting(dev.dev))
 app.command(epilog=demo.EPILOG)(reporting(demo.demo))
 app.command(epilog=send.EPILOG)(reporting(send.send))
 app.command(epilog=runs.EPILOG)(reporting(runs.runs))

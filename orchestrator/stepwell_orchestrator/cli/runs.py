@@ -35,6 +35,7 @@ class Status(StrEnum):
 
 
 def runs(
+    *,
     status: Annotated[list[Status] | None, typer.Option(help="Only runs of this status; may be repeated.")] = None,
     function: Annotated[
         str | None, typer.Option(metavar="ID", help="Only runs of this function: <app id>-<function id>.")

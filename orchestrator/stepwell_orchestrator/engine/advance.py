@@ -65,7 +65,8 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
         return _end(situation, ending.failed(failed, situation.now_ms))
     retry_at_ms = situation.retry_at_ms(failed.retry_at_ms)
     if situation.target is None:
-        return _retry_discovery(situation, (), (), retry_at_ms)
+        decision = _retry_discovery(situation, (), (), retry_at_ms)
+        return replace(decision, why=f"{failed.error.name}: {failed.error.message}")
     entry = situation.run.entries[situation.target]
     attempt = entry.attempt + 1
     errored = replace(

@@ -46,6 +46,7 @@ def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Noti
                         function_id=header.function_id,
                         attempt=progress.attempt - 1,
                         due_at_ms=progress.retry_at_ms,
+                        detail=decision.why,
                     )
             case _:
                 assert_never(write)

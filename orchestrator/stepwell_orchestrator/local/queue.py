@@ -35,6 +35,8 @@ class SqliteQueue:
 
     async def send(self, items: Sequence[QueueItem]) -> None:
         """Queue items. An id that is queued and not yet done is left as it is."""
+        if not items:
+            return
         rows = [
             (item.id, item.due_at_ms, item.due_at_ms, _run_id(item.work), work_document(item.work)) for item in items
         ]

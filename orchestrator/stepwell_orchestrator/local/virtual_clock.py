@@ -39,9 +39,10 @@ class VirtualClock:
     async def advance(self, duration_ms: int) -> None:
         """Let ``duration_ms`` pass: sleepers wake at their own time, in the order of their times, then of their calls.
 
-        After each of them the loop runs until it is idle, so that what a sleeper starts and sleeps for in turn comes
-        at its time too. Threads and sockets are not waited for.
+        Before the first and after each of them the loop runs until it is idle, so that what is under way, or what a
+        sleeper starts, may go to sleep in turn and wakes at its time too. Threads and sockets are not waited for.
         """
+        await _idle()
         end_ms = self._now_ms + duration_ms
         while (at_ms := self.next_at_ms()) is not None and at_ms <= end_ms:
             _, _, alarm = heapq.heappop(self._sleepers)

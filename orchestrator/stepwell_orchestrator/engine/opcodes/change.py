@@ -59,10 +59,12 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
 def finished(situation: Situation, opcode: Opcode, memo: object, *, failed: bool, offset: int) -> StepEntry:
     """The memoised entry of a step that ended in this call."""
     entry = entry_of(situation, opcode, StepStatus.FAILED if failed else StepStatus.COMPLETED)
+    started_at_ms = _started_at_ms(situation, opcode, entry)
     return replace(
         entry,
         memo=memo,
-        started_at_ms=_started_at_ms(situation, opcode, entry),
+        queued_at_ms=min(entry.queued_at_ms, started_at_ms),
+        started_at_ms=started_at_ms,
         ended_at_ms=situation.now_ms,
         due_at_ms=None,
         claim_until_ms=None,

@@ -1,0 +1,150 @@
+"""The whole engine in one process: what the dev server, the demo and tests are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
+from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
+from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
+from stepwell_orchestrator.invoke_http import HttpInvoker
+from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.local.clock import SystemClock
+from stepwell_orchestrator.local.database import Synchronous
+from stepwell_orchestrator.model.notice import Notice, Observe
+from stepwell_orchestrator.ports import Clock, HttpReply
+from stepwell_orchestrator.pump import CONCURRENCY_DEFAULT, STOP_GRACE_MS, Pump
+from stepwell_orchestrator.register import Register, Synced
+from stepwell_orchestrator.worker import Worker
+
+if TYPE_CHECKING:
+    from stepwell.app import App
+    from stepwell.event import Event
+
+_SERVER_KIND: Final = "dev"
+
+_log = logging.getLogger("stepwell.embedded")
+
+
+def _unobserved(_notice: Notice) -> None:
+    """Nobody watches."""
+
+
+class Embedded:
+    """Journal, registry, queue, ingest, worker and pump on one SQLite file, or in memory when ``database`` is None.
+
+    An async context manager: on the way in it starts working, on the way out it finishes what is under way and closes
+    the file; runs that are not over go on when the file is next opened. ``retry_delay_ms`` replaces the back-off table
+    by a fixed delay; ``grace_ms`` bounds the wait for calls under way at the end. Raises StoreError when the file
+    cannot be opened, or another process has it open.
+    """
+
+    def __init__(
+        self,
+        database: Path | None = None,
+        *,
+        clock: Clock | None = None,
+        observe: Observe = _unobserved,
+        limits: Limits | None = None,
+        retry_delay_ms: int | None = None,
+        synchronous: Synchronous = Synchronous.NORMAL,
+        signing_keys: Sequence[str] = (),
+        concurrency: int = CONCURRENCY_DEFAULT,
+        grace_ms: int = STOP_GRACE_MS,
+        entropy: Entropy = secrets.token_bytes,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.http = HttpInvoker()
+        self.in_process = InProcessInvoker()
+        self._backend = LocalBackend.open(database, synchronous=synchronous)
+        self.journal = self._backend.journal
+        self.registry = self._backend.registry
+        self.queue = self._backend.queue
+        self.worker = Worker(
+            self.journal,
+            self.registry,
+            self.queue,
+            _EitherInvoker(self.in_process, self.http),
+            self.clock,
+            limits=limits,
+            observe=observe,
+            retry_delay_ms=retry_delay_ms,
+            signing_keys=signing_keys,
+            server_kind=_SERVER_KIND,
+        )
+        ids = FreshIds(self.clock, entropy)
+        self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
+        self.register = Register(self.registry, self.clock, observe)
+        self.control = Control(self.journal, self.registry, self.queue, self.clock, ids=ids, handle=self.worker.handle)
+        self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
+        self._grace_ms = grace_ms
+        self._served: list[App] = []
+        self._pumping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pumping = asyncio.create_task(self.pump.run(grace_ms=self._grace_ms))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._stop_pumping()
+            await self.http.close()
+        finally:
+            for app in self._served:
+                app.transport = None
+            self._backend.close()
+
+    async def serve(self, app: App) -> Synced:
+        """Register an app and call its functions in this process; events it sends come in here.
+
+        Serving an app again takes its functions as they are now. Raises InvalidFunctionsError, and then what was
+        registered before stays in force.
+        """
+        registration, endpoint = in_process_app(app, self.journal, self.clock)
+        self.in_process.mount(in_process_url(app.id), endpoint)
+        synced = await self.register.accept(registration.encode())
+        app.transport = self.ingest.accept_events
+        self._served.append(app)
+        return synced
+
+    async def send(self, events: Event | Sequence[Event]) -> list[str]:
+        """Take one event in or several; returns their internal ids in order. Raises EventError."""
+        batch = events if isinstance(events, Sequence) else [events]
+        return await self.ingest.accept_events([event.to_wire() for event in batch], None)
+
+    async def _stop_pumping(self) -> None:
+        assert self._pumping is not None, "stopped before it was started"
+        await self.pump.stop()
+        self._pumping.cancel()
+        results = await asyncio.gather(self._pumping, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, Exception)]
+        if failures:
+            _log.error("the pump had stopped", exc_info=failures[0])
+
+
+class _EitherInvoker:
+    """Calls apps of this process directly and all others over HTTP."""
+
+    def __init__(self, in_process: InProcessInvoker, http: HttpInvoker) -> None:
+        self._in_process = in_process
+        self._http = http
+
+    def body_bytes_max(self, url: str) -> int | None:
+        return self._for(url).body_bytes_max(url)
+
+    async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        return await self._for(url).call(url, headers, body)
+
+    def _for(self, url: str) -> InProcessInvoker | HttpInvoker:
+        return self._in_process if url.startswith(f"{IN_PROCESS_ORIGIN}/") else self._http

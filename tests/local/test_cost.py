@@ -1,0 +1,131 @@
+"""What an operation costs, counted in instructions of SQLite's virtual machine, does not grow with the past."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from tests.conformance.samples import (
+    NOW_MS,
+    UNTIL_MS,
+    a_header,
+    a_result,
+    absent,
+    an_end,
+    an_entry,
+    an_event,
+    create,
+    create_driven,
+    event_id,
+    run_id,
+)
+
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.model.queue_item import Drive, QueueItem
+from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.ports import EventFilter, RunFilter
+
+FEW, MANY = 300, 3_000
+NEW = 1_000_000
+NEW_MS = NOW_MS + NEW
+
+Operation = Callable[[LocalBackend], Awaitable[object]]
+
+OPERATIONS: list[tuple[str, Operation]] = [
+    ("put_event", lambda b: b.journal.put_event(an_event(NEW + 1))),
+    ("get_event", lambda b: b.journal.get_event(event_id(7))),
+    (
+        "create_run",
+        lambda b: b.journal.create_run(a_header(NEW + 1), idempotency_key="new", expires_at_ms=UNTIL_MS),
+    ),
+    ("load", lambda b: b.journal.load(run_id(NEW))),
+    ("get_header", lambda b: b.journal.get_header(run_id(NEW))),
+    ("get_entry", lambda b: b.journal.get_entry(run_id(NEW), an_entry().step_id)),
+    ("claim", lambda b: b.journal.claim(run_id(NEW), an_entry().step_id, 0, now_ms=NOW_MS, until_ms=UNTIL_MS)),
+    ("renew_claim", lambda b: b.journal.renew_claim(run_id(NEW), an_entry().step_id, 0, UNTIL_MS)),
+    ("renew", lambda b: b.journal.renew(run_id(NEW), 1, UNTIL_MS)),
+    ("release", lambda b: b.journal.release(run_id(NEW), 1, 1, None)),
+    ("acquire", lambda b: b.journal.acquire(run_id(NEW), NOW_MS, UNTIL_MS)),
+    ("commit", lambda b: b.journal.commit(run_id(NEW), [absent(a_result("x"))], term=2)),
+    ("expired_leases", lambda b: b.journal.expired_leases(UNTIL_MS, 10)),
+    ("runs_of_event", lambda b: b.journal.runs_of_event(event_id(7))),
+    ("prune", lambda b: b.journal.prune(NOW_MS, 10)),
+    ("list runs", lambda b: b.journal.list_runs(RunFilter(), cursor=None, limit=5)),
+    ("list a page of runs", lambda b: b.journal.list_runs(RunFilter(), cursor=run_id(100), limit=5)),
+    (
+        "list runs of a rare status",
+        lambda b: b.journal.list_runs(RunFilter(statuses=(RunStatus.RUNNING,)), cursor=None, limit=5),
+    ),
+    (
+        "list a function's runs of a rare status",
+        lambda b: b.journal.list_runs(RunFilter("shop-fulfil", statuses=(RunStatus.RUNNING,)), cursor=None, limit=5),
+    ),
+    (
+        "list an app's runs of a rare status",
+        lambda b: b.journal.list_runs(RunFilter(app_id="shop", statuses=(RunStatus.RUNNING,)), cursor=None, limit=5),
+    ),
+    ("list new runs", lambda b: b.journal.list_runs(RunFilter(from_ms=NEW_MS), cursor=None, limit=5)),
+    (
+        "list new runs of a status",
+        lambda b: b.journal.list_runs(RunFilter(statuses=(RunStatus.COMPLETED,), from_ms=NEW_MS), cursor=None, limit=5),
+    ),
+    ("list events", lambda b: b.journal.list_events(EventFilter(), cursor=None, limit=5)),
+    ("list all events", lambda b: b.journal.list_events(EventFilter(include_internal=True), cursor=None, limit=5)),
+    ("list new events", lambda b: b.journal.list_events(EventFilter(after_ms=NEW_MS - 1), cursor=None, limit=5)),
+    ("list events of a rare name", lambda b: b.journal.list_events(EventFilter("rare"), cursor=None, limit=5)),
+    (
+        "list events of an internal name",
+        lambda b: b.journal.list_events(EventFilter("inngest/function.finished"), cursor=None, limit=5),
+    ),
+    ("send", lambda b: b.queue.send([QueueItem("new", Drive(run_id(NEW), "test"), NOW_MS)])),
+    ("receive", lambda b: b.queue.receive(10, NOW_MS, UNTIL_MS)),
+    ("next_at_ms", lambda b: b.queue.next_at_ms()),
+    ("items_of_run", lambda b: b.queue.items_of_run(run_id(NEW))),
+    ("end", lambda b: b.journal.commit(run_id(NEW), [an_end()], term=2)),
+]
+
+
+async def with_a_past(size: int) -> LocalBackend:
+    """A backend with ``size`` ended runs, events of users and engine, live keys and sleepers, and one live run."""
+    backend = LocalBackend.open(None)
+    for number in range(size):
+        await backend.journal.put_event(an_event(number))
+        await backend.journal.put_event(an_event(size + number, "inngest/function.finished"))
+        key = {"idempotency_key": f"key-{number}", "expires_at_ms": UNTIL_MS}
+        await backend.journal.create_run(a_header(number), **key)
+        await backend.journal.commit(run_id(number), [absent(a_result()), an_end()], term=None)
+        await backend.queue.send([QueueItem(f"item-{number}", Drive(run_id(number), "test"), UNTIL_MS)])
+    await backend.journal.put_event(replace(an_event(NEW), name="rare"))
+    await create(backend.journal, NEW)
+    await create_driven(backend.journal, NEW)
+    await backend.journal.commit(run_id(NEW), [absent(an_entry())], term=1)
+    return backend
+
+
+async def instructions(backend: LocalBackend, operation: Operation) -> int:
+    """How many instructions an operation takes."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    async with backend.database.read() as db:
+        db.set_progress_handler(step, 1)
+    await operation(backend)
+    async with backend.database.read() as db:
+        db.set_progress_handler(None, 1)
+    return count
+
+
+async def test_no_operation_costs_more_for_a_longer_past():
+    """With ten times as many past runs and events every operation takes the same instructions, or next to."""
+    few, many = await with_a_past(FEW), await with_a_past(MANY)
+    costs = {
+        name: (await instructions(few, operation), await instructions(many, operation))
+        for name, operation in OPERATIONS
+    }
+    assert {name: cost for name, cost in costs.items() if cost[1] > cost[0] * 1.1 + 20} == {}
+    few.close()
+    many.close()
