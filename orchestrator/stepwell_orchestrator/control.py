@@ -1,29 +1,51 @@
-"""What people may do to a run: cancel it, and run it again."""
+"""What people may do to runs: cancel them, run them again, send them a signal."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from stepwell.wire.ids import is_ulid
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS
-from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
 from stepwell_orchestrator.model.run import RunHeader
-from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
 """A worker's ``handle``: an item and how often it was delivered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which runs to cancel; ``function_id`` without or with its app's prefix, times of creation, ``until_ms`` excluded."""
+
+    app_id: str
+    function_id: str
+    from_ms: int | None
+    until_ms: int
+    expression: str | None
+
+
 class Control:
-    """Cancel and rerun."""
+    """Cancel, rerun, signal."""
 
     def __init__(
-        self, journal: Journal, registry: Registry, queue: Queue, clock: Clock, *, ids: FreshIds, handle: Handle
+        self,
+        journal: Journal,
+        waits: Waits,
+        registry: Registry,
+        queue: Queue,
+        clock: Clock,
+        *,
+        ids: FreshIds,
+        handle: Handle,
     ) -> None:
         self._journal = journal
+        self._waits = waits
         self._registry = registry
         self._queue = queue
         self._clock = clock
@@ -58,6 +80,36 @@ class Control:
         await self._journal.create_run(header, idempotency_keys=(), expires_at_ms=now_ms + IDEMPOTENCY_MS)
         await self._queue.send([items.start(header.run_id, now_ms).item])
         return header.run_id
+
+    async def signal(self, name: str, data: Any) -> str | None:
+        """Resume the run that waits for a signal; its id, or None when nobody waits.
+
+        The signal is queued before it is acted upon, so it survives a crash.
+        """
+        now_ms = self._clock.now_ms()
+        wait = await self._waits.get_signal(name)
+        if wait is None or wait.expires_at_ms <= now_ms:
+            return None
+        entry = await self._journal.get_entry(wait.run_id, wait.step_id)
+        if entry is None or not entry.pending:
+            return None
+        item = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
+        await self._queue.send([item])
+        await self._handle(item, 1)
+        return wait.run_id
+
+    async def cancel_matching(self, criteria: Criteria) -> str:
+        """Begin to cancel the runs that meet the criteria, in the background; returns the cancellation's id."""
+        cancellation_id = self._ids.draw()
+        work = CancelMatching(
+            cancellation_id=cancellation_id,
+            function_id=f"{criteria.app_id}-{criteria.function_id.removeprefix(f'{criteria.app_id}-')}",
+            from_ms=criteria.from_ms,
+            until_ms=criteria.until_ms,
+            expression=criteria.expression,
+        )
+        await self._queue.send([items.cancel_matching(work, self._clock.now_ms()).item])
+        return cancellation_id
 
 
 async def find_run(journal: Journal, run_id: str) -> RunHeader:
