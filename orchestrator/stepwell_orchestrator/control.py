@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepwell.wire.ids import is_ulid
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.engine import items, resume
+from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS
+from stepwell_orchestrator.model.decision import Guard, PutEntry
 from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
 from stepwell_orchestrator.model.run import RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
@@ -21,7 +22,10 @@ Handle = Callable[[QueueItem, int], Awaitable[int | None]]
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """Which runs to cancel; ``function_id`` without or with its app's prefix, times of creation, ``until_ms`` excluded."""
+    """Which runs to cancel: created from ``from_ms`` on, before ``until_ms``.
+
+    ``function_id`` is spelled with or without its app's prefix.
+    """
 
     app_id: str
     function_id: str
@@ -84,7 +88,8 @@ class Control:
     async def signal(self, name: str, data: Any) -> str | None:
         """Resume the run that waits for a signal; its id, or None when nobody waits.
 
-        The signal is queued before it is acted upon, so it survives a crash.
+        The wish to drive the run is queued first and the signal committed second: of several signals, or a timeout,
+        one wins, and only the winner is told so; whatever crashes, the run goes on.
         """
         now_ms = self._clock.now_ms()
         wait = await self._waits.get_signal(name)
@@ -93,9 +98,12 @@ class Control:
         entry = await self._journal.get_entry(wait.run_id, wait.step_id)
         if entry is None or not entry.pending:
             return None
-        item = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
-        await self._queue.send([item])
-        await self._handle(item, 1)
+        await self._queue.send([items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item])
+        put = PutEntry(resume.by_signal(entry, name, data, now_ms), Guard.NOT_MEMOISED)
+        try:
+            await self._journal.commit(wait.run_id, [put], term=None)
+        except ConflictError:
+            return None
         return wait.run_id
 
     async def cancel_matching(self, criteria: Criteria) -> str:
