@@ -8,6 +8,8 @@ TARGET ?= examples.hello.app:app
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# One hash seed, so that all of xdist's workers collect the tests in the same order.
+PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n $(WORKERS)
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
 
 .DEFAULT_GOAL := help
@@ -26,14 +28,14 @@ dev: $(INSTALLED) ## Start the dev server on port 8288; TARGET=module:app or a U
 	@$(BIN)/stepwell dev $(TARGET)
 
 test: $(INSTALLED) ## Run the tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS)
+	@$(PYTEST)
 
 check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contracts, tests
 	@echo "== format" && $(BIN)/python -m ruff format --check .
 	@echo "== lint" && $(BIN)/python -m ruff check .
 	@echo "== types" && $(BIN)/python -m mypy
 	@echo "== import contracts" && $(BIN)/lint-imports --no-logo
-	@echo "== tests" && $(BIN)/python -m pytest -q -n $(WORKERS)
+	@echo "== tests" && $(PYTEST)
 
 format: $(INSTALLED) ## Format the code and fix what the linter can fix
 	@$(BIN)/python -m ruff check --fix-only --quiet .

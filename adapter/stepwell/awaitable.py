@@ -1,42 +1,50 @@
-"""What an async step call returns: a future that also passes for a coroutine."""
+"""What an async step call returns: a coroutine whose work has begun already."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from stepwell.replay import RequestedStep
 
-T = TypeVar("T")
 
-
-class StepFuture(asyncio.Future[T], Coroutine[Any, Any, T]):
-    """The pending result of one step.
-
-    As a future it may be awaited later, twice or never, and goes into ``gather`` without a wrapping task; as a
-    coroutine it goes into ``create_task`` and ``TaskGroup``. ``step`` is None once the call has ended.
-    """
+class StepFuture(asyncio.Future[Any]):
+    """The result of ``step``, once it has one."""
 
     def __init__(self, step: RequestedStep | None, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self.step = step
-        self._waiter: Generator[Any, None, T] | None = None
+
+
+class PendingStep(Coroutine[Any, Any, Any]):
+    """A step call. Anything in asyncio takes it, now or later, once or several times, and it may be dropped.
+
+    It is no future itself: asyncio refuses futures where it wants coroutines, and the other way round.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: StepFuture) -> None:
+        self.future = future
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.future.__await__()
 
     def send(self, value: Any, /) -> Any:
-        """Drive the wait, as a task does."""
-        return self._waiting().send(value)
+        """Drive the wait, as a task does; it keeps no state, so that several tasks may."""
+        if self.future.done():
+            raise StopIteration(self.future.result())
+        self.future._asyncio_future_blocking = True  # what a future does where it is awaited
+        return self.future
 
-    def throw(self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None, /) -> Any:
-        """Raise at the wait, as a task does when it is cancelled."""
-        error = kind if isinstance(kind, BaseException) else value if isinstance(value, BaseException) else kind()
-        return self._waiting().throw(error.with_traceback(traceback))
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None, /) -> Any:
+        """Raise at the wait, as a task does when it is cancelled; cancelling the wait gives the step up."""
+        error = kind if isinstance(kind, BaseException) else kind() if value is None else value
+        if isinstance(error, asyncio.CancelledError):
+            self.future.cancel()
+        raise error if traceback is None else error.with_traceback(traceback)
 
     def close(self) -> None:
         """Nothing to clean up: an abandoned wait holds no resources."""
-
-    def _waiting(self) -> Generator[Any, None, T]:
-        if self._waiter is None:
-            self._waiter = self.__await__()
-        return self._waiter

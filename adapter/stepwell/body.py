@@ -68,23 +68,29 @@ async def execute_step(
 ) -> Instructions:
     """Run ``body`` and report StepRun, StepError or StepFailed; exceptions of the body never escape."""
     started_ms = runtime.now_ms()
-    try:
-        value = await _result(step, body, runtime)
-        opcode = _opcode(step, Op.STEP_RUN, mode, data=value)
-        retry_ms = None
-    except Exception as error:  # noqa: BLE001 - whatever a body raises is the step's failure
-        opcode, retry_ms = _failure(step, body, ctx, mode, error, runtime.now_ms())
-    except asyncio.CancelledError as error:
-        if _is_being_cancelled():
-            raise
-        opcode, retry_ms = _failure(step, body, ctx, mode, error, runtime.now_ms())
-    elapsed_ms = max(runtime.now_ms() - started_ms, 0)
-    return Instructions((_timed(opcode, started_ms, elapsed_ms),), retry_at_ms=retry_ms)
+    value, error = await _attempt(step, body, runtime)
+    ended_ms = runtime.now_ms()
+    opcode = _opcode(step, Op.STEP_RUN, mode, data=value) if error is None else _failure(step, body, ctx, mode, error)
+    timed = replace(opcode, started_ns=started_ms * NS_PER_MS, duration_ns=max(ended_ms - started_ms, 0) * NS_PER_MS)
+    retry_ms = retry_at_ms(error, ended_ms) if error is not None and opcode.op is Op.STEP_ERROR else None
+    return Instructions((timed,), retry_at_ms=retry_ms)
 
 
 def report(step: RequestedStep, mode: ParallelMode | None) -> Opcode:
     """The opcode of a step that is not executed now: planned, or left to the server."""
     return _opcode(step, Op.STEP_PLANNED if step.call.body else step.call.op, mode)
+
+
+async def _attempt(step: RequestedStep, body: Body, runtime: Runtime) -> tuple[Any, BaseException | None]:
+    """The result of the body, or what it raised."""
+    try:
+        return await _result(step, body, runtime), None
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        return None, error
+    except Exception as error:  # noqa: BLE001 - whatever a body raises is the step's failure
+        return None, error
 
 
 async def _result(step: RequestedStep, body: Body, runtime: Runtime) -> Any:
@@ -132,12 +138,12 @@ def _is_coroutine_function(fn: Callable[..., Any]) -> bool:
 
 
 def _failure(
-    step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, error: BaseException, now_ms: int
-) -> tuple[Opcode, int | None]:
+    step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, error: BaseException
+) -> Opcode:
     if isinstance(error, EncodingError) or is_permanent(error) or _is_last_attempt(ctx, body.retries):
         # A gather raises at once, whatever else is pending.
-        return _opcode(step, Op.STEP_FAILED, "race", error=error_body(error)), None
-    return _opcode(step, Op.STEP_ERROR, mode, error=error_body(error)), retry_at_ms(error, now_ms)
+        return _opcode(step, Op.STEP_FAILED, "race", error=error_body(error))
+    return _opcode(step, Op.STEP_ERROR, mode, error=error_body(error))
 
 
 def _is_last_attempt(ctx: CallContext, retries: int | None) -> bool:
@@ -161,10 +167,6 @@ def _opcode(
         user_id=step.name.user_id,
         user_index=step.name.index,
     )
-
-
-def _timed(opcode: Opcode, started_ms: int, elapsed_ms: int) -> Opcode:
-    return replace(opcode, started_ns=started_ms * NS_PER_MS, duration_ns=elapsed_ms * NS_PER_MS)
 
 
 def _is_being_cancelled() -> bool:

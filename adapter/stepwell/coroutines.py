@@ -16,7 +16,7 @@ import contextvars
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
-from stepwell.awaitable import StepFuture
+from stepwell.awaitable import PendingStep, StepFuture
 from stepwell.body import EXECUTING, refuse_nested
 from stepwell.calls import misuse
 from stepwell.parallel_mode import joins_exactly, mode_of
@@ -39,28 +39,28 @@ class CoroutineHost:
         self._replay = replay
         self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
-        self._futures: dict[str, StepFuture[Any]] = {}
-        self._unresolved: dict[str, StepFuture[Any]] = {}
+        self._futures: dict[str, StepFuture] = {}
+        self._unresolved: dict[str, StepFuture] = {}
         self._woken: set[asyncio.Task[Any]] = set()
-        self._joined: set[StepFuture[Any]] = set()
+        self._joined: set[StepFuture] = set()
         self._arrival: AnyFuture = self._loop.create_future()
         self._handler: asyncio.Task[Any]
         self._closed = False
 
-    def request(self, call: StepCall) -> StepFuture[Any]:
-        """Register a step call; its future is cancelled when the call of the function has ended."""
+    def request(self, call: StepCall) -> PendingStep:
+        """Register a step call; it is cancelled when the call of the function has ended."""
         refuse_nested(call.user_id)
         self._refuse_elsewhere(call.user_id)
         if self._closed:
-            ended: StepFuture[Any] = StepFuture(None, loop=self._loop)
+            ended: StepFuture = StepFuture(None, loop=self._loop)
             ended.cancel(_ENDED)
-            return ended
+            return PendingStep(ended)
         step = self._replay.request(call)
-        future: StepFuture[Any] = StepFuture(step, loop=self._loop)
+        future: StepFuture = StepFuture(step, loop=self._loop)
         self._futures[step.hashed] = self._unresolved[step.hashed] = future
         if not self._arrival.done():
             self._arrival.set_result(None)
-        return future
+        return PendingStep(future)
 
     async def advance(self, handler: Callable[[], Coroutine[Any, Any, Any]]) -> Progress:
         """Run the function as far as its memos carry it, or until it asks for the target."""
@@ -196,7 +196,7 @@ class CoroutineHost:
             return False
         return True
 
-    def _open(self) -> list[StepFuture[Any]]:
+    def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}
         return list(self._unresolved.values())
 

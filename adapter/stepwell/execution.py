@@ -150,11 +150,11 @@ def _context(
 
 
 def _warn(function: Executable, replay: Replay) -> None:
-    for problem in replay.problems:
+    if replay.problem is not None:
         _LOGGER.warning(
             'function "%s", run %s: the replay differs from the journal: %s. Decide by the event and step results '
             "alone, and give a changed step a new id, e.g. with a version in it",
             function.slug,
             replay.call.ctx.run_id,
-            problem,
+            replay.problem,
         )

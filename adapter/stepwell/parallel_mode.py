@@ -13,22 +13,22 @@ from collections.abc import Collection
 from types import CodeType, FrameType
 from typing import Any
 
-from stepwell.awaitable import StepFuture
+from stepwell.awaitable import PendingStep, StepFuture
 from stepwell.waiting import AnyFuture, callbacks_of, gathered, joined_by, waiter_of
 from stepwell.wire.opcodes import ParallelMode
 
 
-def mode_of(handler: asyncio.Task[Any], pending: Collection[StepFuture[Any]]) -> ParallelMode | None:
+def mode_of(handler: asyncio.Task[Any], pending: Collection[StepFuture]) -> ParallelMode | None:
     """The mode of the ``pending`` steps of a function whose handler waits."""
     return None if joins_exactly(handler, pending) else "race"
 
 
-def joins_exactly(handler: asyncio.Task[Any], pending: Collection[StepFuture[Any]]) -> bool:
+def joins_exactly(handler: asyncio.Task[Any], pending: Collection[StepFuture]) -> bool:
     """Whether ``handler`` waits for all of ``pending`` and nothing else, through ``gather`` and ``TaskGroup`` alone."""
     waiter = waiter_of(handler)
     if waiter is None:
         return False
-    steps: set[StepFuture[Any]] = set()
+    steps: set[StepFuture] = set()
     members = [waiter] if isinstance(waiter, StepFuture) or gathered(waiter) else _group_members(handler)
     return members is not None and all(_collect(member, steps) for member in members) and steps == set(pending)
 
@@ -38,7 +38,7 @@ def is_whole_branch(frame: FrameType | None) -> bool:
     return frame is not None and _returns_after(frame.f_code, frame.f_lasti)
 
 
-def _collect(future: AnyFuture, steps: set[StepFuture[Any]]) -> bool:
+def _collect(future: AnyFuture, steps: set[StepFuture]) -> bool:
     """Add the steps below ``future``; False when anything but steps hangs there, or somebody else listens too."""
     if future.done():
         return True
@@ -49,7 +49,7 @@ def _collect(future: AnyFuture, steps: set[StepFuture[Any]]) -> bool:
         return True
     if isinstance(future, asyncio.Task):
         wrapped = future.get_coro()
-        return isinstance(wrapped, StepFuture) and _collect(wrapped, steps)
+        return isinstance(wrapped, PendingStep) and _collect(wrapped.future, steps)
     members = gathered(future)
     return members is not None and all(_collect(member, steps) for member in members)
 

@@ -70,8 +70,8 @@ class Replay:
 
     call: CallRequest
     target: str | None = None
-    problems: list[str] = field(default_factory=list)
-    """How this replay contradicts the journal, worst first; empty as long as the function is deterministic."""
+    problem: str | None = None
+    """How this replay first differed from the journal; None as long as the function is deterministic."""
     _names: StepNames = field(default_factory=StepNames)
     _requested: dict[str, RequestedStep] = field(default_factory=dict)
     _memos: dict[str, Memo] = field(init=False)
@@ -154,8 +154,7 @@ class Replay:
             self._note(f'step "{step.label}" is a run now, the journal has a sleep or a timed-out wait for it')
 
     def _note(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problem = self.problem or problem
 
 
 def result_of(step: RequestedStep, memo: Memo) -> Any:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
-from types import SimpleNamespace, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Final
 
 from stepwell.errors import EncodingError
@@ -31,12 +31,10 @@ def restore_result(fn: Callable[..., Any], value: Any, owner: str) -> Any:
     try:
         return restore(value)
     except ValueError as error:
-        wanted = getattr(annotation, "__qualname__", None) or str(annotation)
-        problem = _first_problem(error)
         raise EncodingError(
-            f"{owner} does not fit the annotation of {_name(fn)}, -> {wanted}: {problem}; "
+            f"{owner} does not fit the annotation of {_name(fn)}, -> {_spelled(annotation)}: {_first_problem(error)}; "
             "correct the annotation or what is returned"
-        ) from error
+        ) from None
 
 
 def _restorer(annotation: Any) -> Restore | None:
@@ -123,6 +121,13 @@ def _first_problem(error: ValueError) -> str:
     first = details(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+def _spelled(annotation: Any) -> str:
+    if annotation is NoneType:
+        return "None"
+    is_class = isinstance(annotation, type) and typing.get_origin(annotation) is None
+    return annotation.__qualname__ if is_class else str(annotation)
 
 
 def _name(fn: Callable[..., Any]) -> str:

@@ -96,7 +96,9 @@ def _key(key: Any, path: _Path) -> str:
 
 def _object(value: Any, path: _Path) -> Any:
     """Values of other types than JSON has."""
-    if isinstance(value, dt.date | dt.time | dt.timedelta | UUID | Decimal | PurePath):
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, dt.date | dt.time | dt.timedelta | UUID | Decimal):
         from pydantic_core import to_jsonable_python
 
         return to_jsonable_python(value)

@@ -48,7 +48,7 @@ class Survey:
     ready: bool = False
     indirect: bool = False
     outside: list[AnyFuture] = field(default_factory=list)
-    steps: set[StepFuture[Any]] = field(default_factory=set)
+    steps: set[StepFuture] = field(default_factory=set)
     seen: set[AnyFuture] = field(default_factory=set)
 
     def explore(self, *roots: AnyFuture) -> None:

@@ -32,7 +32,7 @@ def broken_rules(config: FunctionConfig) -> list[str]:
     _check_triggers(check, config.triggers)
     for name, value in config.options.items():
         rule = _OPTION_RULES.get(name)
-        if rule is not None and value not in ([], {}):
+        if rule is not None and value != []:
             rule(check.at(name), value)
     if "batchEvents" in config.options:
         clashes = [name for name in _NOT_WITH_BATCH if config.options.get(name)]

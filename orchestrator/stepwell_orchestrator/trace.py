@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from stepwell.wire.memo import Failure, Input, Value, decode_memo
 from stepwell.wire.times import format_instant
+from stepwell_orchestrator.engine.stack import stack_of
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -72,18 +74,22 @@ def event_body(event: Event) -> dict[str, Any]:
 
 
 def trace_rows(run: Run) -> list[dict[str, Any]]:
-    """The steps of a run in the order they were first reported, a row each."""
-    return [_row(entry) for entry in sorted(run.entries.values(), key=_order)]
+    """The steps of a run, a row each, in the order they were first reported.
+
+    Of those reported in one millisecond, the ones that started earlier come first, then those that finished earlier.
+    """
+    finished = {step_id: position for position, step_id in enumerate(stack_of(run))}
+
+    def order(entry: StepEntry) -> tuple[int, float, float, str]:
+        started_at_ms = math.inf if entry.started_at_ms is None else entry.started_at_ms
+        return entry.queued_at_ms, started_at_ms, finished.get(entry.step_id, math.inf), entry.name
+
+    return [_row(entry) for entry in sorted(run.entries.values(), key=order)]
 
 
 def finished_steps(run: Run) -> dict[str, Any]:
-    """The memos of a run's finished steps, as a call request carries them (protocol 4.4)."""
-    return {step_id: entry.memo for step_id, entry in run.entries.items() if entry.memoised}
-
-
-def _order(entry: StepEntry) -> tuple[int, bool, int, str]:
-    """Steps queued together show in the order they started; those that have not started come last."""
-    return entry.queued_at_ms, entry.started_at_ms is None, entry.started_at_ms or 0, entry.name
+    """The memos of the steps in a run's stack, as a call request carries them (protocol 4.2, 4.4)."""
+    return {step_id: run.entries[step_id].memo for step_id in stack_of(run)}
 
 
 def _row(entry: StepEntry) -> dict[str, Any]:

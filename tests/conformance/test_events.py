@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.conformance.backends import PrunedJournal
-from tests.conformance.samples import a_header, an_event, create, event_id, run_id
+from tests.conformance.samples import NOW_MS, a_header, an_event, create, event_id, run_id
 
 from stepwell.errors import EncodingError
 
@@ -58,13 +58,11 @@ async def test_an_event_that_is_not_json_is_refused(journal: PrunedJournal):
 
 
 async def test_the_runs_of_an_event_are_the_ones_it_started(journal: PrunedJournal):
-    """Runs are found by each of their events, oldest first, and by no other."""
-    await create(journal, 2, event_ids=(event_id(1), event_id(2)))
+    """Runs are found by each of their events, the one created first before the others."""
+    second = a_header(2, event_ids=(event_id(1), event_id(2)), created_at_ms=NOW_MS)
     await create(journal, 1)
+    await create(journal, 2, event_ids=second.event_ids, created_at_ms=second.created_at_ms)
     await create(journal, 3)
-    assert await journal.runs_of_event(event_id(1)) == [
-        a_header(1),
-        a_header(2, event_ids=(event_id(1), event_id(2))),
-    ]
+    assert await journal.runs_of_event(event_id(1)) == [second, a_header(1)]
     assert [header.run_id for header in await journal.runs_of_event(event_id(2))] == [run_id(2)]
     assert await journal.runs_of_event(event_id(9)) == []

@@ -35,6 +35,7 @@ def nested(depth):
         ("event.l.map(x, uppercase(event.s))", {"l": [1] * 1_000, "s": MEGABYTE}),
         ("event.l.map(x, json_parse(event.s))", {"l": [1] * 1_000, "s": MEGABYTE}),
         ("event.l.map(x, x.matches(x))", {"l": [f"a{number}" for number in range(1_000)]}),
+        ("event.l.map(x, string(x))", {"l": [10**4000] * 10_000}),
         ("event.l.map(x, date(x))", {"l": ["no date"] * 10_000}),
         ("event.l.map(x, duration(x))", {"l": ["no span"] * 10_000}),
         ("'' + event.l", {"l": [0] * 300_000}),

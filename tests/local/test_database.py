@@ -90,6 +90,19 @@ async def test_a_refusal_leaves_the_others_alone(database: Database):
     assert await numbers(database) == [1, 2]
 
 
+async def test_a_refusal_waits_for_what_it_was_based_on(database: Database):
+    """An operation that refuses, perhaps for what another has just written, does so once that is durable."""
+    statements = await watched(database)
+
+    async def refused_after() -> list[str]:
+        with pytest.raises(StepwellError, match="no"):
+            await refuse(database)
+        return list(statements)
+
+    _, seen = await asyncio.gather(insert(database, 1), refused_after())
+    assert seen == ["BEGIN", "INSERT", "COMMIT"]
+
+
 async def test_a_failed_statement_takes_the_transaction_back(database: Database):
     """When SQLite fails in one operation, all of its transaction is undone and each of them is told."""
     await insert(database, 1)

@@ -92,6 +92,7 @@ async def test_an_item_with_a_new_time_comes_again_then(world: World):
     """An item for which the worker names a time is handed out again at that time, and counted."""
 
     async def twice(_: str, deliveries: int) -> int | None:
+        await world.clock.sleep_until(NOW_MS + 300)
         return NOW_MS + 400 if deliveries == 1 else None
 
     world.work = twice

@@ -8,8 +8,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from stepwell.errors import EventError
+from stepwell.wire.ids import EventIdSeed
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from stepwell.event import Event
 
 _SERVER_KIND: Final = "dev"
+_HAND_OVER_S: Final = 30
 
 _log = logging.getLogger("stepwell.embedded")
 
@@ -89,8 +92,10 @@ class Embedded:
         self._grace_ms = grace_ms
         self._served: list[App] = []
         self._pumping: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         self._pumping = asyncio.create_task(self.pump.run(grace_ms=self._grace_ms))
         return self
 
@@ -114,7 +119,7 @@ class Embedded:
         registration, endpoint = in_process_app(app, self.journal, self.clock)
         self.in_process.mount(in_process_url(app.id), endpoint)
         synced = await self.register.accept(registration.encode())
-        app.transport = self.ingest.accept_events
+        app.transport = self._accept
         self._served.append(app)
         return synced
 
@@ -122,6 +127,19 @@ class Embedded:
         """Take one event in or several; returns their internal ids in order. Raises EventError."""
         batch = events if isinstance(events, Sequence) else [events]
         return await self.ingest.accept_events([event.to_wire() for event in batch], None)
+
+    async def _accept(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """Take events from an app, which sends them in this thread, or (``send_sync``) from the loop of another."""
+        accepting = self.ingest.accept_events(events, seed)
+        if asyncio.get_running_loop() is self._loop:
+            return await accepting
+        assert self._loop is not None, "an app is only served once the engine has started"
+        try:
+            async with asyncio.timeout(_HAND_OVER_S):
+                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(accepting, self._loop))
+        except TimeoutError:
+            fix = "in an async function use `await app.send(...)`, which does not block the loop the engine runs on"
+            raise EventError(f"send_sync: the engine did not answer within {_HAND_OVER_S} s; {fix}") from None
 
     async def _stop_pumping(self) -> None:
         assert self._pumping is not None, "stopped before it was started"

@@ -36,7 +36,7 @@ _BOOLS: Final = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "1"), True),
     **dict.fromkeys(("false", "False", "FALSE", "f", "0"), False),
 }
-_PATTERN_COST: Final = 500
+_PATTERN_COST: Final = 2_000
 """Compiling a pattern that came with the data."""
 _TIME_COST: Final = 100
 """Reading a time: several formats are tried."""

@@ -196,6 +196,10 @@ def plain(state: Evaluation, value: Any, depth: int = 0) -> Any:
         case str():
             state.spend_text(value)
             return value
+        case int():
+            # the text of an integer takes time that grows with its square
+            state.spend(value.bit_length() // 64)
+            return value
         case _:
             return value
 

@@ -1,0 +1,23 @@
+"""Fixtures of the orchestrator's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tests.orchestrator.world import World, running_world, shop
+
+
+@pytest.fixture
+async def shop_world() -> AsyncIterator[World]:
+    """An engine that serves the shop."""
+    async with running_world(shop()) as world:
+        yield world
+
+
+@pytest.fixture
+async def api(shop_world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of its keyless dev API."""
+    async with shop_world.client() as client:
+        yield client

@@ -1,0 +1,185 @@
+"""Registration over HTTP, keys, and what holds for every answer (protocol 1.6, 2.3, 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from tests.orchestrator.test_register import body, function
+from tests.orchestrator.world import World
+
+from stepwell.wire.signing import hash_signing_key
+
+KEY = "signkey-test-12345678"
+
+
+async def test_registration_is_answered(api: httpx.AsyncClient) -> None:
+    """A registration is answered with modified true, a repeat with the same ids and modified false."""
+    first = await api.post("/fn/register", json=body(function(), appname="other"))
+    assert (first.status_code, first.json()["ok"], first.json()["modified"]) == (200, True, True)
+    second = await api.post("/fn/register", json=body(function(), appname="other"))
+    assert second.json() == first.json() | {"modified": False}
+
+
+async def test_asked_registration_takes_the_url_that_was_reached(api: httpx.AsyncClient, shop_world: World) -> None:
+    """A registration that comes with the deployId of our own asking is called where the app was reached."""
+    await api.post("/fn/register?deployId=asked", json=body(function()))
+    stored = await shop_world.engine.registry.get_function("shop-pay")
+    assert stored is not None
+    assert stored.url == "http://reached:3000/api/inngest?fnId=shop-pay&stepId=step"
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "error"),
+    [
+        (b'{"appname"', {}, "Invalid request: malformed JSON"),
+        (b"{}", {}, "App ID required"),
+        (b"{}", {"x-inngest-expected-server-kind": "cloud"}, "Expected server kind cloud, got dev"),
+    ],
+)
+async def test_bad_registration(api: httpx.AsyncClient, content: bytes, headers: dict[str, str], error: str) -> None:
+    """A bad registration is a 400 in the error shape."""
+    answer = await api.post("/fn/register", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (400, 400)
+    assert answer.json()["error"].startswith(error)
+
+
+async def test_invalid_function_is_told_in_detail(api: httpx.AsyncClient) -> None:
+    """The answer to an invalid function has its code, the first detail in the text and all of them in data."""
+    answer = await api.post("/fn/register", json=body(function(idempotency=5), function("b", singleton={})))
+    details = [
+        "function shop-pay: idempotency must be an expression, got 5",
+        'function b: singleton: mode must be "skip" or "cancel", got None',
+    ]
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "code": "config_invalid",
+        "error": f"At least one function is invalid: {details[0]}",
+        "data": {"errors": details},
+        "status": 400,
+    }
+
+
+async def test_app_is_forgotten_by_its_url(api: httpx.AsyncClient) -> None:
+    """Removing an app by any spelling of its URL takes its functions away; a second time there is none."""
+    await api.post("/fn/register", json=body(function()))
+    url = "http://localhost:3000/api/inngest/"
+    assert (await api.delete("/fn/remove", params={"url": url})).status_code == 200
+    assert (await api.get("/v1/apps/shop/functions")).status_code == 404
+    again = await api.delete("/fn/remove", params={"url": url})
+    assert (again.status_code, again.json()["error"]) == (404, f"no app is served at {url}")
+    assert (await api.delete("/fn/remove")).status_code == 400
+
+
+async def test_functions_of_an_app(api: httpx.AsyncClient) -> None:
+    """The functions of an app are listed with their configuration; of an unknown app it is a 404."""
+    listed = (await api.get("/v1/apps/shop/functions")).json()["data"]
+    assert [entry["id"] for entry in listed] == ["shop-fulfil", "shop-refuse"]
+    config = listed[0]["config"]
+    assert (config["triggers"], config["steps"][0]["retries"]) == ([{"event": "shop/order"}], 0)
+    assert (await api.get("/v1/apps/nope/functions")).status_code == 404
+
+
+async def test_health_and_dev_info(api: httpx.AsyncClient) -> None:
+    """Health is told, and SDKs find a dev server with its functions."""
+    assert (await api.get("/health")).json() == {"status": 200, "message": "OK"}
+    info = (await api.get("/dev")).json()
+    assert [entry["slug"] for entry in info["functions"]] == ["shop-fulfil", "shop-refuse"]
+    assert (info["isMissingSigningKey"], info["isMissingEventKeys"]) == (True, True)
+    assert (await api.post("/v0/connect/start", content=b"")).status_code == 200
+
+
+async def test_cloud_server_is_not_a_dev_server(shop_world: World) -> None:
+    """A cloud server announces itself, has no dev info and allows no other origin."""
+    async with shop_world.client(kind="cloud") as client:
+        answer = await client.get("/dev", headers={"origin": "http://a.b"})
+    assert (answer.status_code, answer.headers["x-inngest-server-kind"]) == (404, "cloud")
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (None, 401),
+        ("Bearer", 401),
+        ("Bearer undefined", 401),
+        (f"Basic {KEY}", 401),
+        (f"Bearer {KEY}", 200),
+        ("Bearer 12345678", 200),
+        (f"bearer {hash_signing_key(KEY)}", 200),
+        (f"Bearer {hash_signing_key(KEY).rpartition('-')[2]}", 200),
+    ],
+)
+async def test_bearer(shop_world: World, authorization: str | None, status: int) -> None:
+    """With a signing key configured, the API answers its bearer in every form and refuses all else in plain text."""
+    headers = {} if authorization is None else {"authorization": authorization}
+    async with shop_world.client(signing_keys=["signkey-test-00ff", KEY]) as client:
+        answer = await client.get("/v1/runs", headers=headers)
+    assert answer.status_code == status
+    if status == 401:
+        assert (answer.text, answer.headers["content-type"]) == ("Authentication failed", "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/events"),
+        ("GET", "/v1/runs"),
+        ("DELETE", "/v1/runs/x"),
+        ("POST", "/v1/runs/x/rerun"),
+        ("GET", "/v0/runs/x/actions"),
+        ("DELETE", "/v0/runs/x"),
+        ("POST", "/fn/register"),
+        ("DELETE", "/fn/remove"),
+        ("GET", "/v1/apps/shop/functions"),
+        ("POST", "/v0/connect/start"),
+    ],
+)
+async def test_every_api_path_needs_the_bearer(shop_world: World, method: str, path: str) -> None:
+    """No path of the API but health, dev info and ingest answers without the bearer when keys are configured."""
+    async with shop_world.client(signing_keys=[KEY]) as client:
+        assert (await client.request(method, path)).status_code == 401
+        assert (await client.get("/health")).status_code == 200
+        assert (await client.post("/e/k", content=b"")).status_code == 200
+
+
+async def test_keyless_dev_server_takes_any_bearer(api: httpx.AsyncClient) -> None:
+    """Without keys, the garbage that SDKs send as bearer in dev mode is no obstacle."""
+    assert (await api.get("/v1/runs", headers={"authorization": "Bearer undefined"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/nope", 404), ("GET", "/v1/runs/", 404), ("GET", "/e/k", 405), ("PUT", "/fn/register", 405)],
+)
+async def test_no_such_path_or_method(api: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+    """An unknown path, a trailing slash or a wrong method is answered in the error shape, never redirected."""
+    answer = await api.request(method, path)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers["x-inngest-server-kind"] == "dev"
+
+
+async def test_browsers_may_ask_a_dev_server(api: httpx.AsyncClient) -> None:
+    """A dev server allows every origin, on answers and in the preflight."""
+    origin = {"origin": "http://a.b"}
+    assert (await api.get("/health", headers=origin)).headers["access-control-allow-origin"] == "*"
+    preflight = await api.options("/e/k", headers=origin | {"access-control-request-method": "POST"})
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, "*")
+
+
+async def test_fault_of_ours_is_a_500_without_details(
+    shop_world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unexpected exception is logged and answered in the error shape, and tells nothing of its message."""
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(shop_world.engine.ingest, "accept", broken)
+    async with shop_world.client() as client:
+        answer = await client.post("/e/k", content=b"{}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert answer.headers["x-inngest-server-kind"] == "dev"
+    assert [record.getMessage() for record in caplog.records] == ["POST /e/k failed"]
