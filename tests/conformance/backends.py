@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.queue_item import QueueItem
-from stepwell_orchestrator.ports import Journal, Registry
+from stepwell_orchestrator.ports import Journal, Registry, Waits
 
 
 class WorkQueue(Protocol):
@@ -41,6 +41,9 @@ class Backend(Protocol):
 
     @property
     def journal(self) -> PrunedJournal: ...
+
+    @property
+    def waits(self) -> Waits: ...
 
     @property
     def registry(self) -> Registry: ...

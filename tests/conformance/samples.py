@@ -9,7 +9,9 @@ from stepwell.wire.ids import derived_ulid, hash_step_id
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import Outcome, RunHeader, RunStatus
+from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Acquired, Journal
 
@@ -48,6 +50,27 @@ def an_entry(name: str = "fetch", status: StepStatus = StepStatus.PLANNED, **cha
 def a_result(name: str = "fetch", value: Any = 1) -> StepEntry:
     """A completed step's entry."""
     return an_entry(name, StepStatus.COMPLETED, op=Op.STEP_RUN, ended_at_ms=NOW_MS, memo={"data": value})
+
+
+def a_pause(
+    number: int = 1, name: str = "order/paid", index: str = "i", pause_id: str = "step", **changes: Any
+) -> Pause:
+    """The pause of run ``number``, filed under ``index`` of a shape that has one path."""
+    pause = Pause(
+        key=PauseKey(name, index, run_id(number), pause_id),
+        kind=PauseKind.RESUME,
+        shape='[["data","id"]]',
+        expression="event.data.id == async.data.id",
+        trigger_event_id=event_id(number),
+        since_ms=NOW_MS,
+        expires_at_ms=UNTIL_MS,
+    )
+    return replace(pause, **changes)
+
+
+def a_signal_wait(number: int = 1, name: str = "approve", **changes: Any) -> SignalWait:
+    """The wait of run ``number`` for a signal."""
+    return replace(SignalWait(name, run_id(number), "step", UNTIL_MS), **changes)
 
 
 def absent(entry: StepEntry) -> PutEntry:

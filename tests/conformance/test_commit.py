@@ -40,6 +40,16 @@ ENTRIES: list[tuple[str, StepEntry]] = [
     ("done", a_result(value={"deep": [1, 2.5, None, {"é": "\u0000"}], "whole": 2**70})),
     ("done with nothing", a_result(value=None)),
     ("failed", an_entry(status=StepStatus.FAILED, memo={"error": {"name": "E", "message": ""}}, size_bytes=9)),
+    (
+        "waiting",
+        an_entry(
+            status=StepStatus.WAITING,
+            op=Op.WAIT_FOR_EVENT,
+            due_at_ms=UNTIL_MS,
+            opts={"event": "a/b", "if": None, "shape": '[["data","id"]]', "since_ms": NOW_MS, "excluded": ["x", "y"]},
+        ),
+    ),
+    ("timed out", an_entry(status=StepStatus.TIMED_OUT, op=Op.INVOKE_FUNCTION, memo=None, ended_at_ms=NOW_MS)),
     ("executing", an_entry(status=StepStatus.RUNNING, started_at_ms=NOW_MS, claim_until_ms=UNTIL_MS)),
 ]
 
