@@ -26,7 +26,9 @@ from stepwell.options import (
     Timeouts,
 )
 from stepwell.sender import Sender, Transport
+from stepwell.serializer import to_json
 from stepwell.settings import Overrides, Settings, read_settings
+from stepwell.signals import signal_name
 from stepwell.triggers import On
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.registration import RETRIES_DEFAULT
@@ -39,7 +41,7 @@ class App:
     ``STEPWELL_SIGNING_KEY_FALLBACK``, ``STEPWELL_ENV`` and ``STEPWELL_DEV``. In dev mode no key is needed and nothing
     is signed. Raises DefinitionError for a value that cannot be understood.
 
-    ``transport`` replaces the HTTP client when set: an engine in the same process takes events through it.
+    ``transport`` replaces the HTTP client when set: an engine in the same process takes events and signals through it.
     """
 
     def __init__(
@@ -140,8 +142,19 @@ class App:
         """``send`` for events in wire form, with ids derived from ``seed`` (a fresh one when None)."""
         if not events:
             return []
-        transport = self.transport or Sender(self.settings)
-        return await transport(events, seed or system.fresh_seed())
+        return await self._sends().send_events(events, seed or system.fresh_seed())
+
+    async def send_signal(self, signal: str, data: Any = None) -> str | None:
+        """Resume the run that waits for ``signal``; gives its id, or None when nobody waits: the signal is then lost.
+
+        Raises DefinitionError for a name that is none, EncodingError for data that is not JSON, WireError when the
+        server refuses the signal, ConnectionError when it cannot be reached.
+        """
+        name = signal_name(f'app "{self.id}"', signal)
+        return await self._sends().send_signal(name, to_json(data, f'signal "{name}": the data'))
+
+    def _sends(self) -> Transport:
+        return self.transport or Sender(self.settings)
 
     def _add(self, functions: Sequence[Function]) -> None:
         """Both or none: a refused definition leaves the app as it was."""

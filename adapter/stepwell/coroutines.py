@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from stepwell.awaitable import PendingStep, StepFuture
 from stepwell.body import EXECUTING, refuse_nested
 from stepwell.calls import misuse
-from stepwell.parallel_mode import joins_exactly, mode_of
+from stepwell.parallel_mode import joins_exactly, modes_of
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, runnable_tasks, running_loop, tasks_waiting_for
 from stepwell.wire.memo import Memo
@@ -93,9 +93,9 @@ class CoroutineHost:
             return steps
         return [step for step in steps if self._futures[step.hashed] not in self._joined]
 
-    def mode(self) -> ParallelMode | None:
-        """How the function waits for its open steps."""
-        return mode_of(self._handler, self._open())
+    def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
+        """How the function waits for each of some open steps."""
+        return modes_of(self._handler, self._open(), [self._futures[step.hashed] for step in steps])
 
     async def close(self) -> None:
         """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""

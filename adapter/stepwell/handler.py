@@ -203,7 +203,7 @@ def _executor(app: App, now_ms: Callable[[], int]) -> Execute:
     """Execution proper, imported when first served."""
     from stepwell.execution import Runtime, execute
 
-    runtime = Runtime(send=app.send_wire, now_ms=now_ms)
+    runtime = Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms)
 
     async def run(function: Function, call: CallRequest, target: str | None) -> Outcome:
         return await execute(function, call, target=target, runtime=runtime)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Final
 
+from stepwell.closures import closed_over
 from stepwell.errors import EncodingError
 from stepwell.wire.encoding import encode
 
@@ -68,7 +69,9 @@ def _return_annotation(fn: Callable[..., Any]) -> Any:
         return _UNKNOWN
     shim = SimpleNamespace(__annotations__={"return": raw})
     try:
-        hints = typing.get_type_hints(shim, getattr(target, "__globals__", {}), _closure(target), include_extras=True)
+        hints = typing.get_type_hints(
+            shim, getattr(target, "__globals__", {}), closed_over(target), include_extras=True
+        )
     except Exception:  # noqa: BLE001 - evaluating an annotation is evaluating user code
         return _UNKNOWN
     return _checked(_awaited(hints["return"]))
@@ -83,19 +86,6 @@ def _annotated_function(fn: Callable[..., Any]) -> Any:
     if inspect.ismethod(fn):
         return fn.__func__
     return inspect.unwrap(type(fn).__call__)
-
-
-def _closure(function: Any) -> dict[str, Any]:
-    """Names of the enclosing functions that an annotation kept as text may mean."""
-    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
-    cells = getattr(function, "__closure__", None) or ()
-    found = {}
-    for name, cell in zip(names, cells, strict=False):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    return found
 
 
 def _awaited(annotation: Any) -> Any:

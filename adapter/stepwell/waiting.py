@@ -15,6 +15,7 @@ from types import CoroutineType, FrameType, GeneratorType, coroutine
 from typing import Any
 
 from stepwell.awaitable import StepFuture
+from stepwell.closures import closed_over
 
 AnyFuture = asyncio.Future[Any]
 
@@ -107,11 +108,16 @@ def gathered(future: AnyFuture) -> list[AnyFuture] | None:
     return members
 
 
+def keeps_exceptions(future: AnyFuture) -> bool:
+    """Whether ``future`` is in an ``asyncio.gather`` that returns exceptions instead of raising them."""
+    return any(closed_over(callback).get("return_exceptions") is True for callback in callbacks_of(future))
+
+
 def shielded(future: AnyFuture) -> list[AnyFuture] | None:
     """What an ``asyncio.shield`` protects."""
     for callback in callbacks_of(future):
         if getattr(callback, "__qualname__", "").startswith("shield."):
-            return list(_closed_over(callback))
+            return list(_futures_of(callback))
     return None
 
 
@@ -141,7 +147,7 @@ def dependants(future: AnyFuture) -> Iterator[AnyFuture]:
     queue, seen = [future], {future}
     while queue:
         current = queue.pop()
-        joined = (closed for callback in callbacks_of(current) for closed in _closed_over(callback))
+        joined = (closed for callback in callbacks_of(current) for closed in _futures_of(callback))
         for woken in (*tasks_waiting_for(current), *joined):
             if woken not in seen:
                 seen.add(woken)
@@ -163,14 +169,8 @@ def _context_value(task: asyncio.Task[Any], variable: contextvars.ContextVar[Any
     return next((context[variable] for context in contexts if variable in context), None)
 
 
-def _closed_over(callback: Callable[..., Any]) -> Iterator[AnyFuture]:
-    for cell in getattr(callback, "__closure__", None) or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-        if asyncio.isfuture(content):
-            yield content
+def _futures_of(callback: Callable[..., Any]) -> Iterator[AnyFuture]:
+    return (content for content in closed_over(callback).values() if asyncio.isfuture(content))
 
 
 def _innermost_frame(task: asyncio.Task[Any]) -> FrameType | None:

@@ -50,7 +50,7 @@ def sender(server: Any, slept: list[int]) -> Sender:
 async def test_events_go_to_the_ingest_endpoint_with_their_seed() -> None:
     """One request carries all events, the key in its path, the environment and the seed of their ids."""
     server = FakeServer(lambda request: json_answer({"ids": ["1", "2"], "status": 200}))
-    assert await sender(server, [])(EVENTS, SEED) == ["1", "2"]
+    assert await sender(server, []).send_events(EVENTS, SEED) == ["1", "2"]
     (request,) = server.requests
     assert (request.method, request.url) == ("POST", f"{SERVER}/e/events")
     assert decode(request.body) == EVENTS
@@ -64,7 +64,7 @@ async def test_a_failing_server_is_tried_five_times_with_one_seed() -> None:
     unwell = http.HttpResponse(503)
     server = Flaky(ConnectionError("refused"), unwell, unwell, ConnectionError("reset"), accepted)
     slept: list[int] = []
-    assert await sender(server, slept)(EVENTS[:1], SEED) == ["1"]
+    assert await sender(server, slept).send_events(EVENTS[:1], SEED) == ["1"]
     assert slept == [100, 200, 400, 800]
     assert len(server.requests) == 5
     assert all(request == server.requests[0] for request in server.requests)
@@ -74,7 +74,7 @@ async def test_a_server_that_stays_away_is_named_without_the_key() -> None:
     """After the fifth connection error the refusal names the server, and the event key is not in it."""
     server = Flaky(*[ConnectionError("refused")] * 5)
     with pytest.raises(EventError, match="in 5 attempts") as refused:
-        await sender(server, [])(EVENTS, SEED)
+        await sender(server, []).send_events(EVENTS, SEED)
     assert SERVER in str(refused.value)
     assert "/e/events" not in str(refused.value)
 
@@ -82,7 +82,7 @@ async def test_a_server_that_stays_away_is_named_without_the_key() -> None:
 async def test_a_server_that_stays_unwell_is_reported() -> None:
     """After the fifth 5xx its status is in the refusal."""
     with pytest.raises(EventError, match="HTTP 502"):
-        await sender(Flaky(*[http.HttpResponse(502, {}, b"<html>")] * 5), [])(EVENTS, SEED)
+        await sender(Flaky(*[http.HttpResponse(502, {}, b"<html>")] * 5), []).send_events(EVENTS, SEED)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_a_refusal_keeps_the_ids_accepted_before_it(
     """A refusal is not repeated, and says what the server said and which events it took."""
     server = FakeServer(lambda request: json_answer(body, status))
     with pytest.raises(EventError, match=message) as refused:
-        await sender(server, [])(EVENTS, SEED)
+        await sender(server, []).send_events(EVENTS, SEED)
     assert refused.value.ids == ids
     assert len(server.requests) == 1
 
@@ -112,7 +112,7 @@ async def test_too_many_events_are_not_sent() -> None:
     """More events than a server takes in one request are refused before any is sent."""
     server = FakeServer()
     with pytest.raises(EventError, match="5001 events in one send"):
-        await sender(server, [])([{"name": "a"}] * 5001, SEED)
+        await sender(server, []).send_events([{"name": "a"}] * 5001, SEED)
     assert server.requests == []
 
 
@@ -128,7 +128,7 @@ class Engine:
     def __init__(self) -> None:
         self.sent: list[tuple[Sequence[Mapping[str, Any]], EventIdSeed]] = []
 
-    async def __call__(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Take the events."""
         self.sent.append((events, seed))
         return [seed.event_id(ordinal) for ordinal, _ in enumerate(events, start=1)]
