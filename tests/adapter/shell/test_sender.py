@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.adapter.shell.support import NOW_MS, SERVER, FakeServer, json_answer
+from tests.adapter.shell.support import FALLBACK, KEY, NOW_MS, SERVER, FakeServer, json_answer
 
 import stepwell
 from stepwell import http
-from stepwell.errors import DefinitionError, EventError
+from stepwell.errors import DefinitionError, EventError, WireError
 from stepwell.outbound import OutboundRequest, fetch
 from stepwell.sender import Sender
 from stepwell.settings import Overrides, read_settings
 from stepwell.wire.encoding import decode
 from stepwell.wire.ids import EventIdSeed, decode_seed
+from stepwell.wire.signing import hash_signing_key
 
 SEED = EventIdSeed(NOW_MS, bytes(range(10)))
 SETTINGS = read_settings(Overrides(base_url=SERVER, event_key="events", env="pr-1"), {})
@@ -127,11 +129,17 @@ class Engine:
 
     def __init__(self) -> None:
         self.sent: list[tuple[Sequence[Mapping[str, Any]], EventIdSeed]] = []
+        self.signals: list[tuple[str, Any]] = []
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Take the events."""
         self.sent.append((events, seed))
         return [seed.event_id(ordinal) for ordinal, _ in enumerate(events, start=1)]
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Take the signal; a run waits for any but ``lost``."""
+        self.signals.append((signal, data))
+        return None if signal == "lost" else "run-1"
 
 
 @pytest.fixture
@@ -203,3 +211,69 @@ def test_send_sync_raises_what_send_raises(app: stepwell.App) -> None:
     """A refusal reaches the caller unchanged."""
     with pytest.raises(EventError, match="reserved"):
         app.send_sync(stepwell.Event(name="inngest/x"))
+
+
+NO_SIGNAL = json_answer({"error": "No signal found", "data": None, "status": 404}, 404)
+RESUMED = json_answer({"data": {"run_id": "run-1"}, "metadata": {}})
+KEYED = read_settings(Overrides(base_url=SERVER, signing_key=KEY, signing_key_fallback=FALLBACK, env="pr-1"), {})
+
+
+@pytest.mark.parametrize(("answer", "run_id"), [(RESUMED, "run-1"), (NO_SIGNAL, None)])
+async def test_a_signal_goes_to_the_api_with_the_key(answer: http.HttpResponse, run_id: str | None) -> None:
+    """One authenticated request carries name and data; nobody waiting is an answer, not an error."""
+    server = Flaky(answer)
+    assert await Sender(KEYED, server).send_signal("go/1", {"by": "Ada"}) == run_id
+    [request] = server.requests
+    assert (request.method, request.url) == ("POST", f"{SERVER}/v1/signals")
+    assert decode(request.body) == {"signal": "go/1", "data": {"by": "Ada"}}
+    assert request.headers["authorization"] == f"Bearer {hash_signing_key(KEY)}"
+    assert request.headers["x-inngest-env"] == "pr-1"
+
+
+async def test_a_signal_is_sent_with_the_fallback_key_when_the_first_is_refused() -> None:
+    """During a rotation of keys signals go on."""
+    server = Flaky(http.HttpResponse(401), RESUMED)
+    assert await Sender(KEYED, server).send_signal("go/1", None) == "run-1"
+    assert server.requests[1].headers["authorization"] == f"Bearer {hash_signing_key(FALLBACK)}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (json_answer({"error": "signal is too long", "status": 400}, 400), "HTTP 400: signal is too long"),
+        (http.HttpResponse(401), "HTTP 401: the answer is not that of a signals endpoint"),
+        (json_answer({"detail": "Not Found"}, 404), "HTTP 404: the answer is not that of a signals endpoint"),
+        (json_answer({"data": None}), "HTTP 200: the answer is not that of a signals endpoint"),
+        (http.HttpResponse(503), "HTTP 503"),
+    ],
+)
+async def test_a_signal_that_is_not_taken_is_an_error(answer: http.HttpResponse, message: str) -> None:
+    """A refusal is reported with status and reason, and nothing but a server's own 404 counts as nobody waiting."""
+    server = Flaky(answer)
+    with pytest.raises(WireError, match=message):
+        await Sender(SETTINGS, server).send_signal("go/1", None)
+    assert len(server.requests) == 1
+
+
+async def test_a_signal_is_not_repeated_when_its_answer_is_lost() -> None:
+    """A repeat would find that nobody waits any more, so the caller is told instead."""
+    server = Flaky(ConnectionError("reset"))
+    with pytest.raises(ConnectionError):
+        await Sender(SETTINGS, server).send_signal("go/1", None)
+    assert len(server.requests) == 1
+
+
+async def test_an_app_sends_signals_through_its_transport(app: stepwell.App, engine: Engine) -> None:
+    """The data is made JSON, and the id of the run that waited is given, or None."""
+    moment = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    assert await app.send_signal("go/1", {"at": moment}) == "run-1"
+    assert await app.send_signal("lost") is None
+    assert engine.signals == [("go/1", {"at": "2030-01-01T00:00:00Z"}), ("lost", None)]
+
+
+@pytest.mark.parametrize("name", ["", "s" * 256, None])
+async def test_a_signal_needs_a_name(app: stepwell.App, engine: Engine, name: Any) -> None:
+    """A name that is none is refused before anything is sent."""
+    with pytest.raises(DefinitionError, match="1 to 255 characters"):
+        await app.send_signal(name)
+    assert engine.signals == []
