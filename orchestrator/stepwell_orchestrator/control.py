@@ -111,13 +111,21 @@ class Control:
         cancellation_id = self._ids.draw()
         work = CancelMatching(
             cancellation_id=cancellation_id,
-            function_id=f"{criteria.app_id}-{criteria.function_id.removeprefix(f'{criteria.app_id}-')}",
+            function_id=await self._slug(criteria),
             from_ms=criteria.from_ms,
             until_ms=criteria.until_ms,
             expression=criteria.expression,
         )
         await self._queue.send([items.cancel_matching(work, self._clock.now_ms()).item])
         return cancellation_id
+
+    async def _slug(self, criteria: Criteria) -> str:
+        """The function's slug; the id is taken for one only when no function has it without the prefix."""
+        prefix = f"{criteria.app_id}-"
+        slug = prefix + criteria.function_id
+        if criteria.function_id.startswith(prefix) and await self._registry.get_function(slug) is None:
+            return criteria.function_id
+        return slug
 
 
 async def find_run(journal: Journal, run_id: str) -> RunHeader:

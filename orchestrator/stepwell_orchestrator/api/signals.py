@@ -59,7 +59,16 @@ def _criteria(body: Mapping[str, Any], now_ms: int) -> Criteria:
     assert until_ms is not None, "checked to be there"
     if until_ms > now_ms:
         raise ApiError(400, "started_before must be in the past")
-    return Criteria(str(body["app_id"]), str(body["function_id"]), from_ms, until_ms, _expression(body))
+    if from_ms is not None and from_ms >= until_ms:
+        raise ApiError(400, "started_after must be before started_before")
+    return Criteria(_text(body, "app_id"), _text(body, "function_id"), from_ms, until_ms, _expression(body))
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body[name]
+    if not isinstance(value, str):
+        raise ApiError(400, f"{name} must be a text")
+    return value
 
 
 def _instant(body: Mapping[str, Any], name: str) -> int | None:
@@ -72,14 +81,14 @@ def _instant(body: Mapping[str, Any], name: str) -> int | None:
 
 
 def _expression(body: Mapping[str, Any]) -> str | None:
-    expression = body.get("if") or None
-    if expression is None:
+    if not body.get("if"):
         return None
+    expression = _text(body, "if")
     try:
-        compile_expression(str(expression), variables=TRIGGER_VARIABLES)
+        compile_expression(expression, variables=TRIGGER_VARIABLES)
     except DefinitionError as error:
         raise ApiError(400, f"if: {error}") from error
-    return str(expression)
+    return expression
 
 
 async def _object(request: Request) -> Mapping[str, Any]:
