@@ -200,6 +200,20 @@ async def test_competing_receivers_share_the_items(queue: WorkQueue):
     assert sorted(received) == [f"item-{number}" for number in range(9)]
 
 
+async def test_the_queue_holds_an_item_until_it_is_done(queue: WorkQueue):
+    """An item is held from its sending on, while it is leased, postponed or not due yet, until it is done."""
+    assert await queue.holds("item-1") is False
+    await queue.send([an_item(), an_item(2, due_at_ms=UNTIL_MS)])
+    assert [await queue.holds("item-1"), await queue.holds("item-2")] == [True, True]
+    (delivery,) = await take(queue)
+    assert await queue.holds("item-1") is True
+    await queue.postpone(delivery, NOW_MS + 5)
+    assert await queue.holds("item-1") is True
+    (delivery,) = await take(queue, NOW_MS + 5)
+    await queue.ack(delivery)
+    assert [await queue.holds("item-1"), await queue.holds("item")] == [False, False]
+
+
 async def test_the_items_of_a_run_are_found(queue: WorkQueue):
     """A run's items are listed by due time, leased ones included, done ones and other runs' not."""
     works = [work for work in (*WORKS, *WAITING_WORKS) if not isinstance(work, Route | CancelMatching)]

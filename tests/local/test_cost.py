@@ -94,6 +94,7 @@ OPERATIONS: list[tuple[str, Operation]] = [
     ("send", lambda b: b.queue.send([QueueItem("new", Drive(run_id(NEW), "test"), NOW_MS)])),
     ("receive", lambda b: b.queue.receive(10, NOW_MS, UNTIL_MS)),
     ("next_at_ms", lambda b: b.queue.next_at_ms()),
+    ("holds", lambda b: b.queue.holds("item-7")),
     ("items_of_run", lambda b: b.queue.items_of_run(run_id(NEW))),
     ("end", lambda b: b.journal.commit(run_id(NEW), [an_end()], term=2)),
 ]

@@ -9,18 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.orchestrator.world import counting_entropy
+from tests.orchestrator.scripted import client_of
 from tests.worker.harness import SLUG, Script, World
 
 from stepwell.wire.times import DAY_MS, HOUR_MS, format_instant
-from stepwell_orchestrator.api.app import create_api
-from stepwell_orchestrator.api.deps import Deps
-from stepwell_orchestrator.control import Control
-from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.limits import SIGNAL_BYTES_MAX
 from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.register import Register
 
 KEY = "signkey-test-12345678"
 
@@ -29,23 +23,6 @@ def waiting(signal: str = "approve", timeout: str = "1h", conflict: str = "fail"
     """A function that waits for a signal and then takes one more step."""
     opts = {"signal": signal, "timeout": timeout, "conflict": conflict}
     return Script([["wait"], ["after"]], ops={"wait": ("WaitForSignal", opts)})
-
-
-def client_of(world: World, **options: Any) -> httpx.AsyncClient:
-    """A client of the API in front of a world."""
-    backend, clock = world.backend, world.clock
-    ids = FreshIds(clock, counting_entropy())
-    handle = world.worker.handle
-    deps = Deps(
-        ingest=Ingest(backend.journal, backend.queue, clock, ids, world.notices.append),
-        register=Register(backend.registry, clock, world.notices.append),
-        control=Control(backend.journal, backend.waits, backend.registry, backend.queue, clock, ids=ids, handle=handle),
-        journal=backend.journal,
-        registry=backend.registry,
-        queued=backend.queue,
-        clock=clock,
-    )
-    return httpx.AsyncClient(transport=httpx.ASGITransport(create_api(deps, **options)), base_url="http://api")
 
 
 async def a_world(script: Script, count: int = 1) -> World:
