@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from stepwell.wire.registration import RETRIES_DEFAULT, Trigger
 
-
 ATTEMPTS_DEFAULT: Final = RETRIES_DEFAULT + 1
 """How often a run is tried whose function is not registered at the moment: an app may be on its way back."""
 
