@@ -5,7 +5,8 @@ each only when the function has come to rest, so that a race is won by who won i
 
 At rest means: everything the handler waits for, through however many tasks, is a step, a lock or another part of the
 function that waits itself. While the handler waits for anything else, such as I/O or a timer of its own, the call waits
-with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call.
+with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call. A lock may
+be up to something outside as well: it counts so as long as the journal says that the function went on from there.
 A task nobody awaits is let run as far as it gets by itself.
 """
 
@@ -19,17 +20,20 @@ from typing import Any, Final
 from stepwell.awaitable import PendingStep, StepFuture
 from stepwell.body import EXECUTING, refuse_nested
 from stepwell.calls import misuse
+from stepwell.own_tasks import STARTER, note_tasks
 from stepwell.parallel_mode import joins_exactly, modes_of
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
-from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, runnable_tasks, running_loop, tasks_waiting_for
+from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, running_loop, tasks_waiting_for, waiter_of
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 
 PASSES_MAX: Final = 1_000
 """Passes of the loop a function may spin before it counts as busy with something else."""
 
+PASSES_TO_CLOSE: Final = 5
+"""Passes in which most functions are unwound; only then is it worth setting up a real wait."""
+
 _ENDED = "this call of the function has ended; its steps go on in a later call: let the cancellation pass"
-_HOST: contextvars.ContextVar[object] = contextvars.ContextVar("stepwell_host", default=None)
 
 
 class CoroutineHost:
@@ -37,12 +41,13 @@ class CoroutineHost:
 
     def __init__(self, replay: Replay, patience_s: float) -> None:
         self._replay = replay
-        self._patience_s = patience_s
+        self._patience_s = self._close_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._futures: dict[str, StepFuture] = {}
         self._unresolved: dict[str, StepFuture] = {}
         self._woken: set[asyncio.Task[Any]] = set()
         self._joined: set[StepFuture] = set()
+        self._started: list[AnyFuture] = []
         self._arrival: AnyFuture = self._loop.create_future()
         self._handler: asyncio.Task[Any]
         self._closed = False
@@ -62,25 +67,27 @@ class CoroutineHost:
             self._arrival.set_result(None)
         return PendingStep(future)
 
+    def note(self, task: AnyFuture) -> None:
+        """Take note of a task that the function started."""
+        self._started.append(task)
+
     async def advance(self, handler: Callable[[], Coroutine[Any, Any, Any]]) -> Progress:
         """Run the function as far as its memos carry it, or until it asks for the target."""
+        note_tasks(self._loop)
         context = contextvars.copy_context()
-        context.run(_HOST.set, self)
+        context.run(STARTER.set, self)
         context.run(EXECUTING.set, None)
         self._handler = self._loop.create_task(_called(handler), context=context)
-        strays = False
         while True:
-            exact = await self._settle(strays=strays)
+            exact = await self._settle()
+            if not self._replay.in_order and self._strays_run():
+                exact = await self._settle(strays=True)
             if self._handler.done() or self._replay.target_requested:
                 return self._progress()
-            if not strays and not self._replay.in_order:
-                strays = True
-                continue
             if exact:
                 self._replay.check_order(self._open_steps())
             if not self._deliver():
                 return Paused()
-            strays = False
 
     def reportable(self, progress: Progress) -> list[RequestedStep]:
         """The new steps the function still wants.
@@ -101,17 +108,19 @@ class CoroutineHost:
         """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""
         self._closed = True
         tasks = {self._handler, *self._woken}
-        for future in self._open():
-            for woken in dependants(future):
-                woken.add_done_callback(_mark_retrieved)
-                tasks |= {woken} if isinstance(woken, asyncio.Task) else set()
+        for woken in dependants(self._open()):
+            woken.add_done_callback(_mark_retrieved)
+            if isinstance(woken, asyncio.Task):
+                tasks.add(woken)
         self._handler.add_done_callback(_mark_retrieved)
         self._handler.cancel(_ENDED)
         for future in self._open():
             future.cancel(_ENDED)
-        unfinished = {task for task in tasks if not task.done()}
-        if unfinished:
-            await asyncio.wait(unfinished, timeout=self._patience_s)
+        for _ in range(PASSES_TO_CLOSE):
+            if all(task.done() for task in tasks):
+                return
+            await next_pass()
+        await asyncio.wait(tasks, timeout=self._close_s)
 
     def _progress(self) -> Progress:
         if not self._handler.done():
@@ -121,21 +130,22 @@ class CoroutineHost:
         error = self._handler.exception()
         if error is not None:
             return Raised(error)
-        if not runnable_tasks(self._loop, _HOST, self):
+        if not self._strays_run():
             self._replay.check_order(self._open_steps())
         return Returned(self._handler.result())
 
-    async def _settle(self, *, strays: bool) -> bool:
+    async def _settle(self, *, strays: bool = False) -> bool:
         """Wait until the function is at rest. False when patience ran out first."""
         give_up_at: float | None = None
         while True:
             view = await self._look(strays)
-            at_rest = not view.ready and not view.outside
-            if self._handler.done() or (at_rest and self._open()):
+            moving = view.ready or view.outside or (view.locked and self._replay.overdue)
+            if self._handler.done() or (self._open() and not moving):
                 return True
             if self._open():
                 give_up_at = self._loop.time() + self._patience_s if give_up_at is None else give_up_at
                 if self._replay.target_requested or self._loop.time() >= give_up_at:
+                    self._patience_s = 0
                     return False
             if not view.ready:
                 await self._wait_outside(view.outside, give_up_at)
@@ -153,7 +163,7 @@ class CoroutineHost:
             self._joined |= view.steps
             view.explore(*self._woken)
             if strays and not view.ready:
-                view.ready = runnable_tasks(self._loop, _HOST, self)
+                view.ready = self._strays_run()
             if self._handler.done() or (not view.ready and (not view.indirect or view.seen == before)):
                 return view
             before = None if view.ready else view.seen
@@ -195,6 +205,11 @@ class CoroutineHost:
             _mark_retrieved(future)
             return False
         return True
+
+    def _strays_run(self) -> bool:
+        """Whether a task of the function that nobody need be waiting for is about to run."""
+        self._started = [task for task in self._started if not task.done()]
+        return any(isinstance(task, asyncio.Task) and waiter_of(task) is None for task in self._started)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}

@@ -98,6 +98,16 @@ class Replay:
         return next(iter(self._waiting), None) in self._requested
 
     @property
+    def overdue(self) -> bool:
+        """Whether the step stored next has not been asked for.
+
+        Once everything stored before it was given out, a deterministic function asks for it: it was stored because an
+        earlier replay, with no more memos than these, had asked for it.
+        """
+        hashed, stacked = next(iter(self._waiting.items()), ("", False))
+        return stacked and hashed not in self._requested
+
+    @property
     def target_finished(self) -> bool:
         """Whether the target has its memo already: this call was delivered twice (protocol 5.7)."""
         return self.target in self._memos
@@ -132,13 +142,9 @@ class Replay:
         return self._take(step) if step.hashed in self._memos else None
 
     def check_order(self, found: Sequence[RequestedStep]) -> None:
-        """Note a problem when the memo stored next was not asked for although everything before it was given out.
-
-        A step was stored because an earlier replay, with no more memos than these, had asked for it: a function that
-        decides by its input and its steps alone asks again.
-        """
-        expected, stacked = next(iter(self._waiting.items()), ("", False))
-        if stacked and expected not in self._requested:
+        """Note a problem when a step is overdue; ``found`` is what the function asked for instead."""
+        if self.overdue:
+            expected = next(iter(self._waiting))
             labels = ", ".join(f'"{step.label}"' for step in found) or "no other step"
             self._note(f"the journal has step {expected} here, this replay asked for {labels} instead")
 

@@ -6,8 +6,9 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Coroutine
-from types import NoneType, SimpleNamespace, UnionType
+from types import FunctionType, NoneType, SimpleNamespace, UnionType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from stepwell.closures import closed_over
 from stepwell.errors import EncodingError
@@ -17,6 +18,7 @@ Restore = Callable[[Any], Any]
 """JSON value -> typed value. Raises ValueError when the value is not of the type."""
 
 _UNKNOWN: Final = object()
+_known: WeakKeyDictionary[FunctionType, Any] = WeakKeyDictionary()
 
 
 def restore_result(fn: Callable[..., Any], value: Any, owner: str) -> Any:
@@ -61,17 +63,23 @@ _cached_restorer = functools.lru_cache(maxsize=1024)(_build_restorer)
 def _return_annotation(fn: Callable[..., Any]) -> Any:
     """What ``fn`` returns once awaited, or the unknown marker."""
     target = _annotated_function(fn)
+    if not inspect.isfunction(target):
+        return _UNKNOWN
+    if target not in _known:
+        _known[target] = _resolved(target)
+    return _known[target]
+
+
+def _resolved(target: FunctionType) -> Any:
     try:
         raw = target.__annotations__.get("return", _UNKNOWN)
-    except (AttributeError, NameError):
+    except NameError:  # evaluated lazily from Python 3.14 on
         return _UNKNOWN
     if raw is _UNKNOWN:
         return _UNKNOWN
     shim = SimpleNamespace(__annotations__={"return": raw})
     try:
-        hints = typing.get_type_hints(
-            shim, getattr(target, "__globals__", {}), closed_over(target), include_extras=True
-        )
+        hints = typing.get_type_hints(shim, target.__globals__, closed_over(target), include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation is evaluating user code
         return _UNKNOWN
     return _checked(_awaited(hints["return"]))
@@ -82,7 +90,7 @@ def _annotated_function(fn: Callable[..., Any]) -> Any:
         fn = fn.func
     fn = inspect.unwrap(fn)
     if inspect.isfunction(fn) or inspect.isclass(fn):
-        return fn if inspect.isfunction(fn) else None
+        return fn
     if inspect.ismethod(fn):
         return fn.__func__
     return inspect.unwrap(type(fn).__call__)

@@ -109,7 +109,7 @@ class ThreadHost:
             return Paused()
         except Exception as error:  # noqa: BLE001 - the function's failure is the outcome
             return Paused() if self._interrupt else Raised(error)
-        return Paused() if self._interrupt else Returned(value)
+        return Returned(value)
 
     def _unwind(self, reason: str) -> StepInterrupt:
         self._interrupt = StepInterrupt(f"{reason}; the run goes on in a later call: let this pass")

@@ -7,8 +7,6 @@ is still busy. Whatever is not recognised counts as busy, which only costs patie
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import gc
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import CoroutineType, FrameType, GeneratorType, coroutine
@@ -43,11 +41,13 @@ class Survey:
 
     ``ready``: one of them is about to run. ``outside``: futures that something other than a step or another task of
     the function resolves, such as I/O and timers. ``seen`` holds every future on the way. ``indirect``: a task waits
-    through another future, whose callbacks take passes of the loop to arrive.
+    through another future, whose callbacks take passes of the loop to arrive. ``locked``: a task waits for a lock,
+    event or queue, which is most likely up to another task of the function.
     """
 
     ready: bool = False
     indirect: bool = False
+    locked: bool = False
     outside: list[AnyFuture] = field(default_factory=list)
     steps: set[StepFuture] = field(default_factory=set)
     seen: set[AnyFuture] = field(default_factory=set)
@@ -82,6 +82,7 @@ class Survey:
         if joined is None:
             self.outside.append(waiter)
             return ()
+        self.locked = self.locked or not joined
         return joined
 
 
@@ -124,7 +125,7 @@ def shielded(future: AnyFuture) -> list[AnyFuture] | None:
 def joined_by(task: asyncio.Task[Any]) -> list[AnyFuture] | None:
     """What a task waits for inside asyncio's own coroutines; None when it is not inside one that joins futures.
 
-    A lock, event or queue is released by another task of the function, so that waiting for one joins nothing.
+    A wait for a lock, event or queue joins nothing.
     """
     frame = _innermost_frame(task)
     module = "" if frame is None else frame.f_globals.get("__name__", "")
@@ -142,31 +143,18 @@ def joined_by(task: asyncio.Task[Any]) -> list[AnyFuture] | None:
     return None
 
 
-def dependants(future: AnyFuture) -> Iterator[AnyFuture]:
-    """The tasks and joined futures that ``future`` is going to wake, however indirectly."""
-    queue, seen = [future], {future}
+def dependants(futures: Iterable[AnyFuture]) -> Iterator[AnyFuture]:
+    """The tasks and joined futures that ``futures`` are going to wake, however indirectly."""
+    queue = list(futures)
+    seen = set(queue)
     while queue:
-        current = queue.pop()
-        joined = (closed for callback in callbacks_of(current) for closed in _futures_of(callback))
-        for woken in (*tasks_waiting_for(current), *joined):
-            if woken not in seen:
-                seen.add(woken)
-                queue.append(woken)
-                yield woken
-
-
-def runnable_tasks(loop: asyncio.AbstractEventLoop, variable: contextvars.ContextVar[Any], value: Any) -> bool:
-    """Whether a task that was started with ``variable`` set to ``value`` is about to run."""
-    return any(waiter_of(task) is None and _context_value(task, variable) is value for task in asyncio.all_tasks(loop))
-
-
-def _context_value(task: asyncio.Task[Any], variable: contextvars.ContextVar[Any]) -> Any:
-    get_context = getattr(task, "get_context", None)
-    if get_context is not None:
-        return get_context().get(variable)
-    # Python 3.11 keeps the context to itself; the garbage collector does not.
-    contexts = (item for item in gc.get_referents(task) if isinstance(item, contextvars.Context))
-    return next((context[variable] for context in contexts if variable in context), None)
+        for callback in callbacks_of(queue.pop()):
+            owner = getattr(callback, "__self__", None)
+            for woken in [owner] if isinstance(owner, asyncio.Task) else _futures_of(callback):
+                if woken not in seen:
+                    seen.add(woken)
+                    queue.append(woken)
+                    yield woken
 
 
 def _futures_of(callback: Callable[..., Any]) -> Iterator[AnyFuture]:

@@ -47,10 +47,10 @@ class HttpInvoker:
             raise CallError(f"{url} is not a URL that can be called") from error
         except aiohttp.ClientConnectorDNSError as error:
             raise CallError(f"the host of {_shown(url)} cannot be resolved; check the URL") from error
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise CallError(f"nothing answers at {_shown(url)}; is your app running?") from error
         except TimeoutError as error:
-            raise CallError(f"{_shown(url)} did not reply within {self._timeout_ms // SECOND_MS} s") from error
+            raise CallError(f"{_shown(url)} did not reply within {self._timeout_ms / SECOND_MS:g} s") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise CallError(f"{_shown(url)} closed the connection before its reply was complete") from error
 

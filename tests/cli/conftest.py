@@ -6,10 +6,10 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.cli.fake_server import FakeServer, fake_server
 from typer.testing import CliRunner, Result
 
 from stepwell_orchestrator.cli.main import app
+from tests.cli.fake_server import FakeServer, fake_server
 
 Stepwell = Callable[..., Result]
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Stepwell
 from tests.cli.fake_server import FakeServer
 from tests.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, run_answer, trace_row

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Stepwell
-from tests.cli.samples import RUN_ID
 
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Expectation, Order, read_orders
 from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches
+from tests.cli.conftest import Stepwell
+from tests.cli.samples import RUN_ID
 
 ROOT = Path(__file__).parents[2]
 ORDERS = ROOT / "examples" / "orders" / "orders.jsonl"

@@ -6,8 +6,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Stepwell
-from tests.cli.fake_server import FakeServer
 
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.cli.doctor.finding import Finding, Level
@@ -20,6 +18,8 @@ from stepwell_orchestrator.cli.doctor.machine import (
 )
 from stepwell_orchestrator.cli.doctor.server import check_clock
 from stepwell_orchestrator.local.backend import LocalBackend
+from tests.cli.conftest import Stepwell
+from tests.cli.fake_server import FakeServer
 
 SUBJECTS = ["python", "packages", "sqlite", "database", "settings", "server", "clock"]
 SERVED_AT = "Sun, 17 Mar 2030 17:46:40 GMT"

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.cli.conftest import Stepwell
 
 from stepwell.version import VERSION
+from tests.cli.conftest import Stepwell
 
 COMMANDS = ("dev", "demo", "send", "runs", "run", "cancel", "rerun", "sync", "doctor", "version")
 

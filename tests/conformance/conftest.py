@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.backends import BACKENDS, Backend, OpenBackend, PrunedJournal, WorkQueue
 
 from stepwell_orchestrator.ports import Registry, Waits
+from tests.conformance.backends import BACKENDS, Backend, OpenBackend, PrunedJournal, WorkQueue
 
 
 @pytest.fixture(params=BACKENDS)

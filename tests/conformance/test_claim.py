@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.ports import Claim, Claimed, Refused, Unknown
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -15,9 +18,6 @@ from tests.conformance.samples import (
     run_id,
     unless_memoised,
 )
-
-from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import Claim, Claimed, Refused, Unknown
 
 STEP = an_entry().step_id
 

@@ -4,6 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+
+from stepwell.errors import EncodingError
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.model.decision import EndRun, PutProgress, Write
+from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
+from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
+from stepwell_orchestrator.ports import RunState
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -18,14 +26,6 @@ from tests.conformance.samples import (
     run_id,
     unless_memoised,
 )
-
-from stepwell.errors import EncodingError
-from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.errors import ConflictError, LeaseLostError
-from stepwell_orchestrator.model.decision import EndRun, PutProgress, Write
-from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
-from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-from stepwell_orchestrator.ports import RunState
 
 PROGRESS = PutProgress(Progress(request_version=2, discovered=1))
 

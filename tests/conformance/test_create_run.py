@@ -4,6 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+
+from stepwell.wire.times import DAY_MS
+from stepwell_orchestrator.model.pause import PauseKey
+from stepwell_orchestrator.model.run import Invoker, Progress, Run
+from stepwell_orchestrator.model.step import Place
+from stepwell_orchestrator.ports import RunFilter
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -18,12 +24,6 @@ from tests.conformance.samples import (
     event_id,
     run_id,
 )
-
-from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.model.pause import PauseKey
-from stepwell_orchestrator.model.run import Invoker, Progress, Run
-from stepwell_orchestrator.model.step import Place
-from stepwell_orchestrator.ports import RunFilter
 
 KEY = "shop-fulfil/order-7"
 LATER_MS = NOW_MS + DAY_MS

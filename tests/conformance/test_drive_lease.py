@@ -3,12 +3,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.conformance.backends import PrunedJournal
-from tests.conformance.samples import NOW_MS, UNTIL_MS, a_header, an_end, create, create_driven, drive, run_id
 
 from stepwell_orchestrator.errors import LeaseLostError
 from stepwell_orchestrator.model.run import Progress, RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
+from tests.conformance.backends import PrunedJournal
+from tests.conformance.samples import NOW_MS, UNTIL_MS, a_header, an_end, create, create_driven, drive, run_id
 
 PROGRESS = Progress(request_version=2, discovered=3)
 

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.conformance.backends import PrunedJournal
-from tests.conformance.samples import NOW_MS, a_header, an_event, create, event_id, run_id
 
 from stepwell.errors import EncodingError
 from stepwell_orchestrator.model.event import Event
+from tests.conformance.backends import PrunedJournal
+from tests.conformance.samples import NOW_MS, a_header, an_event, create, event_id, run_id
 
 EVENTS: list[tuple[str, dict[str, Any]]] = [
     ("bare", {"data": {}}),

@@ -11,14 +11,14 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from tests.conformance.backends import OpenBackend
-from tests.conformance.samples import NOW_MS, a_header, a_result, an_end, an_entry, create, run_id
 
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Claimed, Over, Refused, RunState, Unknown
+from tests.conformance.backends import OpenBackend
+from tests.conformance.samples import NOW_MS, a_header, a_result, an_end, an_entry, create, run_id
 
 LEASE_MS = 3
 NAMES = ("a", "b")

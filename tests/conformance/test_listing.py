@@ -3,6 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.ports import EventFilter, RunFilter
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -14,9 +17,6 @@ from tests.conformance.samples import (
     event_id,
     run_id,
 )
-
-from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.ports import EventFilter, RunFilter
 
 ENDED = {3: RunStatus.COMPLETED, 4: RunStatus.FAILED, 5: RunStatus.CANCELLED, 6: RunStatus.COMPLETED}
 

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.conformance.backends import WorkQueue
-from tests.conformance.samples import NOW_MS, UNTIL_MS, event_id, run_id
 
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
@@ -23,6 +21,8 @@ from stepwell_orchestrator.model.queue_item import (
     TimerDue,
     Work,
 )
+from tests.conformance.backends import WorkQueue
+from tests.conformance.samples import NOW_MS, UNTIL_MS, event_id, run_id
 
 WORKS: list[Work] = [
     Route(event_id(1)),

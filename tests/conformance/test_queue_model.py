@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from tests.conformance.backends import OpenBackend
-from tests.conformance.samples import NOW_MS
 
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
+from tests.conformance.backends import OpenBackend
+from tests.conformance.samples import NOW_MS
 
 DELAYS = st.integers(min_value=0, max_value=5)
 LEASE_MS = 3

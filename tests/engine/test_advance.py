@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.advance import advance
+from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.model.decision import Decision, Emit, EndRun, Guard, PutEntry, PutProgress
+from stepwell_orchestrator.model.run import Outcome, RunStatus
+from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
 from tests.engine.builders import (
     NOW_MS,
     RUN_ID,
@@ -20,15 +29,6 @@ from tests.engine.builders import (
     situation,
     step_error,
 )
-
-from stepwell.wire.ids import hash_step_id
-from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.advance import advance
-from stepwell_orchestrator.limits import Limits
-from stepwell_orchestrator.model.decision import Decision, Emit, EndRun, Guard, PutEntry, PutProgress
-from stepwell_orchestrator.model.run import Outcome, RunStatus
-from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
 
 A = hash_step_id("a")
 

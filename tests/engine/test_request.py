@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.engine.builders import FUNCTION, NOW_MS, RUN_ID, entry, placed, run
-
 from stepwell.wire.ids import hash_step_id, is_ulid
 from stepwell_orchestrator.engine.request import call_request
 from stepwell_orchestrator.model.step import StepStatus
+from tests.engine.builders import FUNCTION, NOW_MS, RUN_ID, entry, placed, run
 
 
 def test_a_discovery_carries_stack_and_memos() -> None:

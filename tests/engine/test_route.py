@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.engine.builders import FUNCTION, NOW_MS, event
 
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.engine.route import patterns, route, starts_at_ms
 from stepwell_orchestrator.engine.starting import idempotency_keys
+from tests.engine.builders import FUNCTION, NOW_MS, event
 
 
 @pytest.mark.parametrize(

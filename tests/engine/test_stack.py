@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.builders import NOW_MS, entry, placed, run
 
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.engine.stack import arrange, fence, next_place, stack_of
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import Place, StepStatus
+from tests.engine.builders import NOW_MS, entry, placed, run
 
 
 def ids(*names: str) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 from examples.hello.app import app
-from tests.examples.engine import ServedExample
-
 from stepwell import Event
+from tests.examples.engine import ServedExample
 
 
 async def test_hello_greets_after_its_pause():

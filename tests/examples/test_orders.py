@@ -5,12 +5,12 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
+
 from examples.orders.app import app
 from examples.orders.models import Address, Customer, Line, Order, OrderCreated, Trouble
-from tests.examples.engine import ServedExample
-
 from stepwell_orchestrator.model.run import Run, RunStatus
 from stepwell_orchestrator.model.step import StepStatus
+from tests.examples.engine import ServedExample
 
 FULFIL, FAILURE, MAIL, RESTOCK = (
     f"shop-{name}" for name in ("fulfil-order", "fulfil-order-failure", "notify-customer", "restock")

@@ -1,9 +1,9 @@
 """The protocol's deviations from standard CEL, a row per rule (protocol 8.2)."""
 
 import pytest
-from tests.expr.rows import BINDINGS, NOW_MS, check, error_of, holds
 
 from stepwell_orchestrator.expr.compile import compile_expression
+from tests.expr.rows import BINDINGS, NOW_MS, check, error_of, holds
 
 
 @holds(

@@ -1,10 +1,10 @@
 """Standard CEL as expressions may use it."""
 
 import pytest
-from tests.expr.rows import check, evaluate, holds
 
 from stepwell_orchestrator.expr.compile import compile_expression
 from stepwell_orchestrator.expr.errors import ExpressionError
+from tests.expr.rows import check, evaluate, holds
 
 
 @holds(

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.model.queue_item import Drive, QueueItem
+from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.ports import EventFilter, RunFilter
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -21,11 +25,6 @@ from tests.conformance.samples import (
     event_id,
     run_id,
 )
-
-from stepwell_orchestrator.local.backend import LocalBackend
-from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.ports import EventFilter, RunFilter
 
 FEW, MANY = 300, 3_000
 NEW = 1_000_000

@@ -8,6 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.local.database import Database, Synchronous
+from stepwell_orchestrator.local.file_lock import StoreError
+from stepwell_orchestrator.local.schema import SCHEMA_VERSION
+from stepwell_orchestrator.model.queue_item import Drive, QueueItem
+from stepwell_orchestrator.model.step import StepStatus
+from stepwell_orchestrator.ports import Claimed
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -20,14 +28,6 @@ from tests.conformance.samples import (
     event_id,
     run_id,
 )
-
-from stepwell_orchestrator.local.backend import LocalBackend
-from stepwell_orchestrator.local.database import Database, Synchronous
-from stepwell_orchestrator.local.file_lock import StoreError
-from stepwell_orchestrator.local.schema import SCHEMA_VERSION
-from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from stepwell_orchestrator.model.step import StepStatus
-from stepwell_orchestrator.ports import Claimed
 
 WRITER = """
 import asyncio, os, pathlib, signal, sys

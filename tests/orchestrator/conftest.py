@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+
 from tests.orchestrator.world import World, running_world, shop
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from tests.orchestrator.world import UNKNOWN_ID, World, until
 
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS, format_instant
 from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.model.notice import NoticeKind
+from tests.orchestrator.world import UNKNOWN_ID, World, until
 
 FETCH, NAP = hash_step_id("fetch-user"), hash_step_id("cool-off")
 START = format_instant(VIRTUAL_START_MS)

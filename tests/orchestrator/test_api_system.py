@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.orchestrator.test_register import body, function
-from tests.orchestrator.world import World
 
 from stepwell.wire.signing import hash_signing_key
+from tests.orchestrator.test_register import body, function
+from tests.orchestrator.world import World
 
 KEY = "signkey-test-12345678"
 

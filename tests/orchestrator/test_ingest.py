@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryJournal, MemoryQueue
 
 from stepwell.errors import EventError
 from stepwell.wire.ids import EventIdSeed, is_ulid, ulid_ms
@@ -18,6 +17,7 @@ from stepwell_orchestrator.limits import EVENT_BYTES_MAX, EVENTS_PER_REQUEST_MAX
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.queue_item import QueueItem, Route
 from stepwell_orchestrator.ports import Journal
+from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryJournal, MemoryQueue
 
 SEED = EventIdSeed(1_700_000_000_000, bytes(range(10)))
 FIRST, SECOND = "01HF7YAT00000G40R40M30E20A", "01HF7YAT00000G40R40M30E20B"

@@ -43,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An event that a page's functions are tried with; ``fails`` when the run it starts is to fail."""
+    """An event that starts one run on a page; ``fails`` when it is to fail, and its ``on_failure`` to run."""
 
     name: str
     data: dict[str, Any]

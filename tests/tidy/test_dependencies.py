@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable
 
 import pytest
+
 from tests.tidy.names import used_names
 from tests.tidy.sources import ROOT, package_sources
 

@@ -4,6 +4,7 @@ import importlib.util
 import tomllib
 
 import pytest
+
 from tests.tidy.names import imported_modules
 from tests.tidy.sources import ROOT, module_name, package_sources, parse
 

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+
 from tests.tidy.pages import Page, Sample, pages
 from tests.tidy.sources import ROOT
 

@@ -6,10 +6,10 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from tests.tidy.pages import pages
-from tests.tidy.sources import package_sources
 
 import stepwell
+from tests.tidy.pages import pages
+from tests.tidy.sources import package_sources
 
 REFERENCE = {page.path: page.text for page in pages() if page.path.startswith("docs/reference/")}
 SETTINGS_FILES = ("adapter/stepwell/settings.py", "orchestrator/stepwell_orchestrator/entry/settings.py")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+
 from tests.tidy import rules
 from tests.tidy.sources import Source, all_sources, package_sources, parse, sources_of_tests
 

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.values import json_values
 
 from stepwell.errors import EncodingError, WireError
 from stepwell.wire.encoding import canonical, decode, encode
+from tests.wire.values import json_values
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,14 @@ def test_decode_anything(raw, repair):
 def test_canonical(value, expected):
     """The canonical form sorts keys and writes numbers as ECMAScript does; larger integers are kept exact."""
     assert canonical(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "kind"),
+    [("5.0", 5, int), ("-0.0", 0, int), ("1e3", 1000, int), ("5.5", 5.5, float), ("1e300", 1e300, float)],
+)
+def test_whole_numbers_are_integers_however_they_are_spelled(text, value, kind):
+    """A number is read the same from plain and from canonical JSON, so that a replay sees what the first run saw."""
+    read = decode(text)
+    assert (read, type(read)) == (value, kind)
+    assert type(decode(canonical(read))) is kind

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.values import json_values, texts
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.errors import ErrorBody, decode_error
+from tests.wire.values import json_values, texts
 
 FULL = {"name": "E", "message": "m", "stack": "s", "code": "c", "data": 1, "cause": {"name": "C"}, "noRetry": True}
 FULL_BODY = ErrorBody("E", "m", stack="s", code="c", data=1, cause={"name": "C"}, no_retry=True)

@@ -2,10 +2,10 @@
 
 import pytest
 from hypothesis import given
-from tests.wire.values import json_values
 
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.memo import Failure, Input, Value, decode_memo, failure_memo, value_memo
+from tests.wire.values import json_values
 
 EVENT = {"id": "e", "name": "a/b", "data": {"x": 1}, "ts": 1, "user": {}}
 TIMED_OUT = {

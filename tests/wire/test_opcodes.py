@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.values import json_values, objects, texts
 
 from stepwell.errors import WireError
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.opcodes import Op, Opcode, decode_opcodes
+from tests.wire.values import json_values, objects, texts
 
 ID = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
 SPELLINGS = {
@@ -28,7 +28,7 @@ def test_spellings():
     assert {op.value for op in Op} == SPELLINGS
 
 
-@pytest.mark.parametrize("spelling", [*SPELLINGS, "AiGateway", "steprun", "WAITFOREVENT", "none"])
+@pytest.mark.parametrize("spelling", [*sorted(SPELLINGS), "AiGateway", "steprun", "WAITFOREVENT", "none"])
 def test_names_in_any_case(spelling):
     """An opcode's name is read in any case."""
     (opcode,) = decode_opcodes([{"op": spelling, "id": ID, "error": {"name": "E", "message": "m"}}])

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.values import json_values, texts
 
 from stepwell.errors import WireError
 from stepwell.wire.encoding import decode, encode
@@ -15,6 +14,7 @@ from stepwell.wire.registration import (
     decode_function,
     decode_registration,
 )
+from tests.wire.values import json_values, texts
 
 URL = "http://app/api?fnId=app-f&stepId=step"
 STEPS = {"step": {"id": "step", "name": "step", "runtime": {"type": "http", "url": URL}}}

@@ -8,6 +8,7 @@ options. Bodies are counted, and may be told to fail first.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -122,6 +123,7 @@ class World:
         self.scripts = {SLUG: script, **(others or {})}
         self.clock = VirtualClock()
         self.backend = LocalBackend.open(None)
+        weakref.finalize(self, self.backend.close)
         self.notices: list[Notice] = []
         self.handled: list[str] = []
         self.function = Function(

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.worker.harness import Script, World
 
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
+from tests.worker.harness import Script, World
 
 CHILD = "shop-child"
 

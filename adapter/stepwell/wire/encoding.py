@@ -26,14 +26,18 @@ def _not_a_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} found; JSON has no NaN and no infinity")
 
 
-def _finite(number: str) -> float:
-    value = float(number)
+def _number(text: str) -> int | float:
+    """``5.0`` is read as the integer 5, so that every replay sees what the first run saw.
+
+    JSON has one kind of number, and canonical JSON, the form of signed requests, spells both ``5``.
+    """
+    value = float(text)
     if math.isinf(value):
-        raise ValueError(f"{number[:40]} is beyond the largest double; send it as a string")
-    return value
+        raise ValueError(f"{text[:40]} is beyond the largest double; send it as a string")
+    return int(value) if value.is_integer() and abs(value) <= _EXACT_INTEGER_MAX else value
 
 
-_DECODER = json.JSONDecoder(parse_constant=_not_a_number, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=_not_a_number, parse_float=_number)
 
 
 def encode(value: Any) -> bytes:
@@ -45,7 +49,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(raw: bytes | str, *, repair: bool = False) -> Any:
-    """The value of a JSON text in UTF-8; whatever it yields can be encoded again.
+    """The value of a JSON text in UTF-8; whatever it yields can be encoded again. ``5.0`` is read as the integer 5.
 
     ``repair`` puts U+FFFD for half a surrogate pair, which JavaScript sends when it cuts an emoji in two. Raises
     WireError when the text is malformed, holds NaN, an infinity or half a pair, or is nested too deeply.

@@ -50,7 +50,7 @@ class Situation:
         if self.target is not None:
             return None
         first = next_place(self.run, self.run.header.term)
-        return Place(first.term, first.index + offset)
+        return Place(first.term, first.position + offset)
 
     def retry_at_ms(self, asked_at_ms: int | None) -> int:
         """When the attempt after this one starts."""

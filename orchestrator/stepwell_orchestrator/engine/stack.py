@@ -1,7 +1,7 @@
 """The stack: in which order a run's steps finished, so that every replay resolves them the same way.
 
 A sequential step must cost one write, so the order is not kept in a list that each step appends to. An entry carries
-its own place, (term, index), when the holder of the drive lease wrote it. Entries written by others - planned steps,
+its own place, (term, position), when the holder of the drive lease wrote it. Entries written by others - planned steps,
 timers - arrive without one; the driver that meets them gives them the next places of its own term and stores those
 before it makes a call. A term that ended without a release is fenced: places of it beyond the fence were written by a
 driver that had already lost its lease, so they count as arrivals.
@@ -24,8 +24,8 @@ def stack_of(run: Run) -> tuple[str, ...]:
 
 def next_place(run: Run, term: int) -> Place:
     """The first free place of a term."""
-    indexes = [place.index for place in _places(run).values() if place.term == term]
-    return Place(term, max(indexes) + 1 if indexes else 0)
+    positions = [place.position for place in _places(run).values() if place.term == term]
+    return Place(term, max(positions) + 1 if positions else 0)
 
 
 def arrange(run: Run, term: int) -> Progress:
@@ -35,7 +35,7 @@ def arrange(run: Run, term: int) -> Progress:
     arrivals = [entry for entry in run.entries.values() if entry.memoised and entry.step_id not in places]
     if not arrivals:
         return progress
-    first = next_place(run, term).index
+    first = next_place(run, term).position
     ordered = sorted(arrivals, key=_arrival_order)
     placed = {entry.step_id: Place(term, first + offset) for offset, entry in enumerate(ordered)}
     return replace(progress, placed={**progress.placed, **placed})
@@ -44,7 +44,7 @@ def arrange(run: Run, term: int) -> Progress:
 def fence(run: Run, term: int) -> Progress:
     """Close the term before ``term``, whose driver never released its lease, at what the journal shows of it now."""
     dead = term - 1
-    bound = next_place(run, dead).index
+    bound = next_place(run, dead).position
     return replace(run.header.progress, fences={**run.header.progress.fences, dead: bound}, discovered=None)
 
 
@@ -63,7 +63,7 @@ def _place(entry: StepEntry, progress: Progress) -> Place | None:
     if given is not None or entry.place is None:
         return given
     bound = progress.fences.get(entry.place.term)
-    return entry.place if bound is None or entry.place.index < bound else None
+    return entry.place if bound is None or entry.place.position < bound else None
 
 
 def _arrival_order(entry: StepEntry) -> tuple[int, str]:

@@ -73,12 +73,12 @@ class SqliteQueue:
     async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
         """Hand the item out again at that time; False, with nothing changed, when the delivery is not current."""
         statement = (
-            "UPDATE queue SET leased = 0, due_at_ms = ?1, ready_at_ms = ?1 "
-            "WHERE seq = ?2 AND deliveries = ?3 AND leased"
+            "UPDATE queue SET leased = 0, due_at_ms = ?, ready_at_ms = ? WHERE seq = ? AND deliveries = ? AND leased"
         )
         async with self._database.write() as db:
             self.changed.set()
-            return db.execute(statement, (due_at_ms, delivery.token, delivery.deliveries)).rowcount == 1
+            row = (due_at_ms, due_at_ms, delivery.token, delivery.deliveries)
+            return db.execute(statement, row).rowcount == 1
 
     async def renew(self, deliveries: Sequence[Delivery], until_ms: int) -> None:
         """Prolong the leases of the deliveries that are still current."""

@@ -35,7 +35,7 @@ class Place(NamedTuple):
     """A position in a run's stack: the driver's term, then a count within that term."""
 
     term: int
-    index: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

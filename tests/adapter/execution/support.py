@@ -240,8 +240,11 @@ async def io(delay_s: float = 0.001) -> None:
     """Something a function waits for that is no step: a timer of the event loop's own."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
-    loop.call_later(delay_s, done.set_result, None)
-    await done
+    timer = loop.call_later(delay_s, done.set_result, None)
+    try:
+        await done
+    finally:
+        timer.cancel()
 
 
 async def give(value: Any) -> Any:

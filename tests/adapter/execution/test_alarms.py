@@ -126,3 +126,26 @@ async def test_a_targeted_call_reports_nothing(caplog: pytest.LogCaptureFixture)
     await call(_two, {"old": data(1)}, target="a")
 
     assert caplog.records == []
+
+
+async def test_a_memo_outside_the_stack_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    """Only the stack says in which order steps were asked for."""
+    await call(_two, {"old": data(1)}, stack=[])
+
+    assert caplog.records == []
+
+
+async def test_a_background_task_that_is_overtaken_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    """A function that returns before a task of its own has reached its step has not changed its mind."""
+
+    async def handler(ctx: Any) -> None:
+        async def branch() -> None:
+            for _ in range(9):
+                await asyncio.sleep(0)
+            await ctx.step.run("b", give, 1)
+
+        asyncio.create_task(branch())  # noqa: RUF006 - dropping it is the point
+        await ctx.step.run("a", give, 1)
+
+    assert result(await call(handler, {"a": data(1), "b": data(1)})) is None
+    assert caplog.records == []

@@ -342,8 +342,8 @@ async def test_an_abandoned_gather_is_ended_quietly(caplog: pytest.LogCaptureFix
         return await dropped
 
     assert ops(await call(handler)) == [("StepPlanned", "a"), ("StepPlanned", "b"), ("Sleep", "nap")]
-    gc.collect()
     await asyncio.sleep(0)
+    gc.collect()
     assert caplog.records == []
 
 
@@ -402,3 +402,26 @@ async def test_a_plain_body_may_return_a_coroutine() -> None:
         return await ctx.step.run("a", lambda: give(5))
 
     assert only(await call(handler)).data == 5
+
+
+async def test_a_failure_that_nobody_awaits_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """A memoised failure whose step call was dropped is no unretrieved exception."""
+
+    async def handler(ctx: Any) -> str:
+        ctx.step.run("bad", give)
+        await ctx.step.run("a", give, 1)
+        return "done"
+
+    assert result(await call(handler, {"bad": error("no"), "a": data(1)})) == "done"
+    await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.records == []
+
+
+async def test_a_target_is_executed_without_patience() -> None:
+    """A busy branch does not hold back a call that has found its target."""
+
+    async def handler(ctx: Any) -> None:
+        await asyncio.gather(ctx.step.run("a", give, 1), asyncio.get_running_loop().create_future())
+
+    assert ops(await call(handler, target="a", runtime=runtime(patience_s=3_600))) == [("StepRun", "a")]

@@ -29,6 +29,7 @@ from tests.adapter.execution.support import (
 )
 
 from stepwell.calls import StepOptions
+from stepwell.errors import StepError
 from stepwell.event import Event
 from stepwell.execution import execute
 from stepwell.wire.ids import hash_step_id
@@ -325,6 +326,40 @@ async def test_a_race_decided_while_a_branch_was_outside_is_decided_alike() -> N
     assert result(await call(handler, {"quick": data("quick"), "slow": data("slow")})) == ["quick"]
 
 
+async def test_a_background_task_comes_to_rest_before_the_next_memo() -> None:
+    """A task nobody awaits gets as far after a memo as it did at first, so that repeated ids keep their numbers."""
+
+    async def handler(ctx: Any) -> Any:
+        async def branch() -> Any:
+            await ctx.step.run("b", give, 1)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return await ctx.step.run("same", give, "branch")
+
+        task = asyncio.create_task(branch())
+        await ctx.step.run("own", give, 1)
+        return [await ctx.step.run("same", give, "own"), await task]
+
+    memos = {"b": data(1), "own": data(1)}
+
+    assert only(await call(handler, memos, target="same")).data == "branch"
+    assert only(await call(handler, memos, target="same:1")).data == "own"
+
+
+@pytest.mark.parametrize("later", [{}, {"other": data(1)}])
+async def test_a_failure_reaches_the_function_before_later_memos(later: Mapping[str, Any]) -> None:
+    """What else finished after a gather failed is still unfinished when the function handles the failure."""
+
+    async def handler(ctx: Any) -> Any:
+        other = asyncio.ensure_future(ctx.step.run("other", give, 1))
+        try:
+            await asyncio.gather(ctx.step.run("bad", give), other)
+        except StepError:
+            return other.done()
+
+    assert result(await call(handler, {"bad": error("no"), **later})) is False
+
+
 async def test_memos_outside_the_stack_come_last() -> None:
     """A memo that the stack does not list is used once the stacked ones are."""
     memos = {"a": data("a"), "b": data("b")}
@@ -370,6 +405,22 @@ async def test_the_context_knows_the_attempt(max_attempts: int | None, expected:
         return [ctx.attempt, ctx.max_attempts]
 
     assert result(await call(handler, attempt=1, max_attempts=max_attempts)) == expected
+
+
+async def test_a_gathered_step_that_another_task_awaits_is_a_race() -> None:
+    """A step somebody else listens to may let the function go on before the rest of its group."""
+
+    async def handler(ctx: Any) -> None:
+        async def listen() -> None:
+            await first
+            await ctx.step.run("sooner", give, 1)
+
+        first = ctx.step.run("a", give, 1)
+        listener = asyncio.create_task(listen())
+        await asyncio.gather(first, ctx.step.run("b", give, 2))
+        await listener
+
+    assert modes(await call(handler)) == {"race"}
 
 
 async def test_modes_of_the_corpus() -> None:

@@ -67,6 +67,18 @@ async def test_a_function_that_swallows_the_interrupt_gets_no_further() -> None:
     assert ops(await call(handler)) == [("StepRun", "a")]
 
 
+async def test_an_interrupt_turned_into_an_exception_is_an_interrupt() -> None:
+    """What a function makes of being unwound is no failure of the function."""
+
+    def handler(ctx: Any) -> None:
+        try:
+            ctx.step.run("a", give, 1)
+        except BaseException as problem:
+            raise LookupError from problem
+
+    assert ops(await call(handler)) == [("StepRun", "a")]
+
+
 async def test_branches_are_planned_together() -> None:
     """Every branch is run up to its first new step in one call."""
 

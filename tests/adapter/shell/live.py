@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import uvicorn
-from tests.adapter.shell.support import FALLBACK, NOW_MS, RUN_ID
 
 from stepwell import system
 from stepwell.http import HttpResponse
@@ -18,6 +17,7 @@ from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.encoding import canonical, decode, encode
 from stepwell.wire.reply import Outcome, decode_reply
 from stepwell.wire.signing import bearer_matches, sign
+from tests.adapter.shell.support import FALLBACK, NOW_MS, RUN_ID
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.adapter.shell.support import NOW_MS, FakeExecution, FakeServer, call_body, dev_app, handler_of
 
 from stepwell.asgi_app import KEEP_ALIVE_MS, MAX_BODY_BYTES, AsgiApp
 from stepwell.function import Function
@@ -14,6 +13,7 @@ from stepwell.wire import headers as names
 from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.reply import Finished, Outcome, decode_reply
+from tests.adapter.shell.support import NOW_MS, FakeExecution, FakeServer, call_body, dev_app, handler_of
 
 Event = dict[str, Any]
 

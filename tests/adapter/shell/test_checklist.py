@@ -9,8 +9,6 @@ from typing import Any
 import aiohttp
 import pytest
 from fastapi import FastAPI
-from tests.adapter.shell.live import Caller, Orchestrator, served
-from tests.adapter.shell.support import FALLBACK, KEY
 
 import stepwell
 from stepwell import system
@@ -21,6 +19,8 @@ from stepwell.wire.opcodes import Op
 from stepwell.wire.registration import decode_registration
 from stepwell.wire.reply import Failed, Finished, Instructions
 from stepwell.wire.signing import verify_response
+from tests.adapter.shell.live import Caller, Orchestrator, served
+from tests.adapter.shell.support import FALLBACK, KEY
 
 OTHER_KEY = "signkey-test-00000000"
 A, B = hash_step_id("a"), hash_step_id("b")

@@ -5,6 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import stepwell
+from stepwell.function import Function
+from stepwell.handler import Handler
+from stepwell.http import HttpRequest, HttpResponse
+from stepwell.outbound import OutboundRequest
+from stepwell.wire import headers as names
+from stepwell.wire.call import CallRequest
+from stepwell.wire.encoding import canonical, decode, encode
+from stepwell.wire.errors import ErrorBody
+from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.registration import decode_registration
+from stepwell.wire.reply import Failed, Finished, Instructions, Outcome, decode_reply
+from stepwell.wire.signing import bearer_matches, hash_event_key, hash_signing_key, verify_response
 from tests.adapter.shell.support import (
     FALLBACK,
     KEY,
@@ -23,20 +37,6 @@ from tests.adapter.shell.support import (
     request_of,
     with_greeting,
 )
-
-import stepwell
-from stepwell.function import Function
-from stepwell.handler import Handler
-from stepwell.http import HttpRequest, HttpResponse
-from stepwell.outbound import OutboundRequest
-from stepwell.wire import headers as names
-from stepwell.wire.call import CallRequest
-from stepwell.wire.encoding import canonical, decode, encode
-from stepwell.wire.errors import ErrorBody
-from stepwell.wire.opcodes import Op, Opcode
-from stepwell.wire.registration import decode_registration
-from stepwell.wire.reply import Failed, Finished, Instructions, Outcome, decode_reply
-from stepwell.wire.signing import bearer_matches, hash_event_key, hash_signing_key, verify_response
 
 GOLDEN = Path(__file__).parent / "golden"
 OTHER_KEY = "signkey-test-00000000"

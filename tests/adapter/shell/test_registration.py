@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.adapter.shell.support import URL
 
 import stepwell
 from stepwell.registration import registration_of
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.registration import FunctionConfig, Trigger, decode_registration
+from tests.adapter.shell.support import URL
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.adapter.shell.support import NOW_MS
 
 from stepwell.errors import EncodingError
 from stepwell.wire import headers as names
@@ -16,6 +15,7 @@ from stepwell.wire.reply import (
     encode_reply,
     encode_streamed,
 )
+from tests.adapter.shell.support import NOW_MS
 
 ERROR = ErrorBody("ValueError", "no", stack="trace")
 FAILED_STEP = Opcode(Op.STEP_ERROR, "abc", error=ERROR)

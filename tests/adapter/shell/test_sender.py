@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.adapter.shell.support import FALLBACK, KEY, NOW_MS, SERVER, FakeServer, json_answer
 
 import stepwell
 from stepwell import http
@@ -18,6 +17,7 @@ from stepwell.settings import Overrides, read_settings
 from stepwell.wire.encoding import decode
 from stepwell.wire.ids import EventIdSeed, decode_seed
 from stepwell.wire.signing import hash_signing_key
+from tests.adapter.shell.support import FALLBACK, KEY, NOW_MS, SERVER, FakeServer, json_answer
 
 SEED = EventIdSeed(NOW_MS, bytes(range(10)))
 SETTINGS = read_settings(Overrides(base_url=SERVER, event_key="events", env="pr-1"), {})
