@@ -20,7 +20,7 @@ from stepwell.wire.opcodes import Op
 class Invocation:
     """What to invoke and with what event, as the user gave it; a text is ``<app id>-<function id>``."""
 
-    function: Function | str
+    function: Function[Any] | str
     data: Any = None
     timeout: Timeout | None = None
     user: Mapping[str, Any] | None = None
@@ -76,7 +76,7 @@ def _object(step_id: str, argument: str, value: Any) -> dict[str, Any]:
     return encoded
 
 
-def _restore(step_id: str, function: Function | str, value: Any) -> Any:
+def _restore(step_id: str, function: Function[Any] | str, value: Any) -> Any:
     if isinstance(function, str):
         return value
     return restore_result(function.handler, value, f'step "{step_id}": the result of function "{function.slug}"')

@@ -135,11 +135,33 @@ class Step:
         """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
         return self._host.request(signals.send_signal_call(step, signal, data, self._runtime.send_signal))
 
+    @overload
     def invoke(
         self,
         step: StepId,
         *,
-        function: Function | str,
+        function: Function[T],
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Pending[T]: ...
+    @overload
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: str,
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Pending[Any]: ...
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: Function[Any] | str,
         data: Any = None,
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
@@ -234,11 +256,33 @@ class SyncStep:
         run_id: str | None = self._host.request(signals.send_signal_call(step, signal, data, self._runtime.send_signal))
         return run_id
 
+    @overload
     def invoke(
         self,
         step: StepId,
         *,
-        function: Function | str,
+        function: Function[T],
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> T: ...
+    @overload
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: str,
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Any: ...
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: Function[Any] | str,
         data: Any = None,
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.orchestrator.world import counting_entropy
-
 import stepwell
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
@@ -20,6 +18,7 @@ from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.ports import RunFilter
+from tests.orchestrator.world import counting_entropy
 
 
 class Scene:

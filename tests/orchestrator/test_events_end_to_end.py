@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 import pydantic
 import pytest
-from tests.orchestrator.scene import Scene, played
-from tests.orchestrator.world import World
 
 import stepwell
 from stepwell.errors import InvokeTimeoutError, StepError
@@ -21,6 +19,8 @@ from stepwell.settings import Overrides, read_settings
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import CallError, EventFilter, HttpReply
+from tests.orchestrator.scene import Scene, played
+from tests.orchestrator.world import World
 
 
 class Amount(pydantic.BaseModel):

@@ -8,6 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
+from stepwell.calls import StepOptions
+from stepwell.errors import StepError
+from stepwell.event import Event
+from stepwell.execution import execute
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.reply import Finished, Instructions
 from tests.adapter.execution import corpus
 from tests.adapter.execution.support import (
     NOW_MS,
@@ -27,14 +35,6 @@ from tests.adapter.execution.support import (
     runtime,
     seeded_ids,
 )
-
-from stepwell.calls import StepOptions
-from stepwell.errors import StepError
-from stepwell.event import Event
-from stepwell.execution import execute
-from stepwell.wire.ids import hash_step_id
-from stepwell.wire.opcodes import Op, Opcode
-from stepwell.wire.reply import Finished, Instructions
 
 
 async def two_steps(ctx: Any) -> Any:

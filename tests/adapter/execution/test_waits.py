@@ -12,6 +12,14 @@ from typing import Any
 
 import pydantic
 import pytest
+
+import stepwell
+from stepwell.errors import InvokeTimeoutError, StepError, StepwellWarning
+from stepwell.event import Event
+from stepwell.signals import Signal
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.times import DAY_MS, format_instant
 from tests.adapter.execution.support import (
     NOW_MS,
     call,
@@ -25,14 +33,6 @@ from tests.adapter.execution.support import (
     result,
     runtime,
 )
-
-import stepwell
-from stepwell.errors import InvokeTimeoutError, StepError, StepwellWarning
-from stepwell.event import Event
-from stepwell.signals import Signal
-from stepwell.wire.ids import hash_step_id
-from stepwell.wire.opcodes import Op, Opcode
-from stepwell.wire.times import DAY_MS, format_instant
 
 Use = Callable[[Any], Any]
 """What a function does with its ``step``."""
