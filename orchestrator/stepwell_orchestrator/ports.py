@@ -68,15 +68,6 @@ Claim = Claimed | Refused | Unknown
 
 
 @dataclass(frozen=True, slots=True)
-class RunState:
-    """A run's coordination state, read after a commit."""
-
-    wanted: int
-    term: int
-    status: RunStatus
-
-
-@dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs to list; ``from_ms`` inclusive, ``until_ms`` exclusive, both of the creation time."""
 
@@ -147,7 +138,7 @@ class Journal(Protocol):
         If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
         """
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> RunState:
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term``. EndRun needs a run without an outcome and, when ``term`` is given,
@@ -269,3 +260,15 @@ class Invoker(Protocol):
 
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """POST the body and return the reply, whatever its status. Raises CallError when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a worker works on."""
+
+    journal: Journal
+    waits: Waits
+    registry: Registry
+    queue: Queue
+    invoker: Invoker
+    clock: Clock

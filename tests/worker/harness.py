@@ -30,7 +30,7 @@ from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.notice import Notice
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
-from stepwell_orchestrator.ports import EventFilter, HttpReply, RunFilter
+from stepwell_orchestrator.ports import EventFilter, HttpReply, Ports, RunFilter
 from stepwell_orchestrator.worker import Worker
 
 SLUG = "shop-fulfil"
@@ -133,13 +133,9 @@ class World:
 
     def new_worker(self, journal: Any, queue: Any, waits: Any = None) -> Worker:
         """A worker on the given ports."""
+        invoker = ScriptInvoker(self.scripts)
         return Worker(
-            journal,
-            waits or self.backend.waits,
-            self.backend.registry,
-            queue,
-            ScriptInvoker(self.scripts),
-            self.clock,
+            Ports(journal, waits or self.backend.waits, self.backend.registry, queue, invoker, self.clock),
             retry_delay_ms=1_000,
             observe=self.notices.append,
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.worker.harness import SLUG, Script, World
 
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.model.queue_item import CancelMatching
 from stepwell_orchestrator.model.run import RunStatus
+from tests.worker.harness import SLUG, Script, World
 
 BY_EVENT = {"cancel": [{"event": "order/cancelled", "if": "event.data.order == async.data.order"}]}
 
@@ -78,7 +78,7 @@ async def test_an_ended_run_has_no_cancellations_filed() -> None:
     assert (await world.run()).header.status is RunStatus.COMPLETED
     shape = (await world.backend.waits.shapes("order/cancelled"))[0]
     (key,) = (await world.run()).header.cancellations
-    assert await world.backend.waits.pauses("order/cancelled", shape, key.index, after=None, limit=9) == []
+    assert await world.backend.waits.pauses("order/cancelled", shape, key.filed_under, after=None, limit=9) == []
 
 
 async def test_a_run_that_does_not_start_in_time_is_cancelled() -> None:

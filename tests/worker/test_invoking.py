@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.worker.harness import SLUG, Script, World
 
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
+from tests.worker.harness import SLUG, Script, World
 
 CHILD = "shop-child"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.worker.harness import Script, World
 
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.model.queue_item import SignalArrived
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
+from tests.worker.harness import Script, World
 
 
 def waiting(conflict: str = "fail", signal: str = "approve") -> dict[str, tuple[str, dict[str, Any]]]:

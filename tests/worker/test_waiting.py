@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.worker.harness import Script, World
 
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
+from tests.worker.harness import Script, World
 
 MATCH = "event.data.user == async.data.user"
 

@@ -22,7 +22,7 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
 from stepwell_orchestrator.model.notice import Notice, Observe
-from stepwell_orchestrator.ports import Clock, HttpReply
+from stepwell_orchestrator.ports import Clock, HttpReply, Ports
 from stepwell_orchestrator.pump import CONCURRENCY_DEFAULT, STOP_GRACE_MS, Pump
 from stepwell_orchestrator.register import Register, Synced
 from stepwell_orchestrator.worker import Worker
@@ -72,12 +72,14 @@ class Embedded:
         self.registry = self._backend.registry
         self.queue = self._backend.queue
         self.worker = Worker(
-            self.journal,
-            self.waits,
-            self.registry,
-            self.queue,
-            _EitherInvoker(self.in_process, self.http),
-            self.clock,
+            Ports(
+                self.journal,
+                self.waits,
+                self.registry,
+                self.queue,
+                _EitherInvoker(self.in_process, self.http),
+                self.clock,
+            ),
             limits=limits,
             observe=observe,
             retry_delay_ms=retry_delay_ms,

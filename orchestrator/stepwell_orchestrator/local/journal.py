@@ -35,7 +35,6 @@ from stepwell_orchestrator.ports import (
     Over,
     Refused,
     RunFilter,
-    RunState,
     Unknown,
 )
 
@@ -129,11 +128,11 @@ class SqliteJournal:
             db.execute(statement, (document, run_id))
             return None
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> RunState:
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
         """Apply all writes, or none."""
         encoded = encode_writes(writes)
         async with self._database.write() as db:
-            return commit(db, run_id, encoded, term)
+            commit(db, run_id, encoded, term)
 
     async def load(self, run_id: str) -> Run | None:
         """A run with its events and all its entries."""

@@ -18,7 +18,7 @@ class PauseKey(NamedTuple):
     """Where a pause is filed: under the event's name and, within it, under a digest of the values it asks for."""
 
     event_name: str
-    index: str
+    filed_under: str
     run_id: str
     pause_id: str
 

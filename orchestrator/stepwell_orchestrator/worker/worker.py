@@ -19,7 +19,7 @@ from stepwell_orchestrator.model.queue_item import (
     Settle,
     TimerDue,
 )
-from stepwell_orchestrator.ports import Clock, Invoker, Journal, Queue, Registry, Waits
+from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.cancelling import Canceller
 from stepwell_orchestrator.worker.driving import Driver
@@ -42,12 +42,7 @@ class Worker:
 
     def __init__(
         self,
-        journal: Journal,
-        waits: Waits,
-        registry: Registry,
-        queue: Queue,
-        invoker: Invoker,
-        clock: Clock,
+        ports: Ports,
         *,
         limits: Limits | None = None,
         observe: Observe = _unobserved,
@@ -56,9 +51,16 @@ class Worker:
         server_kind: str = "dev",
     ) -> None:
         self._tools = Tools(
-            journal, waits, registry, queue, clock, limits or Limits(), RetryPolicy(retry_delay_ms), observe
+            ports.journal,
+            ports.waits,
+            ports.registry,
+            ports.queue,
+            ports.clock,
+            limits or Limits(),
+            RetryPolicy(retry_delay_ms),
+            observe,
         )
-        caller = Caller(self._tools, invoker, server_kind, signing_keys)
+        caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         self._driver = Driver(self._tools, caller)
         self._executor = Executor(self._tools, caller, self._driver)
         self._settler = Settler(self._tools, self._driver)
