@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.conformance.samples import NOW_MS, a_pause, event_id, run_id
 
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.ports import Waits
+from tests.conformance.samples import NOW_MS, a_pause, event_id, run_id
 
 NAME, SHAPE = "order/paid", a_pause().shape
 OTHER_SHAPE = '[["data","id"],["user","id"]]'
@@ -42,7 +42,7 @@ async def test_a_pause_comes_back_as_it_was_filed(waits: Waits, pause: Pause):
     """Every member of a pause survives storage."""
     await waits.put_pause(pause)
     key = pause.key
-    assert await found(waits, name=key.event_name, shape=pause.shape, index=key.index) == [pause]
+    assert await found(waits, name=key.event_name, shape=pause.shape, index=key.filed_under) == [pause]
 
 
 async def test_nothing_is_filed_at_first(waits: Waits):

@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from tests.conformance.backends import OpenBackend
-from tests.conformance.samples import NOW_MS, a_pause, a_signal_wait
 
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.signal import SignalWait
+from tests.conformance.backends import OpenBackend
+from tests.conformance.samples import NOW_MS, a_pause, a_signal_wait
 
 SHAPES = ("", '[["data","id"]]')
 NAMES = ("a", "b")

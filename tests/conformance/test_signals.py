@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.conformance.samples import NOW_MS, UNTIL_MS, a_signal_wait
 
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.ports import Waits
+from tests.conformance.samples import NOW_MS, UNTIL_MS, a_signal_wait
 
 FIRST, SECOND = a_signal_wait(1), a_signal_wait(2, expires_at_ms=UNTIL_MS + 5)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from tests.orchestrator.world import counting_entropy
-from tests.worker.harness import World
 
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
@@ -14,6 +12,8 @@ from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.register import Register
+from tests.orchestrator.world import counting_entropy
+from tests.worker.harness import World
 
 
 def client_of(world: World, **options: Any) -> httpx.AsyncClient:
