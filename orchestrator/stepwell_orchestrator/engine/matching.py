@@ -16,6 +16,7 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKind
 
 WAIT_VARIABLES: Final = frozenset({"event", "async"})
+_EXACT_NUMBER_MAX: Final = 2**53
 CATCH_ALL: Final = ""
 """The shape, and the index, of pauses without an equality."""
 
@@ -67,12 +68,14 @@ def accepts(pause: Pause, trigger: Mapping[str, Any], event: Mapping[str, Any], 
 
 
 def _at(event: Mapping[str, Any], path: list[str]) -> bool | float | str | None:
-    """The scalar at a path; None for anything else."""
+    """The scalar at a path; None for anything else, and for numbers so large that no pause is filed under them."""
     value: Any = event
     for part in path:
         if not isinstance(value, Mapping) or part not in value:
             return None
         value = value[part]
+    if isinstance(value, int | float) and abs(value) > _EXACT_NUMBER_MAX:
+        return None
     return value if isinstance(value, bool | int | float | str) else None
 
 
