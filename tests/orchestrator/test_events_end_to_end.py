@@ -338,6 +338,15 @@ async def test_a_signal_resumes_the_run_that_waits_for_it(scene: Scene) -> None:
     assert await scene.output("shop-sender") == [run_id, None]
 
 
+async def test_a_signal_may_be_sent_from_another_thread(scene: Scene) -> None:
+    """A loop of another thread hands the signal over to the engine's, and gets the run's id back."""
+    await scene.send("signal/go")
+    sent = asyncio.to_thread(lambda: asyncio.run(APP.send_signal("go", 1)))
+    assert await sent == (await scene.run("shop-listener")).header.run_id
+    await scene.settle()
+    assert await scene.output("shop-listener") == ["go", 1]
+
+
 async def test_a_signal_nobody_sends_times_out(scene: Scene) -> None:
     """The wait gives None when its time is up, and the name is free again."""
     await scene.send("signal/go")

@@ -15,6 +15,10 @@ from stepwell_orchestrator.ingest import Ingest
 T = TypeVar("T")
 
 _HAND_OVER_S: Final = 30
+_NO_ANSWER: Final = (
+    f"the engine did not answer within {_HAND_OVER_S} s; "
+    "in an async function use `await app.{}(...)`, which does not block the loop the engine runs on"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +31,21 @@ class InProcessTransport:
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Take events in. Raises EventError."""
-        return await self._hand_over(self.ingest.accept_events(events, seed))
+        try:
+            return await self._hand_over(self.ingest.accept_events(events, seed))
+        except TimeoutError:
+            raise EventError(f"send_sync: {_NO_ANSWER.format('send')}") from None
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
-        """Resume the run that waits for a signal; its id, or None when nobody waits."""
-        return await self._hand_over(self.control.signal(signal, data))
+        """Resume the run that waits for a signal; its id, or None when nobody waits. Raises ConnectionError."""
+        try:
+            return await self._hand_over(self.control.signal(signal, data))
+        except TimeoutError:
+            raise ConnectionError(f'signal "{signal}": {_NO_ANSWER.format("send_signal")}') from None
 
     async def _hand_over(self, accepting: Coroutine[Any, Any, T]) -> T:
-        """Await something on the engine's loop, from that thread or (``send_sync``) from the loop of another."""
+        """Await something on the engine's loop, from that thread or from the loop of another, and there not forever."""
         if asyncio.get_running_loop() is self.loop:
             return await accepting
-        try:
-            async with asyncio.timeout(_HAND_OVER_S):
-                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(accepting, self.loop))
-        except TimeoutError:
-            fix = "in an async function use `await app.send(...)`, which does not block the loop the engine runs on"
-            raise EventError(f"send_sync: the engine did not answer within {_HAND_OVER_S} s; {fix}") from None
+        async with asyncio.timeout(_HAND_OVER_S):
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(accepting, self.loop))
