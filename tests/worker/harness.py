@@ -123,7 +123,7 @@ class World:
         self.scripts = {SLUG: script, **(others or {})}
         self.clock = VirtualClock()
         self.backend = LocalBackend.open(None)
-        weakref.finalize(self, self.backend.close)
+        weakref.finalize(self.backend.journal, self.backend.database.close)
         self.notices: list[Notice] = []
         self.handled: list[str] = []
         self.function = Function(
