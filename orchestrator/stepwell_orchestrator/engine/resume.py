@@ -8,18 +8,15 @@ from typing import Any, Final
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.errors import ErrorBody
-from stepwell.wire.memo import failure_memo, value_memo
+from stepwell.wire.memo import INVOKE_TIMEOUT, failure_memo, value_memo
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Outcome, RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 
+_TIMED_OUT: Final = "Timed out waiting for invoked function to complete"
 _INVOKE_TIMEOUT: Final = {
-    "error": {
-        "error": "InngestInvokeTimeoutError: Timed out waiting for invoked function to complete",
-        "name": "InngestInvokeTimeoutError",
-        "message": "Timed out waiting for invoked function to complete",
-    }
+    "error": {"error": f"{INVOKE_TIMEOUT}: {_TIMED_OUT}", "name": INVOKE_TIMEOUT, "message": _TIMED_OUT}
 }
 
 
