@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from tests.adapter.execution.support import RUN_ID, call, data, give, result
 
 from stepwell.wire.ids import hash_step_id
+from tests.adapter.execution.support import RUN_ID, call, data, give, result
 
 
 async def _two(ctx: Any) -> None:
