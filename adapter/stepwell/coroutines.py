@@ -130,7 +130,7 @@ class CoroutineHost:
         error = self._handler.exception()
         if error is not None:
             return Raised(error)
-        if not self._strays_run():
+        if not self._left_behind():
             self._replay.check_order(self._open_steps())
         return Returned(self._handler.result())
 
@@ -210,6 +210,12 @@ class CoroutineHost:
         """Whether a task of the function that nobody need be waiting for is about to run."""
         self._started = [task for task in self._started if not task.done()]
         return any(isinstance(task, asyncio.Task) and waiter_of(task) is None for task in self._started)
+
+    def _left_behind(self) -> bool:
+        """Whether the function returned before a task of its own had reached its next step."""
+        view = Survey()
+        view.explore(*self._started)
+        return view.ready or view.locked or bool(view.outside)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}
