@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,7 @@ from stepwell import system
 from stepwell.checks import check_id
 from stepwell.errors import EventError
 from stepwell.event import Event
-from stepwell.function import Function, Handler, define_failure_function, define_function, duplicate_error
+from stepwell.function import Define, Function, Handler, define_failure_function, define_function, duplicate_error
 from stepwell.options import (
     Batch,
     CancelOn,
@@ -26,7 +26,9 @@ from stepwell.options import (
     Timeouts,
 )
 from stepwell.sender import Sender, Transport
+from stepwell.serializer import to_json
 from stepwell.settings import Overrides, Settings, read_settings
+from stepwell.signals import signal_name
 from stepwell.triggers import On
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.registration import RETRIES_DEFAULT
@@ -39,7 +41,7 @@ class App:
     ``STEPWELL_SIGNING_KEY_FALLBACK``, ``STEPWELL_ENV`` and ``STEPWELL_DEV``. In dev mode no key is needed and nothing
     is signed. Raises DefinitionError for a value that cannot be understood.
 
-    ``transport`` replaces the HTTP client when set: an engine in the same process takes events through it.
+    ``transport`` replaces the HTTP client when set: an engine in the same process takes events and signals through it.
     """
 
     def __init__(
@@ -57,13 +59,13 @@ class App:
         self.overrides = Overrides(base_url, event_key, signing_key, signing_key_fallback, env, dev)
         self.settings: Settings = read_settings(self.overrides)
         self.transport: Transport | None = None
-        self._functions: dict[str, Function] = {}
+        self._functions: dict[str, Function[Any]] = {}
 
     def __repr__(self) -> str:
         return f"App({self.id!r}, functions={list(self._functions)})"
 
     @property
-    def functions(self) -> Mapping[str, Function]:
+    def functions(self) -> Mapping[str, Function[Any]]:
         """The functions defined so far by id, those derived from ``on_failure`` included. Read only."""
         return MappingProxyType(self._functions)
 
@@ -85,7 +87,7 @@ class App:
         singleton: Singleton | None = None,
         idempotency: str | None = None,
         timeouts: Timeouts | None = None,
-    ) -> Callable[[Handler], Function]:
+    ) -> Define:
         """Make the decorated function, ``async`` or not, a durable one that takes a Context.
 
         ``id`` is the function's name with dashes unless given, and must not change while runs are under way. ``on`` is
@@ -109,7 +111,7 @@ class App:
             timeouts=timeouts,
         )
 
-        def register(handler: Handler) -> Function:
+        def register(handler: Handler) -> Function[Any]:
             function = define_function(
                 self.id, handler, function_id=id, name=name, on=on, retries=retries, options=options
             )
@@ -140,10 +142,21 @@ class App:
         """``send`` for events in wire form, with ids derived from ``seed`` (a fresh one when None)."""
         if not events:
             return []
-        transport = self.transport or Sender(self.settings)
-        return await transport(events, seed or system.fresh_seed())
+        return await self._sends().send_events(events, seed or system.fresh_seed())
 
-    def _add(self, functions: Sequence[Function]) -> None:
+    async def send_signal(self, signal: str, data: Any = None) -> str | None:
+        """Resume the run that waits for ``signal``; gives its id, or None when nobody waits: the signal is then lost.
+
+        Raises DefinitionError for a name that is none, EncodingError for data that is not JSON, WireError when the
+        server refuses the signal, ConnectionError when it cannot be reached.
+        """
+        name = signal_name(f'app "{self.id}"', signal)
+        return await self._sends().send_signal(name, to_json(data, f'signal "{name}": the data'))
+
+    def _sends(self) -> Transport:
+        return self.transport or Sender(self.settings)
+
+    def _add(self, functions: Sequence[Function[Any]]) -> None:
         """Both or none: a refused definition leaves the app as it was."""
         for function in functions:
             known = self._functions.get(function.id)

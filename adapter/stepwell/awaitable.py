@@ -17,6 +17,11 @@ class StepFuture(asyncio.Future[Any]):
         super().__init__(loop=loop)
         self.step = step
 
+    @property
+    def may_raise(self) -> bool:
+        """Whether what ends the step may make it raise, without this side knowing of it first."""
+        return self.step is not None and self.step.call.may_raise
+
 
 class PendingStep(Coroutine[Any, Any, Any]):
     """A step call. Anything in asyncio takes it, now or later, once or several times, and it may be dropped.

@@ -15,6 +15,7 @@ from stepwell.errors import DefinitionError, EncodingError
 from stepwell.failures import error_body, is_permanent, retry_at_ms
 from stepwell.replay import Body, RequestedStep
 from stepwell.serializer import to_json
+from stepwell.signals import SendSignal
 from stepwell.wire.call import CallContext
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.opcodes import Op, Opcode, ParallelMode
@@ -47,13 +48,14 @@ def as_written(_step: RequestedStep, body: Body) -> Body:
 class Runtime:
     """What a call needs from outside.
 
-    ``send`` sends events; ``now_ms`` is the clock; ``timeout`` makes a context manager that cancels its body after so
-    many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds how long a call with steps
-    to report waits for a branch of the function that is busy with something else. ``body_of`` says what is executed for
-    a step: tests put a stub in the body's place.
+    ``send`` sends events, ``send_signal`` a signal; ``now_ms`` is the clock; ``timeout`` makes a context manager that
+    cancels its body after so many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds
+    how long a call with steps to report waits for a branch of the function that is busy with something else.
+    ``body_of`` says what is executed for a step: tests put a stub in the body's place.
     """
 
     send: SendEvents
+    send_signal: SendSignal
     now_ms: Callable[[], int]
     timeout: Callable[[float], TimeoutScope] = asyncio.timeout
     patience_s: float = 10.0

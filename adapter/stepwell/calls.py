@@ -1,4 +1,4 @@
-"""Step calls as the user writes them, checked and turned into what a replay works with: a few lines a kind of step."""
+"""Step calls as the user writes them, checked and turned into what a replay works with: steps that run, and sleeps."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ def misuse(step_id: str, problem: str) -> DefinitionError:
 
 def run_call(step: StepId, fn: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> StepCall:
     """A step that executes ``fn``."""
-    options = _options(step)
+    options = options_of(step)
     if inspect.isawaitable(fn):
         if inspect.iscoroutine(fn):
             fn.close()  # it will never be awaited, and says so otherwise
         raise misuse(options.id, 'pass the function, do not call it: step.run("id", fn, arg), not fn(arg)')
     if not callable(fn):
         raise misuse(options.id, f"the second argument must be a function, got {type(fn).__name__}")
-    return _runnable(options, fn, args, kwargs)
+    return runnable(options, fn, args, kwargs)
 
 
 def sleep_call(step: StepId, duration: Duration) -> StepCall:
     """A step that takes ``duration``."""
-    options = _options(step)
+    options = options_of(step)
     length_ms = duration_ms(options.id, "the duration", duration)
     if length_ms < 0:
         raise misuse(options.id, f"the duration is negative ({duration}); sleep 0 or more")
@@ -85,7 +85,7 @@ def sleep_call(step: StepId, duration: Duration) -> StepCall:
 
 def sleep_until_call(step: StepId, when: dt.datetime | str, now_ms: int) -> StepCall:
     """A step that takes until ``when``; at once when that is past."""
-    options = _options(step)
+    options = options_of(step)
     at_ms = _instant(options.id, when)
     return _sleep(options, at_ms - now_ms, format_instant(at_ms))
 
@@ -95,10 +95,10 @@ def send_event_call(step: StepId, events: Event | Sequence[Event], run_id: str, 
 
     Raises EventError when one of them is malformed; then none is sent.
     """
-    options = _options(step)
+    options = options_of(step)
     batch = [events] if isinstance(events, Event) else list(events)
     wire = [_wire_event(options.id, event) for event in batch]
-    return _runnable(
+    return runnable(
         options, partial(_send, send, run_id), (wire,), {}, takes_name=True, opts={"type": "step.sendEvent"}
     )
 
@@ -114,11 +114,12 @@ async def _send(send: SendEvents, run_id: str, name: StepName, wire: Sequence[Ma
     return await send(wire, derived_seed(started_ms, run_id, name.hashed))
 
 
-def _options(step: StepId) -> StepOptions:
+def options_of(step: StepId) -> StepOptions:
+    """A step id with its policy."""
     return step if isinstance(step, StepOptions) else StepOptions(step)
 
 
-def _runnable(
+def runnable(
     options: StepOptions,
     fn: Callable[..., Any],
     args: Sequence[Any],
@@ -127,6 +128,7 @@ def _runnable(
     takes_name: bool = False,
     opts: Mapping[str, Any] | None = None,
 ) -> StepCall:
+    """A step with a body; ``takes_name``: its StepName goes before the arguments."""
     timeout_ms = None if options.timeout is None else duration_ms(options.id, "timeout", options.timeout)
     return StepCall(
         user_id=options.id,
@@ -147,8 +149,7 @@ def _sleep(options: StepOptions, length_ms: int, text: str) -> StepCall:
     """Older servers read the duration from the name, newer ones from the options (protocol 5.4)."""
     if length_ms > SLEEP_MAX_MS:
         raise misuse(options.id, f"sleeps {format_duration(length_ms)}; the limit is 366d: sleep again after it")
-    if options.retries is not None or options.timeout is not None:
-        raise misuse(options.id, "a sleep is never retried or timed out; leave retries and timeout out")
+    refuse_policy(options, "a sleep is never retried or timed out; leave retries and timeout out")
     return StepCall(
         user_id=options.id,
         op=Op.SLEEP,
@@ -157,6 +158,12 @@ def _sleep(options: StepOptions, length_ms: int, text: str) -> StepCall:
         restore=_nothing,
         opts={"duration": text},
     )
+
+
+def refuse_policy(options: StepOptions, advice: str) -> None:
+    """Refuse retries and a timeout for a step that has no body."""
+    if options.retries is not None or options.timeout is not None:
+        raise misuse(options.id, advice)
 
 
 def _nothing(_: Any) -> None:

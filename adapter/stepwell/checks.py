@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from stepwell.errors import DefinitionError, WireError
 from stepwell.wire.times import format_duration, parse_duration_ms
@@ -16,6 +16,7 @@ Duration = str | dt.timedelta
 EXPRESSION_MAX_CHARS: Final = 4096
 ID_MAX_CHARS: Final = 100
 
+_PATH = re.compile(r"""[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\]|\["[^"\\]+"\])*""")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _STRING = re.compile(r"""[rRbB]{0,2}(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""")
 _MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
@@ -29,18 +30,19 @@ _CEL_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a definition a value stands."""
+    """Where a value stands: in a field of a function's definition, or an argument of a step call."""
 
-    function: str
+    owner: str
     field: str
+    kind: Literal["function", "step"] = "function"
 
     def at(self, member: str) -> Place:
         """A member of this field."""
-        return Place(self.function, f"{self.field}.{member}")
+        return replace(self, field=f"{self.field}.{member}")
 
     def error(self, problem: str) -> DefinitionError:
         """A refusal of the value here."""
-        return DefinitionError(f'function "{self.function}", {self.field}: {problem}')
+        return DefinitionError(f'{self.kind} "{self.owner}", {self.field}: {problem}')
 
     def whole(self, value: Any, low: int, high: int | None = None) -> int:
         """``value`` as a whole number in ``low .. high``."""
@@ -72,6 +74,22 @@ class Place:
         """``value`` as an expression over ``variables``."""
         check_expression(self, value, variables)
         return str(value)
+
+    def condition(self, match: Any, if_: Any) -> str | None:
+        """The expression over ``event``, which started the run, and ``async``, which arrives, that two arguments mean.
+
+        ``match`` is a path that must hold the same in both; ``if_`` is the whole expression.
+        """
+        if match is not None and if_ is not None:
+            raise self.error("has both match and if_; write the whole condition as if_")
+        if match is not None:
+            return self.at("match")._same_in_both(match)
+        return None if if_ is None else self.at("if_").expression(if_, "event", "async")
+
+    def _same_in_both(self, path: Any) -> str:
+        if not isinstance(path, str) or not _PATH.fullmatch(path):
+            raise self.error(f'must be a path such as "data.order_id", got {path!r}; for a condition use if_')
+        return f"event.{path} == async.{path}"
 
     def _parsed_ms(self, value: Any) -> int:
         if isinstance(value, dt.timedelta):

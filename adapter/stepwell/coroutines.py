@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from stepwell.awaitable import PendingStep, StepFuture
 from stepwell.body import EXECUTING, refuse_nested
 from stepwell.calls import misuse
 from stepwell.own_tasks import STARTER, note_tasks
-from stepwell.parallel_mode import joins_exactly, mode_of
+from stepwell.parallel_mode import joins_exactly, modes_of
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, running_loop, tasks_waiting_for, waiter_of
 from stepwell.wire.memo import Memo
@@ -100,9 +100,9 @@ class CoroutineHost:
             return steps
         return [step for step in steps if self._futures[step.hashed] not in self._joined]
 
-    def mode(self) -> ParallelMode | None:
-        """How the function waits for its open steps."""
-        return mode_of(self._handler, self._open())
+    def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
+        """How the function waits for each of some open steps."""
+        return modes_of(self._handler, self._open(), [self._futures[step.hashed] for step in steps])
 
     async def close(self) -> None:
         """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""
@@ -130,7 +130,7 @@ class CoroutineHost:
         error = self._handler.exception()
         if error is not None:
             return Raised(error)
-        if not self._strays_run():
+        if not self._left_behind():
             self._replay.check_order(self._open_steps())
         return Returned(self._handler.result())
 
@@ -210,6 +210,12 @@ class CoroutineHost:
         """Whether a task of the function that nobody need be waiting for is about to run."""
         self._started = [task for task in self._started if not task.done()]
         return any(isinstance(task, asyncio.Task) and waiter_of(task) is None for task in self._started)
+
+    def _left_behind(self) -> bool:
+        """Whether the function returned before a task of its own had reached its next step."""
+        view = Survey()
+        view.explore(*self._started)
+        return view.ready or view.locked or bool(view.outside)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}

@@ -13,6 +13,10 @@ class StepwellError(Exception):
     """Root of everything Stepwell raises on purpose."""
 
 
+class StepwellWarning(UserWarning):
+    """Something works that the author probably did not mean; points at the line that is to be changed."""
+
+
 class NonRetriableError(StepwellError):
     """Raise it in a step or a function to fail for good: no further attempt is made.
 

@@ -98,11 +98,11 @@ async def _carry_out(
     function: Executable, replay: Replay, host: Host, steps: list[RequestedStep], runtime: Runtime
 ) -> Instructions:
     """Execute the only step when that is allowed, else report all."""
-    ctx, mode, only = replay.call.ctx, host.mode(), steps[0]
+    ctx, modes, only = replay.call.ctx, host.modes(steps), steps[0]
     immediate = replay.target is not None or not ctx.disable_immediate_execution
     if len(steps) == 1 and only.call.body is not None and immediate:
-        return await execute_step(only, only.call.body, ctx, mode, runtime)
-    return Instructions(tuple(report(step, mode) for step in steps))
+        return await execute_step(only, only.call.body, ctx, modes[0], runtime)
+    return Instructions(tuple(map(report, steps, modes)))
 
 
 def _finished(function: Executable, value: Any, now_ms: int) -> Outcome:
@@ -145,8 +145,8 @@ def _context(
         ),
     }
     if isinstance(host, CoroutineHost):
-        return Context(step=Step(host, ctx.run_id, runtime.send, runtime.now_ms), **facts)
-    return SyncContext(step=SyncStep(host, ctx.run_id, runtime.send, runtime.now_ms), **facts)
+        return Context(step=Step(host, ctx.run_id, runtime), **facts)
+    return SyncContext(step=SyncStep(host, ctx.run_id, runtime), **facts)
 
 
 def _warn(function: Executable, replay: Replay) -> None:

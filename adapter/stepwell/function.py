@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from stepwell.checks import Place, check_id
 from stepwell.errors import DefinitionError
@@ -18,15 +18,28 @@ if TYPE_CHECKING:
     from stepwell.context import Context, SyncContext
 
 Handler = Callable[["Context"], Any] | Callable[["SyncContext"], Any]
+T = TypeVar("T")
+
+
+class Define(Protocol):
+    """What ``@app.function(...)`` is: makes a handler a function."""
+
+    @overload
+    def __call__(self, handler: Callable[[Context], Awaitable[T]], /) -> Function[T]: ...
+    @overload
+    def __call__(self, handler: Callable[[SyncContext], T], /) -> Function[T]: ...
+    def __call__(self, handler: Any, /) -> Function[Any]:
+        """The function, with the handler's result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
-    """One registered function. Calling it calls the handler, so that a unit test may run it with a context of its own.
+class Function(Generic[T]):
+    """One registered function, whose runs give a T.
 
-    ``slug`` is its name on the wire, ``<app id>-<id>``; ``retries`` counts the attempts after the first; ``options``
-    holds wire members; ``event_types`` maps event names to the classes their payload is validated with; ``location``
-    is where the handler is written.
+    Calling it calls the handler, so that a unit test may run it with a context of its own. ``slug`` is its name on the
+    wire, ``<app id>-<id>``; ``retries`` counts the attempts after the first; ``options`` holds wire members;
+    ``event_types`` maps event names to the classes their payload is validated with; ``location`` is where the handler
+    is written.
     """
 
     id: str
@@ -54,7 +67,7 @@ def define_function(
     on: On | Sequence[On] | None,
     retries: int,
     options: FunctionOptions,
-) -> Function:
+) -> Function[Any]:
     """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
     chosen_id = _function_id(handler, function_id)
     _check_handler(Place(chosen_id, "handler"), handler)
@@ -73,7 +86,7 @@ def define_function(
     )
 
 
-def define_failure_function(app_id: str, failed: Function, handler: Handler) -> Function:
+def define_failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
     """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried."""
     _check_handler(Place(failed.id, "on_failure"), handler)
     function_id = f"{failed.id}-failure"
@@ -92,7 +105,7 @@ def define_failure_function(app_id: str, failed: Function, handler: Handler) -> 
     )
 
 
-def duplicate_error(app_id: str, known: Function, added: Function) -> DefinitionError:
+def duplicate_error(app_id: str, known: Function[Any], added: Function[Any]) -> DefinitionError:
     """The error for a second function with the id of one that is already there."""
     return DefinitionError(
         f'app "{app_id}" has two functions with the id "{added.id}": {known.location} and {added.location}; '

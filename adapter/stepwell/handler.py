@@ -27,7 +27,7 @@ from stepwell.wire.registration import Registration
 from stepwell.wire.reply import Failed, Outcome, encode_reply
 from stepwell.wire.signing import sign, verify_request
 
-Execute = Callable[[Function, CallRequest, str | None], Awaitable[Outcome]]
+Execute = Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]
 """Runs a function for a call request; the third argument is the hashed id of the step it targets, if any."""
 
 ALLOWED_METHODS: Final = "GET, PUT, POST"
@@ -185,7 +185,7 @@ class Handler:
         status, headers, body = encode_reply(outcome, self._now_ms())
         return HttpResponse(status, headers, body)
 
-    def _function(self, slug: str) -> Function | None:
+    def _function(self, slug: str) -> Function[Any] | None:
         function = self._app.functions.get(slug.removeprefix(f"{self._app.id}-"))
         return function if function is not None and function.slug == slug else None
 
@@ -203,9 +203,9 @@ def _executor(app: App, now_ms: Callable[[], int]) -> Execute:
     """Execution proper, imported when first served."""
     from stepwell.execution import Runtime, execute
 
-    runtime = Runtime(send=app.send_wire, now_ms=now_ms)
+    runtime = Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms)
 
-    async def run(function: Function, call: CallRequest, target: str | None) -> Outcome:
+    async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
         return await execute(function, call, target=target, runtime=runtime)
 
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal
@@ -16,8 +15,6 @@ CONCURRENCY_LIMITS_MAX: Final = 2
 LONGEST_WAIT_MS: Final = 366 * DAY_MS
 LONGEST_PERIOD_MS: Final = 7 * DAY_MS
 LONGEST_RATE_PERIOD_MS: Final = DAY_MS
-
-_PATH = re.compile(r"""[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\]|\["[^"\\]+"\])*""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +34,10 @@ class CancelOn:
 
     def encode(self, place: Place) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
-        if self.match is not None and self.if_ is not None:
-            raise place.error("has both match and if_; write the whole condition as if_")
-        condition = None if self.match is None else _matching(place.at("match"), self.match)
-        if self.if_ is not None:
-            condition = place.at("if_").expression(self.if_, "event", "async")
         return _present(
             {
                 "event": event_name(place.at("event"), self.event),
-                "if": condition,
+                "if": place.condition(self.match, self.if_),
                 "timeout": _optional_duration(place.at("timeout"), self.timeout, LONGEST_WAIT_MS),
             }
         )
@@ -280,12 +272,6 @@ def _key(place: Place, key: str | None) -> str | None:
 
 def _optional_duration(place: Place, value: Duration | None, high_ms: int) -> str | None:
     return None if value is None else place.duration(value, SECOND_MS, high_ms)
-
-
-def _matching(place: Place, path: Any) -> str:
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise place.error(f'must be a path such as "data.order_id", got {path!r}; for a condition use if_')
-    return f"event.{path} == async.{path}"
 
 
 def _present(members: dict[str, Any]) -> dict[str, Any]:

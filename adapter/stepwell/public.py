@@ -16,6 +16,7 @@ from stepwell.errors import (
     SignatureError,
     StepError,
     StepwellError,
+    StepwellWarning,
     WireError,
 )
 from stepwell.event import Event
@@ -31,6 +32,7 @@ from stepwell.options import (
     Throttle,
     Timeouts,
 )
+from stepwell.signals import Signal
 from stepwell.triggers import cron, on
 
 __all__ = [
@@ -50,11 +52,13 @@ __all__ = [
     "Priority",
     "RateLimit",
     "RetryAfterError",
+    "Signal",
     "SignatureError",
     "Singleton",
     "StepError",
     "StepOptions",
     "StepwellError",
+    "StepwellWarning",
     "SyncContext",
     "Throttle",
     "Timeouts",

@@ -45,7 +45,7 @@ def in_band_body(registration: Registration, inspection: Mapping[str, Any]) -> d
     }
 
 
-def _config(function: Function, url: str) -> FunctionConfig:
+def _config(function: Function[Any], url: str) -> FunctionConfig:
     return FunctionConfig(
         id=function.slug,
         name=function.name,

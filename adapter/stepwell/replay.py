@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from stepwell.errors import StepError
+from stepwell.errors import InvokeTimeoutError, StepError
 from stepwell.wire.call import CallRequest
 from stepwell.wire.ids import StepName, StepNames
-from stepwell.wire.memo import Failure, Input, Memo, Value, decode_memo
+from stepwell.wire.memo import INVOKE_TIMEOUT, Failure, Input, Memo, Value, decode_memo
 from stepwell.wire.opcodes import Op
 
 
@@ -33,7 +33,8 @@ class StepCall:
     """What one step call asks for.
 
     ``op`` is what is reported: STEP_RUN (planned, or executed in place) for a step with a ``body``, the opcode of the
-    wait otherwise. ``restore`` turns the stored JSON value into what the call gives.
+    wait otherwise. ``restore`` turns the stored JSON value into what the call gives. ``may_raise``: what ends the wait
+    may make the call raise, without this side knowing of it first.
     """
 
     user_id: str
@@ -43,6 +44,7 @@ class StepCall:
     restore: Callable[[Any], Any]
     opts: Mapping[str, Any] = field(default_factory=dict)
     body: Body | None = None
+    may_raise: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,15 +154,45 @@ class Replay:
         return self._memos[step.hashed]
 
     def _check_kind(self, step: RequestedStep) -> None:
-        """Only what a memo's shape proves: a sleep is stored as null, the result of a run never is (protocol 4.3)."""
-        raw = self.call.steps[step.hashed]
-        if step.call.op is Op.SLEEP and raw is not None:
-            self._note(f'step "{step.label}" is a sleep now, the journal has the result of another kind of step for it')
-        elif step.call.op is Op.STEP_RUN and raw is None:
-            self._note(f'step "{step.label}" is a run now, the journal has a sleep or a timed-out wait for it')
+        raw, kind = self.call.steps[step.hashed], _KINDS.get(step.call.op)
+        if kind is not None and not kind.may_store(raw):
+            found = "a sleep or a timed-out wait" if raw is None else "the result of another kind of step"
+            self._note(f'step "{step.label}" is {kind.noun} now, the journal has {found} for it')
 
     def _note(self, problem: str) -> None:
         self.problem = self.problem or problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of step, and whether it may have stored a raw memo, as far as the memo's shape proves (protocol 4.3)."""
+
+    noun: str
+    may_store: Callable[[Any], bool]
+
+
+def _is_event(raw: Any) -> bool:
+    return isinstance(raw, Mapping) and isinstance(raw.get("name"), str)
+
+
+def _is_signal(raw: Any) -> bool:
+    memo = decode_memo(raw)
+    return isinstance(memo, Failure) or (
+        isinstance(memo, Value) and isinstance(memo.value, Mapping) and "signal" in memo.value
+    )
+
+
+def _is_wrapped(raw: Any) -> bool:
+    return isinstance(raw, Mapping) and set(raw) - {"type"} in ({"data"}, {"error"})
+
+
+_KINDS: Final[Mapping[Op, _Kind]] = {
+    Op.STEP_RUN: _Kind("a run", lambda raw: raw is not None),
+    Op.SLEEP: _Kind("a sleep", lambda raw: raw is None),
+    Op.WAIT_FOR_EVENT: _Kind("a wait for an event", lambda raw: raw is None or _is_event(raw)),
+    Op.WAIT_FOR_SIGNAL: _Kind("a wait for a signal", lambda raw: raw is None or _is_signal(raw)),
+    Op.INVOKE_FUNCTION: _Kind("an invocation", _is_wrapped),
+}
 
 
 def result_of(step: RequestedStep, memo: Memo) -> Any:
@@ -169,7 +201,9 @@ def result_of(step: RequestedStep, memo: Memo) -> Any:
         case Value(value):
             return step.call.restore(value)
         case Failure(error):
-            raise StepError(error.message, name=error.name, stack=error.stack)
+            timed_out = step.call.op is Op.INVOKE_FUNCTION and error.name == INVOKE_TIMEOUT
+            raised = InvokeTimeoutError if timed_out else StepError
+            raise raised(error.message, name=error.name, stack=error.stack)
         case Input():
             raise AssertionError("an input is never handed out as a memo")
 

@@ -10,6 +10,7 @@ from types import FunctionType, NoneType, SimpleNamespace, UnionType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from stepwell.closures import closed_over
 from stepwell.errors import EncodingError
 from stepwell.wire.encoding import encode
 
@@ -78,7 +79,7 @@ def _resolved(target: FunctionType) -> Any:
         return _UNKNOWN
     shim = SimpleNamespace(__annotations__={"return": raw})
     try:
-        hints = typing.get_type_hints(shim, target.__globals__, _closure(target), include_extras=True)
+        hints = typing.get_type_hints(shim, target.__globals__, closed_over(target), include_extras=True)
     except Exception:  # noqa: BLE001 - evaluating an annotation is evaluating user code
         return _UNKNOWN
     return _checked(_awaited(hints["return"]))
@@ -93,17 +94,6 @@ def _annotated_function(fn: Callable[..., Any]) -> Any:
     if inspect.ismethod(fn):
         return fn.__func__
     return inspect.unwrap(type(fn).__call__)
-
-
-def _closure(function: FunctionType) -> dict[str, Any]:
-    """Names of the enclosing functions that an annotation kept as text may mean."""
-    found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    return found
 
 
 def _awaited(annotation: Any) -> Any:

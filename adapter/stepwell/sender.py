@@ -1,22 +1,30 @@
-"""Sending events: the port an embedded engine may take over, and the client of the ingest endpoint (protocol 3)."""
+"""Sending events and signals: the port an embedded engine may take over, and its HTTP client (protocol 3, 6.9)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from stepwell import system
-from stepwell.errors import EventError
+from stepwell.errors import EventError, WireError
 from stepwell.http import HttpResponse
-from stepwell.outbound import Fetch, OutboundRequest, fetch, own_headers
+from stepwell.outbound import Fetch, OutboundRequest, call_api, fetch, own_headers
 from stepwell.settings import Settings
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import EventIdSeed
 
-Transport = Callable[[Sequence[Mapping[str, Any]], EventIdSeed], Awaitable[list[str]]]
-"""Takes wire events and the seed of their ids; returns their internal ids in order, or raises EventError."""
+
+class Transport(Protocol):
+    """Takes what an app sends."""
+
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """Take events in wire form and the seed of their ids; gives their internal ids in order. Raises EventError."""
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Resume the run that waits for a signal with JSON data; its id, or None when nobody waits."""
+
 
 ATTEMPTS: Final = 5
 FIRST_DELAY_MS: Final = 100
@@ -25,13 +33,13 @@ EVENTS_MAX: Final = 5000
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """The transport that posts to an ingest endpoint. A repeat carries the same seed, so nothing is sent twice."""
+    """The transport that posts to a server. A repeat carries the same seed, so that no event is sent twice."""
 
     settings: Settings
     fetch: Fetch = fetch
     sleep_ms: Callable[[int], Awaitable[None]] = system.sleep_ms
 
-    async def __call__(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Send ``events`` in one request, tried five times while the server fails or cannot be reached.
 
         Raises EventError when the server refuses an event; its ``ids`` are of those accepted before.
@@ -41,6 +49,15 @@ class Sender:
         headers = {"content-type": "application/json", **own_headers(self.settings), names.EVENT_ID_SEED: seed.encode()}
         request = OutboundRequest("POST", self.settings.event_url(), headers, encode(list(events)))
         return _accepted_ids(await self._post(request))
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Send a signal, once: after a lost answer a repeat would find nobody waiting.
+
+        Raises WireError when the server refuses it, ConnectionError when it cannot be reached.
+        """
+        url = self.settings.api_url("/v1/signals")
+        body = encode({"signal": signal, "data": data})
+        return _resumed_run(await call_api(self.settings, self.fetch, OutboundRequest("POST", url, {}, body)))
 
     async def _post(self, request: OutboundRequest) -> HttpResponse:
         for attempt in range(1, ATTEMPTS):
@@ -69,3 +86,15 @@ def _accepted_ids(answer: HttpResponse) -> list[str]:
         return ids
     reason = error if isinstance(error, str) and error else "the answer is not that of an ingest endpoint"
     raise EventError(f"the server refused the events with HTTP {answer.status}: {reason}", ids=tuple(ids))
+
+
+def _resumed_run(answer: HttpResponse) -> str | None:
+    body = answer.json_object()
+    data, error = body.get("data"), body.get("error")
+    run_id = data.get("run_id") if isinstance(data, Mapping) else None
+    if answer.status == 200 and isinstance(run_id, str):
+        return run_id
+    if answer.status == 404 and error:
+        return None
+    reason = error if isinstance(error, str) and error else "the answer is not that of a signals endpoint"
+    raise WireError(f"the server did not take the signal, with HTTP {answer.status}: {reason}")

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from stepwell import calls
-from stepwell.calls import Duration, SendEvents, StepId
+from stepwell import calls, event_waits, invocations, signals
+from stepwell.body import Runtime
+from stepwell.calls import Duration, StepId
 from stepwell.event import Event
+from stepwell.event_waits import EventWait
+from stepwell.function import Function
+from stepwell.invocations import Invocation
 from stepwell.replay import StepCall
+from stepwell.signals import OnConflict, Signal, SignalWait
+from stepwell.timeouts import Timeout
+from stepwell.triggers import EventName
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 Pending = Coroutine[Any, Any, T]
 """What an async step call returns: await it now, later or twice, or hand it to gather, create_task or a TaskGroup."""
@@ -44,11 +52,10 @@ class Step:
     DefinitionError at the call.
     """
 
-    def __init__(self, host: AsyncHost, run_id: str, send: SendEvents, now_ms: Callable[[], int]) -> None:
+    def __init__(self, host: AsyncHost, run_id: str, runtime: Runtime) -> None:
         self._host = host
         self._run_id = run_id
-        self._send = send
-        self._now_ms = now_ms
+        self._runtime = runtime
 
     @overload
     def run(self, step: StepId, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]: ...
@@ -64,21 +71,120 @@ class Step:
 
     def sleep_until(self, step: StepId, when: dt.datetime | str) -> Pending[None]:
         """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
-        return self._host.request(calls.sleep_until_call(step, when, self._now_ms()))
+        return self._host.request(calls.sleep_until_call(step, when, self._runtime.now_ms()))
 
     def send_event(self, step: StepId, events: Event | Sequence[Event]) -> Pending[list[str]]:
         """Send events once; gives their internal ids in order. Raises EventError for a malformed event."""
-        return self._host.request(calls.send_event_call(step, events, self._run_id, self._send))
+        return self._host.request(calls.send_event_call(step, events, self._run_id, self._runtime.send))
+
+    @overload
+    def wait_for_event(
+        self,
+        step: StepId,
+        *,
+        event: type[E],
+        timeout: Timeout | None = None,
+        match: str | None = None,
+        if_: str | None = None,
+        lookback: Duration | None = None,
+    ) -> Pending[E | None]: ...
+    @overload
+    def wait_for_event(
+        self,
+        step: StepId,
+        *,
+        event: str,
+        timeout: Timeout | None = None,
+        match: str | None = None,
+        if_: str | None = None,
+        lookback: Duration | None = None,
+    ) -> Pending[Event | None]: ...
+    def wait_for_event(
+        self,
+        step: StepId,
+        *,
+        event: EventName,
+        timeout: Timeout | None = None,
+        match: str | None = None,
+        if_: str | None = None,
+        lookback: Duration | None = None,
+    ) -> Pending[Any]:
+        """Wait for an event by name or class; gives the event, or None when the timeout is over.
+
+        ``timeout`` is a duration up to 366 days or an aware datetime; 30 days, with a warning, when left out.
+        ``match="data.order_id"`` takes events that hold there what the triggering event does; ``if_`` is an
+        expression over ``event`` (the triggering one) and ``async`` instead. Events count that the server received
+        after the wait began, or since ``lookback``: ``"run"``, the run's start, or a duration. Raises EventError
+        where it is awaited when the event is not of the class.
+        """
+        wait = EventWait(event=event, timeout=timeout, match=match, if_=if_, lookback=lookback)
+        return self._host.request(event_waits.wait_for_event_call(step, wait, self._runtime.now_ms()))
+
+    def wait_for_signal(
+        self, step: StepId, *, signal: str, timeout: Timeout | None = None, on_conflict: OnConflict = "fail"
+    ) -> Pending[Signal | None]:
+        """Wait for a signal by its name; gives the Signal, or None when the timeout (as of wait_for_event) is over.
+
+        One run at a time waits for a name. While another does this raises StepError, or, with ``"replace"``, takes
+        its place; the other can then only time out.
+        """
+        wait = SignalWait(signal=signal, timeout=timeout, on_conflict=on_conflict)
+        return self._host.request(signals.wait_for_signal_call(step, wait, self._runtime.now_ms()))
+
+    def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> Pending[str | None]:
+        """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
+        return self._host.request(signals.send_signal_call(step, signal, data, self._runtime.send_signal))
+
+    @overload
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: Function[T],
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Pending[T]: ...
+    @overload
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: str,
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Pending[Any]: ...
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: Function[Any] | str,
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Pending[Any]:
+        """Run another function and give what it returns, in the type it is annotated with.
+
+        ``function`` is a function of an app, or ``"<app id>-<function id>"``. Its event carries ``data``, a mapping,
+        pydantic model or dataclass, with ``user`` and ``v``. Raises StepError where it is awaited when the function
+        failed, was cancelled or is unknown, and InvokeTimeoutError after ``timeout`` (default one year); it then
+        goes on running.
+        """
+        invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
+        return self._host.request(invocations.invoke_call(step, invocation, self._runtime.now_ms()))
 
 
 class SyncStep:
     """Durable steps of a ``def`` function: the same calls as Step, each giving its result directly."""
 
-    def __init__(self, host: SyncHost, run_id: str, send: SendEvents, now_ms: Callable[[], int]) -> None:
+    def __init__(self, host: SyncHost, run_id: str, runtime: Runtime) -> None:
         self._host = host
         self._run_id = run_id
-        self._send = send
-        self._now_ms = now_ms
+        self._runtime = runtime
 
     @overload
     def run(self, step: StepId, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -94,12 +200,97 @@ class SyncStep:
 
     def sleep_until(self, step: StepId, when: dt.datetime | str) -> None:
         """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
-        self._host.request(calls.sleep_until_call(step, when, self._now_ms()))
+        self._host.request(calls.sleep_until_call(step, when, self._runtime.now_ms()))
 
     def send_event(self, step: StepId, events: Event | Sequence[Event]) -> list[str]:
         """Send events once; gives their internal ids in order. Raises EventError for a malformed event."""
-        ids: list[str] = self._host.request(calls.send_event_call(step, events, self._run_id, self._send))
+        ids: list[str] = self._host.request(calls.send_event_call(step, events, self._run_id, self._runtime.send))
         return ids
+
+    @overload
+    def wait_for_event(
+        self,
+        step: StepId,
+        *,
+        event: type[E],
+        timeout: Timeout | None = None,
+        match: str | None = None,
+        if_: str | None = None,
+        lookback: Duration | None = None,
+    ) -> E | None: ...
+    @overload
+    def wait_for_event(
+        self,
+        step: StepId,
+        *,
+        event: str,
+        timeout: Timeout | None = None,
+        match: str | None = None,
+        if_: str | None = None,
+        lookback: Duration | None = None,
+    ) -> Event | None: ...
+    def wait_for_event(
+        self,
+        step: StepId,
+        *,
+        event: EventName,
+        timeout: Timeout | None = None,
+        match: str | None = None,
+        if_: str | None = None,
+        lookback: Duration | None = None,
+    ) -> Any:
+        """Wait for an event, as in an ``async def`` function; gives it, or None when the timeout is over."""
+        wait = EventWait(event=event, timeout=timeout, match=match, if_=if_, lookback=lookback)
+        return self._host.request(event_waits.wait_for_event_call(step, wait, self._runtime.now_ms()))
+
+    def wait_for_signal(
+        self, step: StepId, *, signal: str, timeout: Timeout | None = None, on_conflict: OnConflict = "fail"
+    ) -> Signal | None:
+        """Wait for a signal, as in an ``async def`` function; gives it, or None when the timeout is over."""
+        wait = SignalWait(signal=signal, timeout=timeout, on_conflict=on_conflict)
+        received: Signal | None = self._host.request(signals.wait_for_signal_call(step, wait, self._runtime.now_ms()))
+        return received
+
+    def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> str | None:
+        """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
+        run_id: str | None = self._host.request(signals.send_signal_call(step, signal, data, self._runtime.send_signal))
+        return run_id
+
+    @overload
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: Function[T],
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> T: ...
+    @overload
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: str,
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Any: ...
+    def invoke(
+        self,
+        step: StepId,
+        *,
+        function: Function[Any] | str,
+        data: Any = None,
+        timeout: Timeout | None = None,
+        user: Mapping[str, Any] | None = None,
+        v: str | None = None,
+    ) -> Any:
+        """Run another function, as in an ``async def`` function, and give what it returns."""
+        invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
+        return self._host.request(invocations.invoke_call(step, invocation, self._runtime.now_ms()))
 
     def parallel(self, *branches: Callable[[], Any] | Sequence[Callable[[], Any]]) -> list[Any]:
         """Run branches side by side; gives their results in order.

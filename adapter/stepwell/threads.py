@@ -90,9 +90,12 @@ class ThreadHost:
         """The new steps the function waits for."""
         return self._replay.new_steps
 
-    def mode(self) -> ParallelMode | None:
-        """How the function waits for its new steps: together, when each is all that is left of its branch."""
-        return None if self._joined else "race"
+    def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
+        """How the function waits for its new steps: together, when each is all that is left of its branch.
+
+        A step that raises changes nothing: its branch waits for the others all the same.
+        """
+        return [None if self._joined else "race"] * len(steps)
 
     async def close(self) -> None:
         """Nothing is left: the function was unwound."""

@@ -13,6 +13,7 @@ from types import CoroutineType, FrameType, GeneratorType, coroutine
 from typing import Any
 
 from stepwell.awaitable import StepFuture
+from stepwell.closures import closed_over
 
 AnyFuture = asyncio.Future[Any]
 
@@ -108,11 +109,16 @@ def gathered(future: AnyFuture) -> list[AnyFuture] | None:
     return members
 
 
+def keeps_exceptions(future: AnyFuture) -> bool:
+    """Whether ``future`` is in an ``asyncio.gather`` that returns exceptions instead of raising them."""
+    return any(closed_over(callback).get("return_exceptions") is True for callback in callbacks_of(future))
+
+
 def shielded(future: AnyFuture) -> list[AnyFuture] | None:
     """What an ``asyncio.shield`` protects."""
     for callback in callbacks_of(future):
         if getattr(callback, "__qualname__", "").startswith("shield."):
-            return list(_closed_over(callback))
+            return list(_futures_of(callback))
     return None
 
 
@@ -144,21 +150,15 @@ def dependants(futures: Iterable[AnyFuture]) -> Iterator[AnyFuture]:
     while queue:
         for callback in callbacks_of(queue.pop()):
             owner = getattr(callback, "__self__", None)
-            for woken in [owner] if isinstance(owner, asyncio.Task) else _closed_over(callback):
+            for woken in [owner] if isinstance(owner, asyncio.Task) else _futures_of(callback):
                 if woken not in seen:
                     seen.add(woken)
                     queue.append(woken)
                     yield woken
 
 
-def _closed_over(callback: Callable[..., Any]) -> Iterator[AnyFuture]:
-    for cell in getattr(callback, "__closure__", None) or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-        if asyncio.isfuture(content):
-            yield content
+def _futures_of(callback: Callable[..., Any]) -> Iterator[AnyFuture]:
+    return (content for content in closed_over(callback).values() if asyncio.isfuture(content))
 
 
 def _innermost_frame(task: asyncio.Task[Any]) -> FrameType | None:

@@ -16,6 +16,7 @@ from stepwell_orchestrator.model.notice import Notice, NoticeKind
 
 _QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKind.RUN_CREATED})
 _RETRIES: Final = frozenset({NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING})
+_PAUSES: Final = frozenset({NoticeKind.STEP_SLEEPING, NoticeKind.STEP_WAITING})
 _ENDS: Final = frozenset({NoticeKind.RUN_COMPLETED, NoticeKind.RUN_FAILED, NoticeKind.RUN_CANCELLED})
 _STAND_OUT: Final = _RETRIES | _ENDS | {NoticeKind.STEP_FAILED}
 _FUNCTION_CELLS_MAX: Final = 32
@@ -122,7 +123,9 @@ def _why(notice: Notice, tz: dt.tzinfo | None) -> str:
         facts.append(one_line(notice.detail))
     if notice.kind in _RETRIES and notice.due_at_ms is not None:
         facts.append(f"again in {duration_text(max(notice.due_at_ms - notice.at_ms, 0))}")
-    if notice.kind is NoticeKind.STEP_SLEEPING and notice.due_at_ms is not None:
+    if notice.kind is NoticeKind.STEP_TIMED_OUT:
+        facts.append("timed out")
+    if notice.kind in _PAUSES and notice.due_at_ms is not None:
         shown = "%H:%M:%S" if notice.due_at_ms - notice.at_ms < DAY_MS else "%Y-%m-%d %H:%M"
         facts.append(f"until {_moment(notice.due_at_ms, tz).strftime(shown)}")
     return "  " + ", ".join(facts) if facts else ""

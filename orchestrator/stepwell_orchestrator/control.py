@@ -1,29 +1,55 @@
-"""What people may do to a run: cancel it, and run it again."""
+"""What people may do to runs: cancel them, run them again, send them a signal."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from stepwell.wire.ids import is_ulid
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.engine import items, resume
+from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS
-from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.decision import Guard, PutEntry
+from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
 from stepwell_orchestrator.model.run import RunHeader
-from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
 """A worker's ``handle``: an item and how often it was delivered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which runs to cancel: created from ``from_ms`` on, before ``until_ms``.
+
+    ``function_id`` is spelled with or without its app's prefix.
+    """
+
+    app_id: str
+    function_id: str
+    from_ms: int | None
+    until_ms: int
+    expression: str | None
+
+
 class Control:
-    """Cancel and rerun."""
+    """Cancel, rerun, signal."""
 
     def __init__(
-        self, journal: Journal, registry: Registry, queue: Queue, clock: Clock, *, ids: FreshIds, handle: Handle
+        self,
+        journal: Journal,
+        waits: Waits,
+        registry: Registry,
+        queue: Queue,
+        clock: Clock,
+        *,
+        ids: FreshIds,
+        handle: Handle,
     ) -> None:
         self._journal = journal
+        self._waits = waits
         self._registry = registry
         self._queue = queue
         self._clock = clock
@@ -55,9 +81,51 @@ class Control:
             raise ApiError(404, message, code="function_not_found")
         now_ms = self._clock.now_ms()
         header = _again(original, self._ids.draw(), now_ms)
-        await self._journal.create_run(header, idempotency_key=None, expires_at_ms=now_ms + IDEMPOTENCY_MS)
+        await self._journal.create_run(header, idempotency_keys=(), expires_at_ms=now_ms + IDEMPOTENCY_MS)
         await self._queue.send([items.start(header.run_id, now_ms).item])
         return header.run_id
+
+    async def signal(self, name: str, data: Any) -> str | None:
+        """Resume the run that waits for a signal; its id, or None when nobody waits.
+
+        The wish to drive the run is queued first and the signal committed second: of several signals, or a timeout,
+        one wins, and only the winner is told so; whatever crashes, the run goes on.
+        """
+        now_ms = self._clock.now_ms()
+        wait = await self._waits.get_signal(name)
+        if wait is None or wait.expires_at_ms <= now_ms:
+            return None
+        entry = await self._journal.get_entry(wait.run_id, wait.step_id)
+        if entry is None or not entry.pending:
+            return None
+        await self._queue.send([items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item])
+        put = PutEntry(resume.by_signal(entry, name, data, now_ms), Guard.NOT_MEMOISED)
+        try:
+            await self._journal.commit(wait.run_id, [put], term=None)
+        except ConflictError:
+            return None
+        return wait.run_id
+
+    async def cancel_matching(self, criteria: Criteria) -> str:
+        """Begin to cancel the runs that meet the criteria, in the background; returns the cancellation's id."""
+        cancellation_id = self._ids.draw()
+        work = CancelMatching(
+            cancellation_id=cancellation_id,
+            function_id=await self._slug(criteria),
+            from_ms=criteria.from_ms,
+            until_ms=criteria.until_ms,
+            expression=criteria.expression,
+        )
+        await self._queue.send([items.cancel_matching(work, self._clock.now_ms()).item])
+        return cancellation_id
+
+    async def _slug(self, criteria: Criteria) -> str:
+        """The function's slug; the id is taken for one only when no function has it without the prefix."""
+        prefix = f"{criteria.app_id}-"
+        slug = prefix + criteria.function_id
+        if criteria.function_id.startswith(prefix) and await self._registry.get_function(slug) is None:
+            return criteria.function_id
+        return slug
 
 
 async def find_run(journal: Journal, run_id: str) -> RunHeader:

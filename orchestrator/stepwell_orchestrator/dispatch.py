@@ -3,25 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.model.decision import Command, Emit, Send
-from stepwell_orchestrator.model.queue_item import QueueItem
-from stepwell_orchestrator.ports import Journal, Queue
+from stepwell_orchestrator.engine.matching import accepts, is_eligible
+from stepwell_orchestrator.limits import PAUSE_PAGE
+from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause, PauseKind
+from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, Refused
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Waits
 
 
-async def dispatch(commands: Sequence[Command], journal: Journal, queue: Queue) -> None:
-    """Carry out commands: events are stored first, then every queue item is sent in one call."""
-    sends: list[QueueItem] = []
-    for command in commands:
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Carries out commands on the ports."""
+
+    journal: Journal
+    waits: Waits
+    queue: Queue
+    clock: Clock
+
+    async def dispatch(self, commands: Sequence[Command]) -> None:
+        """Carry out commands in order; the queue items among them, and those that follow from them, go out last."""
+        sends: list[QueueItem] = []
+        for command in commands:
+            sends += await self._carry_out(command)
+        if sends:
+            await self.queue.send(sends)
+
+    async def _carry_out(self, command: Command) -> list[QueueItem]:
         match command:
             case Send(item):
-                sends.append(item)
+                return [item]
             case Emit(event):
-                await journal.put_event(event)
-                sends.append(items.route(event.internal_id, event.received_at_ms).item)
+                await self.journal.put_event(event)
+                return [items.route(event.internal_id, event.received_at_ms).item]
+            case Watch(pause):
+                return await self._watch(pause)
+            case Unwatch(keys):
+                await self.waits.drop_pauses(keys)
+            case TakeSignal():
+                return await self._take_signal(command)
+            case DropSignal(wait):
+                await self.waits.drop_signal(wait)
             case _:
                 assert_never(command)
-    if sends:
-        await queue.send(sends)
+        return []
+
+    async def _watch(self, pause: Pause) -> list[QueueItem]:
+        await self.waits.put_pause(pause)
+        event = await self.find_event(pause)
+        return [] if event is None else [consequence(pause, event, self.clock.now_ms())]
+
+    async def find_event(self, pause: Pause) -> Event | None:
+        """The first event received since the pause began that it accepts."""
+        trigger = await self.journal.get_event(pause.trigger_event_id)
+        after: Event | None = None
+        while trigger is not None:
+            page = await self.journal.events_since(pause.key.event_name, pause.since_ms, after=after, limit=PAUSE_PAGE)
+            for event in page:
+                if is_eligible(pause, event) and accepts(pause, trigger.wire(), event.wire(), self.clock.now_ms()):
+                    return event
+            if len(page) < PAUSE_PAGE:
+                return None
+            after = page[-1]
+        return None
+
+    async def _take_signal(self, command: TakeSignal) -> list[QueueItem]:
+        wait, now_ms = command.wait, self.clock.now_ms()
+        if await self.waits.take_signal(wait, replace=command.replace, now_ms=now_ms):
+            return []
+        refused = Refused("Signal conflict; signal wait already exists for another run")
+        return [items.settle(wait.run_id, wait.step_id, refused, now_ms).item]
+
+
+def consequence(pause: Pause, event: Event, now_ms: int) -> QueueItem:
+    """What follows when an event matches a pause."""
+    match pause.kind:
+        case PauseKind.RESUME:
+            cause = EventArrived(event.internal_id)
+            return items.settle(pause.key.run_id, pause.key.pause_id, cause, now_ms).item
+        case PauseKind.CANCEL:
+            return items.cancel(pause.key.run_id, now_ms).item
+        case _:
+            assert_never(pause.kind)

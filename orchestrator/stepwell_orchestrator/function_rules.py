@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from stepwell.errors import DefinitionError, WireError
 from stepwell.wire.registration import CANCELLATIONS_MAX, NAME_MAX_CHARS, TRIGGERS_MAX, FunctionConfig, Trigger
-from stepwell.wire.times import DAY_MS, MINUTE_MS, SECOND_MS, parse_duration_ms
+from stepwell.wire.times import DAY_MS, MINUTE_MS, SECOND_MS, parse_duration_ms, parse_instant_ms
 from stepwell_orchestrator.expr.compile import compile_expression
 
 _EVENT: Final = frozenset({"event"})
@@ -79,6 +79,13 @@ class _Check:
         elif not low_ms <= duration_ms <= high_ms:
             self.refuse(f"is {value}; it must be from {low_ms // SECOND_MS} s to {high_ms // SECOND_MS} s")
 
+    def timeout(self, value: Any) -> None:
+        """A duration, or the instant at which it is up (protocol 8.5)."""
+        try:
+            parse_instant_ms(value if isinstance(value, str) else "")
+        except WireError:
+            self.duration(value, 0)
+
     def expression(self, text: Any, variables: frozenset[str], *, restricted: bool = False) -> None:
         if not isinstance(text, str):
             self.refuse(f"must be an expression, got {text!r}")
@@ -88,11 +95,13 @@ class _Check:
         except DefinitionError as error:
             self.refuse(f"is no valid expression: {error}")
 
-    def event_name(self, name: Any) -> None:
+    def event_name(self, name: Any, *, wildcards: bool = True) -> None:
         if not isinstance(name, str) or not name.strip():
             self.refuse("must be an event name")
         elif len(name) > NAME_MAX_CHARS:
             self.refuse(f"has {len(name)} characters; the limit is {NAME_MAX_CHARS}")
+        elif "*" in name and not wildcards:
+            self.refuse(f'"{name}" has a wildcard, which only triggers may have; name the event in full')
         elif "*" in name[:-1] or (name.endswith("*") and not name.endswith(("/*", ".*"))):
             self.refuse(f'"{name}" has a misplaced wildcard; it may only end in "/*" or ".*"')
 
@@ -212,11 +221,11 @@ def _cancel(check: _Check, value: Any) -> None:
     for number, entry in enumerate(value):
         here = check.at(f"[{number}]")
         members = here.members(entry)
-        here.at("event").event_name(members.get("event"))
+        here.at("event").event_name(members.get("event"), wildcards=False)
         if "if" in members:
             here.at("if").expression(members["if"], _EVENT_AND_ASYNC, restricted=True)
         if "timeout" in members:
-            here.at("timeout").duration(members["timeout"], 0)
+            here.at("timeout").timeout(members["timeout"])
 
 
 def _idempotency(check: _Check, value: Any) -> None:
@@ -255,5 +264,5 @@ _OPTION_RULES: Final[Mapping[str, Callable[[_Check, Any], None]]] = {
     "timeouts": _timeouts,
 }
 
-FLOW_CONTROL: Final = frozenset(_OPTION_RULES)
+FLOW_CONTROL: Final = frozenset(_OPTION_RULES) - {"cancel", "idempotency", "timeouts"}
 """The options that are checked and kept, and not acted upon yet."""

@@ -28,6 +28,14 @@ SWEEP_MS: Final = MINUTE_MS
 CALL_TIMEOUT_MS: Final = 2 * HOUR_MS
 
 TIMEOUT_MAX_MS: Final = 366 * DAY_MS
+INVOKE_TIMEOUT_MS: Final = 365 * DAY_MS
+SIGNAL_TIMEOUT_MS: Final = 365 * DAY_MS
+CANCELLATION_TIMEOUT_MS: Final = 365 * DAY_MS
+"""Defaults where a function names no timeout (protocol appendix B)."""
+SIGNAL_NAME_CHARS_MAX: Final = 255
+SIGNAL_BYTES_MAX: Final = 256 * 1024
+PAUSE_PAGE: Final = 500
+"""How many pauses, events or runs one read takes."""
 IDEMPOTENCY_MS: Final = DAY_MS
 TS_TOLERANCE_MS: Final = 2 * SECOND_MS
 """An event time this far ahead still counts as now (protocol 6.1)."""

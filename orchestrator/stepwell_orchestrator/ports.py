@@ -13,8 +13,10 @@ from typing import Protocol
 from stepwell_orchestrator.model.decision import Write
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader, RunStatus
+from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 
 
@@ -66,15 +68,6 @@ Claim = Claimed | Refused | Unknown
 
 
 @dataclass(frozen=True, slots=True)
-class RunState:
-    """A run's coordination state, read after a commit."""
-
-    wanted: int
-    term: int
-    status: RunStatus
-
-
-@dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs to list; ``from_ms`` inclusive, ``until_ms`` exclusive, both of the creation time."""
 
@@ -115,11 +108,17 @@ class Journal(Protocol):
     async def get_event(self, internal_id: str) -> Event | None:
         """One event."""
 
-    async def create_run(self, header: RunHeader, *, idempotency_key: str | None, expires_at_ms: int) -> str:
-        """Create a run under an idempotency key (None: under its id alone) and return the run id that holds the key.
+    async def events_since(self, name: str, since_ms: int, *, after: Event | None, limit: int) -> list[Event]:
+        """Events of one name received at or after ``since_ms``, oldest first by receipt time, then internal id.
+
+        ``after`` is the last event of the page before.
+        """
+
+    async def create_run(self, header: RunHeader, *, idempotency_keys: Sequence[str], expires_at_ms: int) -> str:
+        """Create a run under idempotency keys (none: under its id alone) and return the run id that holds them.
 
         That is ``header.run_id`` when this call created it, or an earlier identical call did; another id means that
-        the key is taken by another run until its expiry, and nothing was created. A key whose ``expires_at_ms`` has
+        a key is taken by another run until its expiry, and nothing was created. A key whose ``expires_at_ms`` has
         passed at ``header.created_at_ms`` counts as free.
         """
 
@@ -139,7 +138,7 @@ class Journal(Protocol):
         If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
         """
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> RunState:
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term``. EndRun needs a run without an outcome and, when ``term`` is given,
@@ -176,6 +175,39 @@ class Journal(Protocol):
 
     async def list_events(self, wanted: EventFilter, *, cursor: str | None, limit: int) -> list[Event]:
         """Events newest first by internal id; ``cursor`` is the last internal id of the page before."""
+
+
+class Waits(Protocol):
+    """What runs wait for: events, filed so that one is found among any number, and signals."""
+
+    async def put_pause(self, pause: Pause) -> None:
+        """File a pause, and its shape under its event name. Filing it again changes nothing."""
+
+    async def drop_pauses(self, keys: Sequence[PauseKey]) -> None:
+        """Take pauses out; one that is not there is ignored."""
+
+    async def shapes(self, event_name: str) -> list[str]:
+        """Every shape that pauses of an event name have, or have had."""
+
+    async def pauses(
+        self, event_name: str, shape: str, index: str, *, after: PauseKey | None, limit: int
+    ) -> list[Pause]:
+        """The pauses filed under one index of one shape, ordered by key; ``after`` is the last key of the page before.
+
+        Its cost grows with what it returns, never with how many others wait.
+        """
+
+    async def take_signal(self, wait: SignalWait, *, replace: bool, now_ms: int) -> bool:
+        """Become the waiter of a signal: its first, its present one again, or after one whose time is up.
+
+        False when another step waits for it and ``replace`` is not set; then nothing changes.
+        """
+
+    async def get_signal(self, name: str) -> SignalWait | None:
+        """Who waits for a signal."""
+
+    async def drop_signal(self, wait: SignalWait) -> None:
+        """Stop waiting, unless another step is the waiter by now."""
 
 
 class Registry(Protocol):
@@ -228,3 +260,15 @@ class Invoker(Protocol):
 
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """POST the body and return the reply, whatever its status. Raises CallError when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a worker works on."""
+
+    journal: Journal
+    waits: Waits
+    registry: Registry
+    queue: Queue
+    invoker: Invoker
+    clock: Clock

@@ -28,6 +28,10 @@ _DETAIL_FROM_CELLS: Final = 96
 _DETAIL_SHARE: Final = 0.3
 _IDLE_OPS: Final = frozenset({"sleep", "wait", "signal", "invoke"})
 
+_CAME: Final = {"wait": "name", "signal": "signal"}
+"""The member of an event, or a signal, that names it."""
+_OPEN_WAITS: Final = {"waiting": "waiting", "timedout": "timed out"}
+
 _STYLES: Final = {
     "completed": "green",
     "failed": "red",
@@ -58,10 +62,15 @@ class Row:
 
     @property
     def detail(self) -> str:
-        """Its error, or else its output, on one line."""
+        """Its error, or else its output, on one line; of what it waited for, what came."""
         if self.error is not None:
             return error_text(self.error)
-        return "" if self.output is None else value_text(self.output)
+        if self.status in ("waiting", "timedout"):
+            return _OPEN_WAITS[self.status]
+        came = self.output
+        if self.kind in _CAME and isinstance(came, dict):
+            return f"{one_line(str(came.get(_CAME[self.kind], '')))} {value_text(came.get('data'))}"
+        return "" if came is None else value_text(came)
 
 
 @dataclass(frozen=True, slots=True)

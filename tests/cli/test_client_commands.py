@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.cli.fake_server import FakeServer
 from tests.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, run_answer, trace_row
 
 EVENTS = "POST /e/NO_EVENT_KEY_SET"
+OF_EVENT = f"GET /v1/events/{EVENT_ID}/runs"
 RUN = f"/v1/runs/{RUN_ID}"
 KEY = "signkey-test-" + "ab" * 32
 
@@ -61,6 +63,103 @@ def test_send_refuses_bad_data(
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"stepwell: {complaint}")
     assert result.stderr.count("\n") == 1
+    assert server.asked == []
+
+
+def starts(server: FakeServer, *runs: dict[str, Any], routed: bool = True) -> None:
+    """Let the server accept an event that starts these runs."""
+    server.answers[EVENTS] = (200, {"ids": [EVENT_ID], "status": 200})
+    server.says(OF_EVENT, [*runs])
+    server.answers[OF_EVENT][1]["routed"] = routed
+    for found in runs:
+        server.says(f"GET /v1/runs/{found['run_id']}/trace", [trace_row("price-order", (0, 0, 20), output=7)])
+
+
+def test_send_and_wait(stepwell: Stepwell, server: FakeServer):
+    """The runs an event starts are named when they start, and each is drawn when it has ended."""
+    starts(server, run_answer(20, output=7), run_answer(30, run_id=OTHER_RUN_ID, function_id="shop-mail"))
+    result = stepwell("send", "order/created", "--wait")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[:4] == [
+        f"✓ order/created accepted as {EVENT_ID}",
+        f"● shop-fulfil-order runs as {RUN_ID}",
+        "",
+        "✓ shop-fulfil-order  Completed in 20ms, 1 step",
+    ]
+    assert f"● shop-mail runs as {OTHER_RUN_ID}" in lines
+    assert lines.count("output 7") == 1
+    assert server.questions[:2] == [EVENTS, OF_EVENT]
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [("Completed", 0), ("Failed", 1), ("Cancelled", 1)])
+def test_send_and_wait_tells_how_it_went(stepwell: Stepwell, server: FakeServer, status: str, exit_code: int):
+    """The exit code is 0 only when every run completed, and the JSON is that of the runs with their steps."""
+    runs = (run_answer(20), run_answer(30, run_id=OTHER_RUN_ID, status=status))
+    starts(server, *runs)
+    result = stepwell("send", "order/created", "--wait", "--json", "--timeout", "1m")
+    assert result.exit_code == exit_code
+    steps = [trace_row("price-order", (0, 0, 20), output=7)]
+    expected = {"id": EVENT_ID, "name": "order/created", "runs": [{**run, "steps": steps} for run in runs]}
+    assert json.loads(result.stdout) == expected
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_send_and_wait_for_nothing(stepwell: Stepwell, server: FakeServer, as_json: bool):
+    """An event that starts no run ends the command with 1 and the likely reasons."""
+    starts(server)
+    result = stepwell("send", "order/created", "--wait", *["--json"] * as_json)
+    complaint = "no function has a trigger for it, or its --id was used before"
+    assert (result.exit_code, result.stderr) == (1, f"stepwell: order/created started no run: {complaint}\n")
+    assert json.loads(result.stdout)["runs"] == [] if as_json else "accepted as" in result.stdout
+
+
+@pytest.mark.parametrize(("runs", "which"), [((run_answer(),), RUN_ID), ((), "none was started yet")])
+def test_send_and_wait_in_vain(stepwell: Stepwell, server: FakeServer, runs: tuple[dict[str, Any], ...], which: str):
+    """When the time is up the command ends with 1, names the runs that go on, and prints what there is."""
+    starts(server, *runs, routed=bool(runs))
+    result = stepwell("send", "order/created", "--wait", "--timeout", "0s", "--json")
+    assert result.exit_code == 1
+    assert result.stderr == f"stepwell: not over after 0s ({which}); it goes on, `stepwell run ID` shows how\n"
+    assert len(json.loads(result.stdout)["runs"]) == len(runs)
+
+
+def test_ctrl_c_leaves_the_runs_running(stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
+    """Stopping to wait is said in one line, cancels nothing, and has an exit code of its own."""
+
+    async def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    starts(server, run_answer())
+    monkeypatch.setattr("stepwell_orchestrator.cli.follow.Follower.follow", interrupted)
+    result = stepwell("send", "order/created", "--wait")
+    assert result.exit_code == 130
+    assert result.stderr == "stepwell: stopped waiting; what was sent goes on, `stepwell runs` shows how\n"
+    assert server.questions == [EVENTS]
+
+
+def test_waiting_needs_a_server_that_tells_when_it_is_done(stepwell: Stepwell, server: FakeServer):
+    """A server that does not say whether more runs will come is not waited for."""
+    starts(server, run_answer(20))
+    del server.answers[OF_EVENT][1]["routed"]
+    result = stepwell("send", "order/created", "--wait")
+    assert result.exit_code == 1
+    assert "does not tell whether more runs will come; --wait needs a Stepwell server" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["--timeout", "1m"], "--timeout is how long to wait; add --wait"),
+        (["--wait", "--timeout", "soon"], '--timeout: "soon" is not a duration; write it like "30s"'),
+        (["--wait", "--timeout=-1s"], "--timeout: -1s is negative; write it like 30s"),
+    ],
+)
+def test_a_bad_timeout_sends_nothing(stepwell: Stepwell, server: FakeServer, args: list[str], complaint: str):
+    """A timeout that is none is refused before the event is sent."""
+    result = stepwell("send", "order/created", *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"stepwell: {complaint}")
     assert server.asked == []
 
 

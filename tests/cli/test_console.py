@@ -69,6 +69,44 @@ def printed(stream: io.TextIOWrapper) -> list[str]:
             "17:46:40.123  fulfil-order      DJ7CJD  ○ nap  sleep, until 2030-03-18 17:46",
         ),
         (
+            Notice(
+                AT_MS, NoticeKind.STEP_WAITING, subject="paid", op=Op.WAIT_FOR_EVENT, due_at_ms=AT_MS + 60_000, **RUN
+            ),
+            "17:46:40.123  fulfil-order      DJ7CJD  ○ paid  wait, until 17:47:40",
+        ),
+        (
+            Notice(
+                AT_MS, NoticeKind.STEP_WAITING, subject="ok", op=Op.WAIT_FOR_SIGNAL, due_at_ms=AT_MS + 86_400_000, **RUN
+            ),
+            "17:46:40.123  fulfil-order      DJ7CJD  ○ ok  signal, until 2030-03-18 17:46",
+        ),
+        (
+            Notice(AT_MS, NoticeKind.STEP_COMPLETED, subject="paid", op=Op.WAIT_FOR_EVENT, duration_ms=9_000, **RUN),
+            "17:46:40.123  fulfil-order      DJ7CJD  ✓ paid  wait, 9.00s",
+        ),
+        (
+            Notice(
+                AT_MS,
+                NoticeKind.STEP_TIMED_OUT,
+                subject="paid",
+                op=Op.WAIT_FOR_EVENT,
+                duration_ms=60_000,
+                due_at_ms=AT_MS,
+                **RUN,
+            ),
+            "17:46:40.123  fulfil-order      DJ7CJD  ⊘ paid  wait, 1m 00s, timed out",
+        ),
+        (
+            Notice(AT_MS, NoticeKind.STEP_TIMED_OUT, subject="call", op=Op.INVOKE_FUNCTION, duration_ms=60_000, **RUN),
+            "17:46:40.123  fulfil-order      DJ7CJD  ⊘ call  invoke, 1m 00s, timed out",
+        ),
+        (
+            Notice(
+                AT_MS, NoticeKind.STEP_FAILED, subject="call", op=Op.INVOKE_FUNCTION, detail="ValueError: no", **RUN
+            ),
+            "17:46:40.123  fulfil-order      DJ7CJD  ✗ call  invoke, ValueError: no",
+        ),
+        (
             Notice(AT_MS, NoticeKind.FUNCTION_RETRYING, attempt=0, due_at_ms=AT_MS + 15_000, **RUN),
             "17:46:40.123  fulfil-order      DJ7CJD  ↻ retrying  attempt 1 failed, again in 15.0s",
         ),

@@ -103,6 +103,31 @@ def test_a_run_under_way():
     ]
 
 
+PAID = {"id": "e-1", "name": "order/paid", "data": {"amount": 5}, "ts": START_MS, "user": {}}
+TIMED_OUT = {"name": "InngestInvokeTimeoutError", "message": "Timed out waiting for invoked function to complete"}
+
+
+def test_waits():
+    """Waits are light bars with what came of them: an event or a signal with its data, a result, nothing in time."""
+    rows = (
+        trace_row("paid", (0, 0, 100), op="WaitForEvent", output=PAID),
+        trace_row("ok", (0, 0, 50), op="WaitForSignal", output={"signal": "approve", "data": None}),
+        trace_row("square", (0, 0, 100), op="InvokeFunction", output={"n": 4}),
+        trace_row("late", (0, 0, 200), op="WaitForEvent", status="TimedOut"),
+        trace_row("slow", (0, 0, 200), op="InvokeFunction", status="TimedOut", error=TIMED_OUT),
+        trace_row("open", (100, 100, None), op="WaitForSignal", status="Waiting"),
+    )
+    assert drawn(run_answer(200), *rows, width=100)[4:11] == [
+        "                0 ──────────────────────────────────── 200ms",
+        "✓ paid   wait   ░░░░░░░░░░░░░░░░░░░░░░                         100ms  order/paid {\"amount\":5}",
+        "✓ ok     signal ░░░░░░░░░░░                                     50ms  approve null",
+        "✓ square invoke ░░░░░░░░░░░░░░░░░░░░░░                         100ms  {\"n\":4}",
+        "⊘ late   wait   ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   200ms  timed out",
+        "⊘ slow   invoke ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░   200ms  InngestInvokeTimeoutError: Ti…",
+        "○ open   signal                       ░░░░░░░░░░░░░░░░░░░░░░   100ms  waiting",
+    ]  # fmt: skip
+
+
 def test_a_failed_run_without_steps():
     """A run that failed before its first step has a header and the error."""
     failed = run_answer(5, status="Failed", output={"name": "ValueError", "message": "no"})

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.queue_item import QueueItem
-from stepwell_orchestrator.ports import Journal, Registry
+from stepwell_orchestrator.ports import Journal, Registry, Waits
 
 
 class WorkQueue(Protocol):
@@ -27,6 +27,8 @@ class WorkQueue(Protocol):
 
     async def next_at_ms(self) -> int | None: ...
 
+    async def holds(self, item_id: str) -> bool: ...
+
     async def items_of_run(self, run_id: str) -> list[QueueItem]: ...
 
 
@@ -41,6 +43,9 @@ class Backend(Protocol):
 
     @property
     def journal(self) -> PrunedJournal: ...
+
+    @property
+    def waits(self) -> Waits: ...
 
     @property
     def registry(self) -> Registry: ...

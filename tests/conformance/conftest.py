@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwell_orchestrator.ports import Registry
+from stepwell_orchestrator.ports import Registry, Waits
 from tests.conformance.backends import BACKENDS, Backend, OpenBackend, PrunedJournal, WorkQueue
 
 
@@ -28,6 +28,12 @@ async def backend(open_backend: OpenBackend, tmp_path: Path) -> AsyncIterator[Ba
 def journal(backend: Backend) -> PrunedJournal:
     """The journal of an empty backend."""
     return backend.journal
+
+
+@pytest.fixture
+def waits(backend: Backend) -> Waits:
+    """The waits of an empty backend."""
+    return backend.waits
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from stepwell.wire.ids import derived_ulid, hash_step_id
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import Outcome, RunHeader, RunStatus
+from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Acquired, Journal
 
@@ -50,6 +52,27 @@ def a_result(name: str = "fetch", value: Any = 1) -> StepEntry:
     return an_entry(name, StepStatus.COMPLETED, op=Op.STEP_RUN, ended_at_ms=NOW_MS, memo={"data": value})
 
 
+def a_pause(
+    number: int = 1, name: str = "order/paid", index: str = "i", pause_id: str = "step", **changes: Any
+) -> Pause:
+    """The pause of run ``number``, filed under ``index`` of a shape that has one path."""
+    pause = Pause(
+        key=PauseKey(name, index, run_id(number), pause_id),
+        kind=PauseKind.RESUME,
+        shape='[["data","id"]]',
+        expression="event.data.id == async.data.id",
+        trigger_event_id=event_id(number),
+        since_ms=NOW_MS,
+        expires_at_ms=UNTIL_MS,
+    )
+    return replace(pause, **changes)
+
+
+def a_signal_wait(number: int = 1, name: str = "approve", **changes: Any) -> SignalWait:
+    """The wait of run ``number`` for a signal."""
+    return replace(SignalWait(name, run_id(number), "step", UNTIL_MS), **changes)
+
+
 def absent(entry: StepEntry) -> PutEntry:
     """Write an entry that must not exist."""
     return PutEntry(entry, Guard.ABSENT)
@@ -68,7 +91,7 @@ def an_end(status: RunStatus = RunStatus.COMPLETED, output: Any = None) -> EndRu
 async def create(journal: Journal, number: int = 1, **changes: Any) -> str:
     """Create run ``number`` under its id alone."""
     header = a_header(number, **changes)
-    return await journal.create_run(header, idempotency_key=None, expires_at_ms=UNTIL_MS)
+    return await journal.create_run(header, idempotency_keys=(), expires_at_ms=UNTIL_MS)
 
 
 async def drive(journal: Journal, number: int = 1, *, now_ms: int = NOW_MS, until_ms: int = UNTIL_MS) -> Acquired:

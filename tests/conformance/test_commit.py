@@ -11,7 +11,6 @@ from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.decision import EndRun, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-from stepwell_orchestrator.ports import RunState
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -40,6 +39,16 @@ ENTRIES: list[tuple[str, StepEntry]] = [
     ("done", a_result(value={"deep": [1, 2.5, None, {"é": "\u0000"}], "whole": 2**70})),
     ("done with nothing", a_result(value=None)),
     ("failed", an_entry(status=StepStatus.FAILED, memo={"error": {"name": "E", "message": ""}}, size_bytes=9)),
+    (
+        "waiting",
+        an_entry(
+            status=StepStatus.WAITING,
+            op=Op.WAIT_FOR_EVENT,
+            due_at_ms=UNTIL_MS,
+            opts={"event": "a/b", "if": None, "shape": '[["data","id"]]', "since_ms": NOW_MS, "excluded": ["x", "y"]},
+        ),
+    ),
+    ("timed out", an_entry(status=StepStatus.TIMED_OUT, op=Op.INVOKE_FUNCTION, memo=None, ended_at_ms=NOW_MS)),
     ("executing", an_entry(status=StepStatus.RUNNING, started_at_ms=NOW_MS, claim_until_ms=UNTIL_MS)),
 ]
 
@@ -61,16 +70,6 @@ async def test_an_unknown_entry_is_none(journal: PrunedJournal):
     await journal.commit(run_id(1), [absent(a_result())], term=1)
     assert await journal.get_entry(run_id(1), an_entry("other").step_id) is None
     assert await journal.get_entry(run_id(2), a_result().step_id) is None
-
-
-async def test_a_commit_tells_where_the_run_stands(journal: PrunedJournal):
-    """The state read after a commit has the wishes so far, the term, and the status the commit leaves."""
-    await create(journal)
-    assert await journal.commit(run_id(1), [absent(an_entry())], term=None) == RunState(0, 0, RunStatus.QUEUED)
-    await drive(journal)
-    await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
-    assert await journal.commit(run_id(1), [PROGRESS], term=1) == RunState(2, 1, RunStatus.RUNNING)
-    assert await journal.commit(run_id(1), [an_end(RunStatus.FAILED)], term=1) == RunState(2, 1, RunStatus.FAILED)
 
 
 async def test_progress_is_replaced(journal: PrunedJournal):
@@ -241,7 +240,7 @@ async def test_of_competing_results_one_wins(journal: PrunedJournal):
     await create(journal)
     commits = (journal.commit(run_id(1), [unless_memoised(a_result(value=n))], term=None) for n in range(5))
     answers = await asyncio.gather(*commits, return_exceptions=True)
-    (winner,) = [n for n, answer in enumerate(answers) if isinstance(answer, RunState)]
+    (winner,) = [n for n, answer in enumerate(answers) if answer is None]
     assert await journal.get_entry(run_id(1), a_result().step_id) == a_result(value=winner)
     assert sum(isinstance(answer, ConflictError) for answer in answers) == 4
 
@@ -252,7 +251,7 @@ async def test_of_competing_ends_one_wins(journal: PrunedJournal):
     ends: list[tuple[Any, int | None]] = [(an_end(RunStatus.CANCELLED), None), (an_end(RunStatus.COMPLETED), 1)]
     commits = (journal.commit(run_id(1), [end], term=term) for end, term in ends)
     answers = await asyncio.gather(*commits, return_exceptions=True)
-    (winner,) = [answer for answer in answers if isinstance(answer, RunState)]
+    (winner,) = [n for n, answer in enumerate(answers) if answer is None]
     header = await journal.get_header(run_id(1))
     assert header is not None
-    assert header.status is winner.status
+    assert header.status is (RunStatus.CANCELLED, RunStatus.COMPLETED)[winner]

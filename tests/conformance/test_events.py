@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stepwell.errors import EncodingError
+from stepwell_orchestrator.model.event import Event
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import NOW_MS, a_header, an_event, create, event_id, run_id
 
@@ -66,3 +67,62 @@ async def test_the_runs_of_an_event_are_the_ones_it_started(journal: PrunedJourn
     assert await journal.runs_of_event(event_id(1)) == [second, a_header(1)]
     assert [header.run_id for header in await journal.runs_of_event(event_id(2))] == [run_id(2)]
     assert await journal.runs_of_event(event_id(9)) == []
+
+
+async def since(
+    journal: PrunedJournal, since_ms: int = NOW_MS, *, after: Event | None = None, limit: int = 100
+) -> list[Event]:
+    """Events named order/paid."""
+    return await journal.events_since("order/paid", since_ms, after=after, limit=limit)
+
+
+def paid(number: int, at_ms: int, **changes: Any) -> Event:
+    """Event ``number``, named order/paid, received ``at_ms`` after NOW_MS."""
+    return an_event(number, "order/paid", received_at_ms=NOW_MS + at_ms, **changes)
+
+
+async def test_events_since_are_oldest_first(journal: PrunedJournal):
+    """Events of a name come by receipt time, and those of one millisecond by internal id, whole."""
+    ordered = [paid(9, 1, data={"deep": [1]}), paid(2, 3, ts_ms=5), paid(4, 3, id="own"), paid(1, 7)]
+    for event in (ordered[2], ordered[3], ordered[0], ordered[1]):
+        await journal.put_event(event)
+    assert await since(journal) == ordered
+
+
+@pytest.mark.parametrize(("since_ms", "numbers"), [(4, [5, 6]), (5, [5, 6]), (6, [6]), (7, [])])
+async def test_events_since_begin_with_their_millisecond(journal: PrunedJournal, since_ms: int, numbers: list[int]):
+    """An event received in the very millisecond counts, and one received before does not, whatever its own time."""
+    for number in (3, 5, 6):
+        await journal.put_event(paid(number, number, ts_ms=NOW_MS + 10 - number))
+    found = await since(journal, NOW_MS + since_ms)
+    assert [event.internal_id for event in found] == [event_id(number) for number in numbers]
+
+
+async def test_events_since_are_of_one_name(journal: PrunedJournal):
+    """Only the name as it is spelled counts; the engine's own names are names like any other."""
+    internal = an_event(4, "inngest/function.finished")
+    for event in (paid(1, 1), an_event(2, "ORDER/PAID"), an_event(3, "order/paid.x"), internal):
+        await journal.put_event(event)
+    assert await since(journal) == [paid(1, 1)]
+    assert await journal.events_since("inngest/function.finished", 0, after=None, limit=9) == [internal]
+    assert await journal.events_since("order/*", 0, after=None, limit=9) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
+async def test_events_since_are_read_page_by_page(journal: PrunedJournal, limit: int):
+    """Following the last event of each page gives every event once, in order, also within one millisecond."""
+    ordered = [paid(number, 3 if number < 4 else number) for number in range(1, 6)]
+    for event in reversed(ordered):
+        await journal.put_event(event)
+    pages = [await since(journal, limit=limit)]
+    while len(pages[-1]) == limit:
+        pages.append(await since(journal, after=pages[-1][-1], limit=limit))
+    assert [event for page in pages for event in page] == ordered
+
+
+async def test_an_event_is_among_those_since_as_soon_as_it_is_put(journal: PrunedJournal):
+    """A put that returned is seen by the next read; a repeat is not seen twice."""
+    for number in range(1, 4):
+        await journal.put_event(paid(number, number))
+        await journal.put_event(paid(number, number))
+        assert len(await since(journal)) == number

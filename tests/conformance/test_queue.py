@@ -5,7 +5,22 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.model.queue_item import Cancel, Drive, Execute, QueueItem, Route, TimerDue, Work
+from stepwell_orchestrator.model.queue_item import (
+    Cancel,
+    CancelMatching,
+    ChildEnded,
+    Deadline,
+    Drive,
+    EventArrived,
+    Execute,
+    QueueItem,
+    Refused,
+    Route,
+    Settle,
+    SignalArrived,
+    TimerDue,
+    Work,
+)
 from tests.conformance.backends import WorkQueue
 from tests.conformance.samples import NOW_MS, UNTIL_MS, event_id, run_id
 
@@ -15,6 +30,18 @@ WORKS: list[Work] = [
     Execute(run_id(1), "step", 3),
     TimerDue(run_id(1), "step"),
     Cancel(run_id(1), NOW_MS),
+]
+WAITING_WORKS: list[Work] = [
+    Settle(run_id(1), "step", EventArrived(event_id(2))),
+    Settle(run_id(1), "step", SignalArrived("approve é", None)),
+    Settle(run_id(1), "step", SignalArrived("approve", {"deep": [1, 2.5, None, {}], "whole": 2**70})),
+    Settle(run_id(1), "step", SignalArrived("approve", [])),
+    Settle(run_id(1), "step", ChildEnded(run_id(2))),
+    Settle(run_id(1), "step", Refused("could not find function with ID: x")),
+    Deadline(run_id(1), "start", 0),
+    Deadline(run_id(1), "finish", 2**53),
+    CancelMatching(event_id(3), "shop-fulfil", None, NOW_MS, None),
+    CancelMatching(event_id(3), "shop-fulfil", 0, NOW_MS, "event.data.id == 1", run_id(4)),
 ]
 
 
@@ -33,7 +60,7 @@ async def ids(queue: WorkQueue, now_ms: int = NOW_MS, *, until_ms: int = UNTIL_M
     return sorted(delivery.item.id for delivery in await take(queue, now_ms, until_ms=until_ms))
 
 
-@pytest.mark.parametrize("work", WORKS, ids=lambda work: type(work).__name__)
+@pytest.mark.parametrize("work", [*WORKS, *WAITING_WORKS], ids=lambda work: type(work).__name__)
 async def test_an_item_comes_back_as_it_was_sent(queue: WorkQueue, work: Work):
     """Every kind of work survives the queue."""
     item = QueueItem("item", work, NOW_MS)
@@ -173,11 +200,28 @@ async def test_competing_receivers_share_the_items(queue: WorkQueue):
     assert sorted(received) == [f"item-{number}" for number in range(9)]
 
 
+async def test_the_queue_holds_an_item_until_it_is_done(queue: WorkQueue):
+    """An item is held from its sending on, while it is leased, postponed or not due yet, until it is done."""
+    assert await queue.holds("item-1") is False
+    await queue.send([an_item(), an_item(2, due_at_ms=UNTIL_MS)])
+    assert [await queue.holds("item-1"), await queue.holds("item-2")] == [True, True]
+    (delivery,) = await take(queue)
+    assert await queue.holds("item-1") is True
+    await queue.postpone(delivery, NOW_MS + 5)
+    assert await queue.holds("item-1") is True
+    (delivery,) = await take(queue, NOW_MS + 5)
+    await queue.ack(delivery)
+    assert [await queue.holds("item-1"), await queue.holds("item")] == [False, False]
+
+
 async def test_the_items_of_a_run_are_found(queue: WorkQueue):
     """A run's items are listed by due time, leased ones included, done ones and other runs' not."""
-    about = [QueueItem(f"about-{n}", work, NOW_MS + 10 - n) for n, work in enumerate(WORKS)]
-    await queue.send([*about, an_item(2)])
-    (done, *_) = await take(queue, NOW_MS + 6, until_ms=UNTIL_MS)
-    await queue.ack(done)
-    assert await queue.items_of_run(run_id(1)) == [item for item in reversed(about[1:]) if item != done.item]
+    works = [work for work in (*WORKS, *WAITING_WORKS) if not isinstance(work, Route | CancelMatching)]
+    about = [QueueItem(f"about-{n}", work, NOW_MS + n) for n, work in enumerate(works)]
+    unrelated = [QueueItem("route", Route(event_id(1)), NOW_MS), QueueItem("many", WAITING_WORKS[-1], NOW_MS)]
+    await queue.send([*reversed(about), *unrelated, an_item(2)])
+    leased = {delivery.item.id: delivery for delivery in await take(queue, NOW_MS + 1)}
+    assert leased.keys() == {"about-0", "about-1", "route", "many", "item-2"}
+    await queue.ack(leased["about-0"])
+    assert await queue.items_of_run(run_id(1)) == about[1:]
     assert await queue.items_of_run(run_id(3)) == []

@@ -134,7 +134,7 @@ def test_a_repeated_sleep_keeps_its_first_end() -> None:
 
 @pytest.mark.parametrize(
     ("duration", "name"),
-    [("367d", "InngestErrTimeoutTooLong"), ("soon", "InvalidSleep"), ("999999w", "InngestErrTimeoutTooLong")],
+    [("367d", "InngestErrTimeoutTooLong"), ("soon", "InvalidTime"), ("999999w", "InngestErrTimeoutTooLong")],
 )
 def test_an_impossible_sleep_fails_the_run(duration: str, name: str) -> None:
     """A sleep that is too long, or no time at all, is a final error that names the step."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from stepwell.wire.registration import Trigger
-from stepwell_orchestrator.engine.route import idempotency_key, patterns, route, starts_at_ms
+from stepwell_orchestrator.engine.route import patterns, route, starts_at_ms
+from stepwell_orchestrator.engine.starting import idempotency_keys
 from tests.engine.builders import FUNCTION, NOW_MS, event
 
 
@@ -56,10 +57,28 @@ def test_run_ids_depend_on_event_and_function_alone() -> None:
     assert first.run_id[:10] == second.run_id[:10]
 
 
-def test_only_the_senders_own_id_makes_a_repeat() -> None:
-    """An event without an id of its own has nothing to be a repeat of."""
-    assert idempotency_key(event(), "f") is None
-    assert idempotency_key(replace(event(), id="order-7"), "f") != idempotency_key(replace(event(), id="order-7"), "g")
+@pytest.mark.parametrize(
+    ("changes", "options", "count"),
+    [
+        ({}, {}, 0),
+        ({"id": "order-7"}, {}, 1),
+        ({}, {"idempotency": "event.data.order"}, 1),
+        ({"id": "order-7"}, {"idempotency": "event.data.order"}, 2),
+        ({}, {"idempotency": "event.data.missing"}, 0),
+    ],
+)
+def test_what_makes_an_event_a_repeat(changes: dict[str, str], options: dict[str, str], count: int) -> None:
+    """The sender's own id does, and the value of the function's expression; a missing value does not."""
+    keys = idempotency_keys(replace(event(order=7), **changes), replace(FUNCTION, options=options), NOW_MS)
+    assert len(set(keys)) == count
+
+
+def test_keys_are_a_functions_own() -> None:
+    """The same event id is no repeat for another function."""
+    mine, other = (
+        idempotency_keys(replace(event(), id="x"), replace(FUNCTION, slug=slug), NOW_MS) for slug in ("a", "b")
+    )
+    assert not set(mine) & set(other)
 
 
 @pytest.mark.parametrize(("ahead_ms", "delay_ms"), [(-5_000, 0), (0, 0), (2_000, 0), (2_001, 2_001), (60_000, 60_000)])

@@ -1,16 +1,18 @@
 from examples.onboarding.app import app, ask_why
 from stepwell.testing import Engine
 
-ADA = {"id": 7, "email": "ada@example.com"}
+ADA = {"user_id": 7, "email": "ada@example.com", "at": "2026-01-01T00:00:00+00:00"}
 
 
 async def test_the_month_of_a_customer(engine: Engine) -> None:
-    """A customer with a project is welcomed, warned on day 23 and charged on day 30."""
+    """A customer who starts a project is welcomed, warned on day 23 and charged on day 30."""
     engine.serve(app)
     run = await engine.send_one("user/signed-up", ADA)
     assert run.step("welcome").output == "mail to ada@example.com: Welcome!"
 
-    await engine.advance("23d")
+    await engine.advance("1d")
+    await engine.send("project/created", {"user_id": 7})
+    await engine.advance("22d")
     assert run.step("warn").attempts == 1
     assert run.step("last-week").status == "sleeping"
 
@@ -20,14 +22,15 @@ async def test_the_month_of_a_customer(engine: Engine) -> None:
 
 
 async def test_a_customer_who_does_not_start_is_offered_help(engine: Engine) -> None:
-    """A customer without a project after three days gets one mail more than the others."""
+    """When the wait for a project times out after three days, one more mail is sent."""
     engine.serve(app)
-    engine.stub("count-projects", 0)
-    mails = engine.stub("offer-help", "mail-1")
+    mail = engine.stub("offer-help", "mail-1")
 
-    await engine.send("user/signed-up", ADA)
+    run = await engine.send_one("user/signed-up", ADA)
+    await engine.send("project/created", {"user_id": 8})
     await engine.advance("3d")
-    assert [call.args for call in mails.calls] == [("ada@example.com", "Shall we set it up together?")]
+    assert run.step("first-project").status == "timed_out"
+    assert [call.args for call in mail.calls] == [("ada@example.com", "Shall we set it up together?")]
 
 
 async def test_a_payment_that_fails_is_tried_again(engine: Engine) -> None:
@@ -57,6 +60,16 @@ async def test_a_customer_who_does_not_pay_is_downgraded(engine: Engine) -> None
     assert event.data == {"reason": "the bank is closed"}
     [phone_call] = [run for run in engine.runs if run.function == ask_why.slug]
     assert phone_call.output == "call the customer: the bank is closed"
+
+
+async def test_a_customer_who_leaves_hears_nothing_more(engine: Engine) -> None:
+    """Deleting the account cancels the run."""
+    engine.serve(app)
+    run = await engine.send_one("user/signed-up", ADA)
+    await engine.send("user/deleted", {"user_id": 7})
+    await engine.advance("30d")
+    assert run.cancelled
+    assert [step.name for step in run.steps] == ["welcome", "first-project"]
 
 
 def test_it_works_without_async(engine) -> None:

@@ -13,7 +13,9 @@ from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
     a_header,
+    a_pause,
     a_result,
+    a_signal_wait,
     absent,
     an_end,
     an_entry,
@@ -26,6 +28,7 @@ from tests.conformance.samples import (
 
 FEW, MANY = 300, 3_000
 NEW = 1_000_000
+SHAPE = a_pause().shape
 NEW_MS = NOW_MS + NEW
 
 Operation = Callable[[LocalBackend], Awaitable[object]]
@@ -35,7 +38,7 @@ OPERATIONS: list[tuple[str, Operation]] = [
     ("get_event", lambda b: b.journal.get_event(event_id(7))),
     (
         "create_run",
-        lambda b: b.journal.create_run(a_header(NEW + 1), idempotency_key="new", expires_at_ms=UNTIL_MS),
+        lambda b: b.journal.create_run(a_header(NEW + 1), idempotency_keys=["new", "newer"], expires_at_ms=UNTIL_MS),
     ),
     ("load", lambda b: b.journal.load(run_id(NEW))),
     ("get_header", lambda b: b.journal.get_header(run_id(NEW))),
@@ -76,23 +79,38 @@ OPERATIONS: list[tuple[str, Operation]] = [
         "list events of an internal name",
         lambda b: b.journal.list_events(EventFilter("inngest/function.finished"), cursor=None, limit=5),
     ),
+    ("events_since", lambda b: b.journal.events_since("rare", NOW_MS, after=None, limit=5)),
+    ("a page of events_since", lambda b: b.journal.events_since("order/created", NOW_MS + 9, after=None, limit=5)),
+    ("put_pause", lambda b: b.waits.put_pause(a_pause(NEW, index="new"))),
+    ("shapes", lambda b: b.waits.shapes("order/paid")),
+    ("pauses that match", lambda b: b.waits.pauses("order/paid", SHAPE, "7", after=None, limit=500)),
+    ("pauses when none matches", lambda b: b.waits.pauses("order/paid", SHAPE, "none", after=None, limit=500)),
+    ("a page of pauses", lambda b: b.waits.pauses("tick", SHAPE, "same", after=a_pause(9, "tick").key, limit=5)),
+    ("drop_pauses", lambda b: b.waits.drop_pauses([a_pause(7, index="7").key, a_pause(NEW, index="new").key])),
+    ("take_signal", lambda b: b.waits.take_signal(a_signal_wait(NEW, "new"), replace=False, now_ms=NOW_MS)),
+    ("get_signal", lambda b: b.waits.get_signal("signal-7")),
+    ("drop_signal", lambda b: b.waits.drop_signal(a_signal_wait(7, "signal-7"))),
     ("send", lambda b: b.queue.send([QueueItem("new", Drive(run_id(NEW), "test"), NOW_MS)])),
     ("receive", lambda b: b.queue.receive(10, NOW_MS, UNTIL_MS)),
     ("next_at_ms", lambda b: b.queue.next_at_ms()),
+    ("holds", lambda b: b.queue.holds("item-7")),
     ("items_of_run", lambda b: b.queue.items_of_run(run_id(NEW))),
     ("end", lambda b: b.journal.commit(run_id(NEW), [an_end()], term=2)),
 ]
 
 
 async def with_a_past(size: int) -> LocalBackend:
-    """A backend with ``size`` ended runs, events of users and engine, live keys and sleepers, and one live run."""
+    """A backend with ``size`` ended runs, events of users and engine, keys, waits and sleepers, and one live run."""
     backend = LocalBackend.open(None)
     for number in range(size):
         await backend.journal.put_event(an_event(number))
         await backend.journal.put_event(an_event(size + number, "inngest/function.finished"))
-        key = {"idempotency_key": f"key-{number}", "expires_at_ms": UNTIL_MS}
-        await backend.journal.create_run(a_header(number), **key)
+        keys = [f"key-{number}", f"other-{number}"]
+        await backend.journal.create_run(a_header(number), idempotency_keys=keys, expires_at_ms=UNTIL_MS)
         await backend.journal.commit(run_id(number), [absent(a_result()), an_end()], term=None)
+        await backend.waits.put_pause(a_pause(number, index=str(number)))
+        await backend.waits.put_pause(a_pause(number, "tick", "same"))
+        await backend.waits.take_signal(a_signal_wait(number, f"signal-{number}"), replace=False, now_ms=NOW_MS)
         await backend.queue.send([QueueItem(f"item-{number}", Drive(run_id(number), "test"), UNTIL_MS)])
     await backend.journal.put_event(replace(an_event(NEW), name="rare"))
     await create(backend.journal, NEW)

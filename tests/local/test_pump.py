@@ -210,7 +210,7 @@ async def test_a_run_is_queued_once_a_sweep(world: World):
 
 async def test_a_sweep_forgets_expired_keys(world: World):
     """After a sweep nothing expired is left to prune."""
-    await world.backend.journal.create_run(a_header(), idempotency_key="key", expires_at_ms=NOW_MS)
+    await world.backend.journal.create_run(a_header(), idempotency_keys=["key"], expires_at_ms=NOW_MS)
     await world.pump().sweep()
     assert await world.backend.journal.prune(NOW_MS, 10) == 0
 

@@ -41,8 +41,8 @@ class MemoryJournal:
     async def get_header(self, run_id: str) -> RunHeader | None:
         return self.headers.get(run_id)
 
-    async def create_run(self, header: RunHeader, *, idempotency_key: str | None, expires_at_ms: int) -> str:
-        assert idempotency_key is None
+    async def create_run(self, header: RunHeader, *, idempotency_keys: Sequence[str], expires_at_ms: int) -> str:
+        assert not idempotency_keys
         assert expires_at_ms > header.created_at_ms
         self.log.append(f"run {header.run_id}")
         self.headers[header.run_id] = header

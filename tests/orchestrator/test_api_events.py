@@ -11,7 +11,10 @@ from stepwell.wire.ids import ulid_ms
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, format_instant
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
 from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
+from tests.orchestrator.scripted import client_of
 from tests.orchestrator.world import UNKNOWN_ID, World
+from tests.worker.harness import Script
+from tests.worker.harness import World as ScriptedWorld
 
 SEED = {"x-inngest-event-id-seed": "1700000000000,AAAAAAAAAAAAAA=="}
 
@@ -155,3 +158,16 @@ async def test_runs_of_an_event(api: httpx.AsyncClient, shop_world: World) -> No
     [shown] = (await api.get(f"/v1/events/{event_id}/runs")).json()["data"]
     assert (shown["run_id"], shown["function_id"], shown["status"]) == (run.run_id, "shop-refuse", "Failed")
     assert (await api.get(f"/v1/events/{UNKNOWN_ID}/runs")).json()["data"] == []
+
+
+async def test_the_runs_of_an_event_are_complete_once_it_is_routed() -> None:
+    """The answer tells whether more runs may come: until the event's routing is done, and not a moment longer."""
+    world = ScriptedWorld(Script([["sleep:1h"]]))
+    await world.register()
+    async with client_of(world) as api:
+        [event_id] = (await api.post("/e/k", content=b'{"name":"order/created"}')).json()["ids"]
+        before = (await api.get(f"/v1/events/{event_id}/runs")).json()
+        await world.settle()
+        after = (await api.get(f"/v1/events/{event_id}/runs")).json()
+    assert (before["data"], before["routed"]) == ([], False)
+    assert ([run["status"] for run in after["data"]], after["routed"]) == (["Running"], True)

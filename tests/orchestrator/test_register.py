@@ -41,17 +41,18 @@ def world() -> World:
 async def test_functions_are_stored_as_registered(world: World) -> None:
     """A registration stores the app and every function with url, triggers, retries and options, and tells of it."""
     triggers = [{"event": "shop/paid", "expression": "event.data.n == 1"}, {"event": "shop/*"}]
-    raw = function(triggers=triggers, timeouts={"finish": "5m"}, cancel=None)
+    raw = function(triggers=triggers, timeouts={"finish": "5m"}, debounce={"period": "1m"}, cancel=None)
     raw["steps"]["step"]["retries"] = {"attempts": 2}
     synced = await world.register.accept(body(raw, function("shop-mail")))
     assert synced.modified
     stored = world.registry.functions["shop-pay"]
     assert stored.triggers == (Trigger("shop/paid", "event.data.n == 1"), Trigger("shop/*"))
-    assert (stored.retries, stored.app_id, stored.options) == (2, "shop", {"timeouts": {"finish": "5m"}})
+    assert (stored.retries, stored.app_id) == (2, "shop")
+    assert stored.options == {"timeouts": {"finish": "5m"}, "debounce": {"period": "1m"}}
     assert stored.url == f"{URL}?fnId=shop-pay&stepId=step"
     app = world.registry.apps["shop"]
     assert (app.url, app.sdk, app.synced_at_ms) == ("http://localhost:3000/api/inngest", "py:v1", NOW_MS)
-    detail = "2 functions; not applied yet: timeouts"
+    detail = "2 functions; not applied yet: debounce"
     assert world.notices == [Notice(NOW_MS, NoticeKind.APP_SYNCED, subject="shop", detail=detail)]
 
 
@@ -168,11 +169,42 @@ NO_URL = {"steps": {"step": {"id": "step", "name": "step", "runtime": {"url": "f
         ({"priority": {"run": "event.data."}}, "priority: run is no valid expression"),
         ({"cancel": [{"event": "x"}] * 6}, "cancel has 6 entries; the limit is 5"),
         ({"cancel": [{"if": "true"}]}, "cancel: [0]: event must be an event name"),
-        ({"cancel": [{"event": "x", "if": "size(event.data) > 1"}]}, "cancel: [0]: if is no valid expression"),
+        ({"cancel": {"event": "x"}}, "cancel must be a list"),
+        ({"cancel": ["x"]}, "cancel: [0] must be an object"),
+        ({"cancel": [{"event": "x" * 256}]}, "cancel: [0]: event has 256 characters; the limit is 255"),
+        ({"cancel": [{"event": "order/*"}]}, '"order/*" has a wildcard, which only triggers may have'),
+        ({"cancel": [{"event": "x"}, {"event": ""}]}, "cancel: [1]: event must be an event name"),
+        (
+            {"cancel": [{"event": "x", "if": "size(event.data) > 1"}]},
+            'if is no valid expression: expression, line 1, column 1: "size" is not allowed',
+        ),
+        ({"cancel": [{"event": "x", "if": "has(async.data.a)"}]}, 'column 1: "has" is not allowed'),
+        ({"cancel": [{"event": "x", "if": "async.data.a + 1 == 2"}]}, 'the operator "+" is not allowed here'),
+        ({"cancel": [{"event": "x", "if": "async.data.a =="}]}, "cancel: [0]: if is no valid expression: "),
+        (
+            {"cancel": [{"event": "x", "if": "data.a == 1"}]},
+            'there is no variable "data" here; use one of: async, event',
+        ),
+        ({"cancel": [{"event": "x", "if": "true ||" * 2_000 + "true"}]}, "cancel: [0]: if is no valid expression: "),
+        (
+            {"cancel": [{"event": "x", "if": "(" * 900 + "true" + ")" * 900}]},
+            "cancel: [0]: if is no valid expression: ",
+        ),
+        ({"cancel": [{"event": "x", "if": 5}]}, "cancel: [0]: if must be an expression, got 5"),
         ({"cancel": [{"event": "x", "timeout": "soon"}]}, "cancel: [0]: timeout must be a duration"),
+        ({"cancel": [{"event": "x", "timeout": "-1s"}]}, "cancel: [0]: timeout is -1s; it must be from 0 s"),
+        ({"cancel": [{"event": "x", "timeout": "367d"}]}, "cancel: [0]: timeout is 367d; it must be from 0 s"),
+        ({"cancel": [{"event": "x", "timeout": 60}]}, "cancel: [0]: timeout must be a duration"),
         ({"idempotency": 5}, "idempotency must be an expression, got 5"),
+        ({"idempotency": ""}, "idempotency is no valid expression"),
+        ({"idempotency": "event.data.id +"}, "idempotency is no valid expression"),
+        ({"idempotency": "async.data.id"}, 'there is no variable "async" here; use one of: event'),
         ({"singleton": {"mode": "wait"}}, 'singleton: mode must be "skip" or "cancel", got \'wait\''),
         ({"timeouts": {"start": "1x"}}, "timeouts: start must be a duration"),
+        ({"timeouts": {"finish": "367d"}}, "timeouts: finish is 367d; it must be from 0 s to 31622400 s"),
+        ({"timeouts": {"finish": "-5s"}}, "timeouts: finish is -5s"),
+        ({"timeouts": {"start": 30}}, 'timeouts: start must be a duration such as "30s" or "1h30m", got 30'),
+        ({"timeouts": "5m"}, "timeouts must be an object"),
         ({"throttle": "fast"}, "throttle must be an object"),
     ],
 )
@@ -208,6 +240,10 @@ async def test_every_broken_rule_is_told(world: World) -> None:
         {"concurrency": 5},
         {"concurrency": {"step": [{"limit": 2, "key": "event.data.a", "scope": "env"}], "fn": {"limit": 1}}},
         {"cancel": [{"event": "x", "if": "event.data.a == async.data.a", "timeout": "1h"}]},
+        {"cancel": [{"event": "x", "if": None, "timeout": None}]},
+        {"cancel": [{"event": "x", "timeout": "2027-01-01T09:00:00Z"}, {"event": "y", "timeout": "1d2h3m4s"}]},
+        {"cancel": [{"event": "x", "if": 'event.data["a"][0] == int(async.data.b) && !(async.ts < 5)'}]},
+        {"timeouts": {"start": None, "finish": "1w"}},
         {"throttle": {"limit": 10, "period": "1m", "burst": 2, "key": "event.data.k"}},
         {"rateLimit": {"limit": 1, "period": "24h"}},
         {"batchEvents": {"maxSize": 3, "timeout": "2s", "if": "event.data.b == true"}},
@@ -220,3 +256,23 @@ async def test_every_broken_rule_is_told(world: World) -> None:
 async def test_what_sdks_register_is_accepted(world: World, members: dict[str, Any]) -> None:
     """Every option in the shapes that official SDKs send is accepted."""
     assert (await world.register.accept(body(function(**members)))).modified
+
+
+@pytest.mark.parametrize(
+    ("members", "detail"),
+    [
+        ({}, "1 function"),
+        (
+            {"cancel": [{"event": "x"}], "timeouts": {"finish": "5m"}, "idempotency": "event.data.id"},
+            "1 function",
+        ),
+        (
+            {"cancel": [{"event": "x"}], "throttle": {"limit": 1, "period": "1m"}, "triggers": [{"cron": "0 9 * * 1"}]},
+            "1 function; not applied yet: cron, throttle",
+        ),
+    ],
+)
+async def test_what_waits_for_a_later_version_is_told(world: World, members: dict[str, Any], detail: str) -> None:
+    """The notice of a registration names the options that are stored and not acted upon, and no others."""
+    await world.register.accept(body(function(**members)))
+    assert [notice.detail for notice in world.notices] == [detail]

@@ -7,6 +7,7 @@ import pytest
 
 import stepwell
 from stepwell.errors import EventError
+from stepwell.sender import Sender
 from stepwell.testing import Engine, ExpectationError
 from tests.testing_kit.apps import fan, reminder
 
@@ -185,11 +186,7 @@ async def test_two_engines_serve_one_app_side_by_side(engine: Engine) -> None:
 async def test_closing_gives_the_app_back() -> None:
     """A closed engine leaves the app sending where it did before, in whatever order engines are closed."""
     app = reminder()
-
-    async def before(events: object, seed: object) -> list[str]:
-        return ["before"]
-
-    app.transport = before
+    app.transport = before = Sender(app.settings)
     first, second = Engine(), Engine()
     first.serve(app)
     second.serve(app)

@@ -17,7 +17,9 @@ _FENCE = re.compile(
 )
 _INLINE = re.compile(r"`((?:stepwell|make) [^`]+)`")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-_EVENT = re.compile(r"^<!-- event: (?P<name>\S+) (?P<data>\{.*\})(?P<fails> fails)? -->$", re.MULTILINE)
+_EVENT = re.compile(
+    r"^<!-- event: (?P<name>\S+) (?P<data>\{.*\})(?P<fails> fails)?(?: runs (?P<runs>\d+))? -->$", re.MULTILINE
+)
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 
@@ -43,11 +45,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An event that starts one run on a page; ``fails`` when it is to fail, and its ``on_failure`` to run."""
+    """An event that a page is tried with; ``fails`` when a run it starts is not to complete.
+
+    ``runs`` is how many runs end on its account: one, or two when one fails, unless the page says otherwise.
+    """
 
     name: str
     data: dict[str, Any]
     fails: bool
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,11 @@ class Page:
                 yield Block(language, found["text"], found["note"] or "", line)
 
     def samples(self) -> Iterator[Sample]:
-        """The events in its HTML comments: ``event: order/created {...}``, with ``fails`` at the end if so."""
+        """The events in its HTML comments: ``event: order/created {...}``, then ``fails`` and ``runs 3`` if so."""
         for found in _EVENT.finditer(self.text):
-            yield Sample(found["name"], json.loads(found["data"]), fails=found["fails"] is not None)
+            fails = found["fails"] is not None
+            runs = int(found["runs"]) if found["runs"] else 2 if fails else 1
+            yield Sample(found["name"], json.loads(found["data"]), fails=fails, runs=runs)
 
     @property
     def prose(self) -> str:

@@ -14,7 +14,6 @@ NOT_IMPORTED_BECAUSE = {
     "stepwell.pytest_plugin": "an entry point that pytest loads",
     "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
     "stepwell_orchestrator": "the package itself",
-    "stepwell_orchestrator.expr.index": "finds what a wait may be filed under; waits come next",
     "stepwell_orchestrator.local.virtual_clock": "what tests turn instead of the system clock",
 }
 MODULES = frozenset(module_name(source) for source in package_sources())

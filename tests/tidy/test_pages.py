@@ -72,7 +72,7 @@ PLANTED = Page(
     "docs/page.md",
     "# A page: its *parts*\n\nRun `stepwell runs --json`, see [the other](other.md#part).\n\n"
     "<!-- not run: needs a server -->\n\n```python\nawait x\n```\n\n"
-    '<!-- event: a/b {"n": 1} fails -->\n\n```sh\n$ make demo  # quick\nls\n```\n',
+    '<!-- event: a/b {"n": 1} fails -->\n<!-- event: c {} runs 3 -->\n\n```sh\n$ make demo  # quick\nls\n```\n',
 )
 
 
@@ -81,6 +81,9 @@ def test_pages_are_read() -> None:
     (block,) = PLANTED.blocks("python")
     assert (block.text, block.runs, block.line) == ("await x\n", False, 8)
     assert list(PLANTED.commands()) == [["make", "demo"], ["stepwell", "runs", "--json"]]
-    assert list(PLANTED.samples()) == [Sample("a/b", {"n": 1}, fails=True)]
+    assert list(PLANTED.samples()) == [
+        Sample("a/b", {"n": 1}, fails=True, runs=2),
+        Sample("c", {}, fails=False, runs=3),
+    ]
     assert list(PLANTED.links()) == [("other.md", "part")]
     assert PLANTED.anchors() == {"a-page-its-parts"}

@@ -83,7 +83,11 @@ def test_commands_are_documented() -> None:
 
 def test_limits_are_documented() -> None:
     """The limits page shows the bounds as they are in the code."""
+    from stepwell.checks import EXPRESSION_MAX_CHARS
+    from stepwell.wire.registration import CANCELLATIONS_MAX
     from stepwell_orchestrator import limits
+    from stepwell_orchestrator.expr.parse import CALLS_MAX, NESTING_MAX
+    from stepwell_orchestrator.expr.values import COST_MAX
 
     page = REFERENCE["docs/reference/limits.md"]
     bounds = limits.Limits()
@@ -98,6 +102,13 @@ def test_limits_are_documented() -> None:
         f"| name of an event | {limits.EVENT_NAME_CHARS_MAX} characters |",
         f"| nesting of an event's JSON | {limits.JSON_DEPTH_MAX} levels |",
         f"| sleep | {limits.TIMEOUT_MAX_MS // 86_400_000} days |",
+        f"| timeout of a wait or an invocation | {limits.TIMEOUT_MAX_MS // 86_400_000} days |",
+        f"| an invocation without a timeout | {limits.INVOKE_TIMEOUT_MS // 86_400_000} days |",
+        f"| name of a signal | {limits.SIGNAL_NAME_CHARS_MAX} characters |",
+        f"| request that sends a signal | {limits.SIGNAL_BYTES_MAX // 1024} KiB |",
+        f"| cancellations (`cancel_on`) of a function | {CANCELLATIONS_MAX} |",
+        f"| an expression | {EXPRESSION_MAX_CHARS:,} characters, {NESTING_MAX} levels, {CALLS_MAX} calls |",
+        f"| one evaluation of an expression | {COST_MAX:,} [units]",
         f"| one call of a function | {limits.CALL_TIMEOUT_MS // 3_600_000} hours |",
     ):
         assert row in page

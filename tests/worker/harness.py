@@ -1,7 +1,8 @@
 """A world for worker tests: the real worker and engine, SQLite in memory, a clock that stands still, and a tiny SDK.
 
 The SDK runs a script: a list of stages, each a list of step names. A stage with one step runs it in place; a stage
-with several plans them. ``sleep:<duration>`` names sleep. Bodies are counted, and may be told to fail first.
+with several plans them. ``sleep:<duration>`` names sleep, and names among ``ops`` report that opcode with those
+options. Bodies are counted, and may be told to fail first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import asyncio
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from stepwell.wire import headers as names
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest, decode_call_request
 from stepwell.wire.encoding import decode, encode
-from stepwell.wire.ids import hash_step_id
+from stepwell.wire.ids import hash_step_id, ulid_from
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.limits import LEASE_MS
@@ -26,7 +29,8 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.notice import Notice
 from stepwell_orchestrator.model.run import Run, RunHeader
-from stepwell_orchestrator.ports import EventFilter, HttpReply, RunFilter
+from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.ports import EventFilter, HttpReply, Ports, RunFilter
 from stepwell_orchestrator.worker import Worker
 
 SLUG = "shop-fulfil"
@@ -38,8 +42,10 @@ class Script:
 
     stages: Sequence[Sequence[str]]
     fails: Mapping[str, int] = field(default_factory=dict)
+    ops: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     race: bool = False
     function_fails: int = 0
+    result: Any = field(default_factory=lambda: {"done": True})
     bodies: Counter[str] = field(default_factory=Counter)
     calls: list[tuple[str, int]] = field(default_factory=list)
     before_reply: Callable[[str], Awaitable[None]] | None = None
@@ -55,14 +61,14 @@ class Script:
             open_steps = [name for name in stage if hash_step_id(name) not in request.steps]
             if open_steps:
                 return 206, self._report(stage, open_steps, request, target)
-        return 200, {"done": True}
+        return 200, self.result
 
     def _report(self, stage: Sequence[str], open_steps: list[str], request: CallRequest, target: str) -> list[Any]:
         if target != DISCOVERY_STEP_ID:
             return [self._run(name, request) for name in open_steps if hash_step_id(name) == target]
         (first, *_) = stage
         in_place = len(stage) == 1 and not request.ctx.disable_immediate_execution
-        if in_place and not first.startswith("sleep:"):
+        if in_place and not first.startswith("sleep:") and first not in self.ops:
             return [self._run(first, request)]
         return [self._plan(name) for name in open_steps]
 
@@ -71,6 +77,8 @@ class Script:
         op = "StepPlanned"
         if name.startswith("sleep:"):
             op, opts = "Sleep", {**opts, "duration": name.removeprefix("sleep:")}
+        elif name in self.ops:
+            op, opts = self.ops[name][0], {**opts, **self.ops[name][1]}
         return {"op": op, "id": hash_step_id(name), "name": name, "opts": opts}
 
     def _run(self, name: str, request: CallRequest) -> dict[str, Any]:
@@ -85,28 +93,37 @@ class Script:
 
 
 class ScriptInvoker:
-    """Carries calls to one script."""
+    """Carries calls to the script of the function that is called."""
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, scripts: Mapping[str, Script]) -> None:
+        self._scripts = scripts
 
     def body_bytes_max(self, url: str) -> int | None:
         return None
 
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         request = decode_call_request(decode(body))
-        status, answer = await self._script.answer(request, headers[names.STEP_ID])
+        (slug,) = parse_qs(urlsplit(url).query)["fnId"]
+        status, answer = await self._scripts[slug].answer(request, headers[names.STEP_ID])
         return HttpReply(status, {names.SDK: "test:v1", names.REQUEST_VERSION: "2"}, encode(answer))
 
 
 class World:
-    """One function, one backend, and as many workers as a test wants."""
+    """One function on ``order/created``, others that are only invoked, one backend, as many workers as a test wants."""
 
-    def __init__(self, script: Script, *, retries: int = 4, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        retries: int = 4,
+        options: Mapping[str, Any] | None = None,
+        others: Mapping[str, Script] | None = None,
+    ) -> None:
         self.script = script
+        self.scripts = {SLUG: script, **(others or {})}
         self.clock = VirtualClock()
         self.backend = LocalBackend.open(None)
-        weakref.finalize(self, self.backend.close)
+        weakref.finalize(self.backend.journal, self.backend.database.close)
         self.notices: list[Notice] = []
         self.handled: list[str] = []
         self.function = Function(
@@ -114,14 +131,11 @@ class World:
         )
         self.worker = self.new_worker(self.backend.journal, self.backend.queue)
 
-    def new_worker(self, journal: Any, queue: Any) -> Worker:
+    def new_worker(self, journal: Any, queue: Any, waits: Any = None) -> Worker:
         """A worker on the given ports."""
+        invoker = ScriptInvoker(self.scripts)
         return Worker(
-            journal,
-            self.backend.registry,
-            queue,
-            ScriptInvoker(self.script),
-            self.clock,
+            Ports(journal, waits or self.backend.waits, self.backend.registry, queue, invoker, self.clock),
             retry_delay_ms=1_000,
             observe=self.notices.append,
         )
@@ -129,11 +143,12 @@ class World:
     async def register(self) -> None:
         """Make the function known."""
         app = App("shop", "http://app.test/api", "test:v1", "", "sum", self.clock.now_ms())
-        await self.backend.registry.put_app(app, [self.function])
+        others = [replace(self.function, slug=slug, triggers=()) for slug in self.scripts if slug != SLUG]
+        await self.backend.registry.put_app(app, [self.function, *others])
 
     async def send(self, name: str = "order/created", *, number: int = 1, **changes: Any) -> Event:
-        """Store an event and queue it, as ingest does."""
-        internal_id = f"01M81QZTP4KK2MZ0GRC4B7H{number:03d}"
+        """Store an event and queue it, as ingest does. ``number`` tells apart events of one name."""
+        internal_id = ulid_from(self.clock.now_ms(), sha256(f"{name}{number}".encode()).digest()[:10])
         now_ms = self.clock.now_ms()
         fields = {"id": internal_id, "ts_ms": now_ms, "received_at_ms": now_ms, **changes}
         event = Event(internal_id=internal_id, name=name, **fields)
@@ -168,17 +183,27 @@ class World:
                 return
             await self.clock.advance(max(0, next_ms - self.clock.now_ms()))
 
-    async def headers(self) -> list[RunHeader]:
-        """The runs of the function, oldest first."""
-        found = await self.backend.journal.list_runs(RunFilter(function_id=SLUG), cursor=None, limit=100)
+    async def headers(self, slug: str = SLUG) -> list[RunHeader]:
+        """The runs of a function, oldest first."""
+        found = await self.backend.journal.list_runs(RunFilter(function_id=slug), cursor=None, limit=100)
         return list(reversed(found))
 
-    async def run(self) -> Run:
-        """The only run."""
-        (header,) = await self.headers()
+    async def run(self, slug: str = SLUG) -> Run:
+        """The only run of a function."""
+        (header,) = await self.headers(slug)
         run = await self.backend.journal.load(header.run_id)
         assert run is not None
         return run
+
+    async def entry(self, name: str) -> StepEntry:
+        """A step of the only run."""
+        return (await self.run()).entries[hash_step_id(name)]
+
+    async def pass_time(self, duration_ms: int) -> None:
+        """Settle, let time pass, settle."""
+        await self.settle()
+        await self.clock.advance(duration_ms)
+        await self.settle()
 
     async def events_named(self, name: str) -> list[Event]:
         """The stored events of one name."""

@@ -8,7 +8,8 @@ ports answer nothing; time passes, and another worker finishes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +18,24 @@ from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
 from tests.worker.harness import Script, World
 
-SCENARIOS: dict[str, Callable[[], Script]] = {
+CHILD = "shop-child"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A script, what happens from outside a second after the run began, and what the function's options are."""
+
+    script: Callable[[], Script]
+    plot: Callable[[World], Awaitable[Any]] | None = None
+    options: Mapping[str, Any] | None = None
+    child: Callable[[], Script] | None = None
+
+
+def op(name: str, kind: str, **opts: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {name: (kind, {"timeout": "1m", **opts})}
+
+
+SEQUENCES: dict[str, Callable[[], Script]] = {
     "sequence": lambda: Script([["a"], ["b"]]),
     "parallel": lambda: Script([["p", "q"], ["after"]]),
     "race": lambda: Script([["p", "q", "r"], ["after"]], race=True),
@@ -27,6 +45,33 @@ SCENARIOS: dict[str, Callable[[], Script]] = {
     "retry of a planned step": lambda: Script([["p", "flaky"], ["after"]], fails={"flaky": 1}),
     "function retry": lambda: Script([["a"]], function_fails=1),
     "failed step": lambda: Script([["doomed"], ["after"]], fails={"doomed": 99}),
+}
+
+
+SCENARIOS = {name: Scenario(script) for name, script in SEQUENCES.items()} | {
+    "wait resumed": Scenario(
+        lambda: Script([["w"], ["after"]], ops=op("w", "WaitForEvent", event="paid", lookback="run")),
+        lambda world: world.send("paid"),
+    ),
+    "wait timed out": Scenario(lambda: Script([["w"], ["after"]], ops=op("w", "WaitForEvent", event="paid"))),
+    "wait beside a step": Scenario(
+        lambda: Script([["p", "w"], ["after"]], ops=op("w", "WaitForEvent", event="paid", lookback="run")),
+        lambda world: world.send("paid"),
+    ),
+    "signal timed out": Scenario(lambda: Script([["s"], ["after"]], ops=op("s", "WaitForSignal", signal="go"))),
+    "invoke": Scenario(
+        lambda: Script([["call"], ["after"]], ops=op("call", "InvokeFunction", function_id=CHILD)),
+        child=lambda: Script([["work"]], result={"n": 1}),
+    ),
+    "invoke nobody": Scenario(
+        lambda: Script([["call"], ["after"]], ops=op("call", "InvokeFunction", function_id="shop-nowhere"))
+    ),
+    "cancelled by event": Scenario(
+        lambda: Script([["sleep:5m"]]),
+        lambda world: world.send("stop"),
+        {"cancel": [{"event": "stop"}], "timeouts": {"finish": "1h"}},
+    ),
+    "cancelled by deadline": Scenario(lambda: Script([["sleep:5m"]]), options={"timeouts": {"finish": "1m"}}),
 }
 
 
@@ -76,23 +121,39 @@ class Fate:
             raise DeadError
 
 
-async def live(script: Script, fate: Fate) -> World:
+async def live(scenario: Scenario, fate: Fate) -> World:
     """One run with a mortal worker, and an immortal one after its death."""
-    world = World(script, retries=1)
+    others = {} if scenario.child is None else {CHILD: scenario.child()}
+    world = World(scenario.script(), retries=1, options=scenario.options, others=others)
     await world.register()
     await world.send()
-    mortal = world.new_worker(Mortal(world.backend.journal, fate), Mortal(world.backend.queue, fate))
+    backend = world.backend
+    mortal = world.new_worker(Mortal(backend.journal, fate), Mortal(backend.queue, fate), Mortal(backend.waits, fate))
+    plot = scenario.plot
     try:
-        while await world.backend.queue.next_at_ms() is not None:
+        await world.settle(worker=mortal)
+        await world.clock.advance(1_000)
+        if plot is not None:
+            await plot(world)
+            plot = None
+        while (next_ms := await world.backend.queue.next_at_ms()) is not None:
+            await world.clock.advance(max(0, next_ms - world.clock.now_ms()))
             await world.settle(worker=mortal)
-            next_ms = await world.backend.queue.next_at_ms()
-            if next_ms is not None:
-                await world.clock.advance(max(0, next_ms - world.clock.now_ms()))
     except DeadError:
         await asyncio.sleep(0)
+        if plot is not None:
+            await world.clock.advance(1_000)
+            await plot(world)
         await world.clock.advance(LEASE_MS)
     await world.run_to_end()
     return world
+
+
+async def nothing_filed(world: World) -> bool:
+    """Whether no pause and no signal outlived the runs."""
+    async with world.backend.database.read() as db:
+        pauses, signals = (db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("pauses", "signals"))
+    return pauses == signals == 0
 
 
 async def outcome(world: World) -> tuple[RunStatus, Any, dict[str, Any]]:
@@ -100,7 +161,7 @@ async def outcome(world: World) -> tuple[RunStatus, Any, dict[str, Any]]:
     run = await world.run()
     assert run.header.outcome is not None
     assert run.header.lease_until_ms is None
-    memos = {entry.name: entry.memo for entry in run.entries.values()}
+    memos = {entry.name: entry.memo for entry in run.entries.values() if entry.memoised}
     return run.header.status, run.header.outcome.output, memos
 
 
@@ -108,10 +169,11 @@ async def outcome(world: World) -> tuple[RunStatus, Any, dict[str, Any]]:
 async def test_a_crash_at_any_port_call_is_survived(scenario: str) -> None:
     """Every crash point leads to the outcome of the run without a crash, and to one finished event."""
     unharmed = Fate(None)
-    expected = await outcome(await live(SCENARIOS[scenario](), unharmed))
+    expected = await outcome(await live(SCENARIOS[scenario], unharmed))
     assert unharmed.calls > 5
     for at in range(1, unharmed.calls + 1):
         for after in (False, True):
-            world = await live(SCENARIOS[scenario](), Fate(at, after=after))
+            world = await live(SCENARIOS[scenario], Fate(at, after=after))
             assert await outcome(world) == expected, f"crash {'after' if after else 'before'} port call {at}"
-            assert len(await world.events_named("inngest/function.finished")) == 1
+            assert len(await world.events_named("inngest/function.finished")) == 1 + (scenario == "invoke")
+            assert await nothing_filed(world)

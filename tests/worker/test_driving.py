@@ -234,7 +234,7 @@ async def test_a_dead_driver_is_replaced_when_its_lease_runs_out() -> None:
 
 
 async def test_an_unknown_function_fails_with_the_way_out() -> None:
-    """A run whose function is gone retries, then fails saying so."""
+    """A run whose function is gone retries, whatever the function's own retries were, then fails saying so."""
     world = await started(Script([["a"]]), retries=0)
     now_ms = world.clock.now_ms()
     await world.backend.queue.receive(10, now_ms, now_ms + 1)
@@ -247,6 +247,7 @@ async def test_an_unknown_function_fails_with_the_way_out() -> None:
     assert outcome is not None
     assert outcome.error is not None
     assert outcome.error["name"] == "function_not_found"
+    assert [notice.kind for notice in world.notices].count(NoticeKind.FUNCTION_RETRYING) == 4
     assert "deploy it" in outcome.error["message"]
 
 

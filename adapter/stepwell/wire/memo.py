@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from stepwell.wire.errors import ErrorBody, decode_error
+
+INVOKE_TIMEOUT: Final = "InngestInvokeTimeoutError"
+"""The name of the error of an invocation that took too long."""
 
 
 @dataclass(frozen=True, slots=True)

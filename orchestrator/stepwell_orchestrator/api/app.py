@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.api import events, functions, runs, system
+from stepwell_orchestrator.api import events, functions, runs, signals, system
 from stepwell_orchestrator.api.auth import UnauthorizedError
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
@@ -30,7 +30,7 @@ def create_api(
     api = FastAPI(title="Stepwell", openapi_url=None, redirect_slashes=False)
     api.state.deps = deps
     api.state.access = Access(kind, tuple(event_keys), tuple(signing_keys))
-    for router in (system.router, events.router, functions.router, runs.router):
+    for router in (system.router, events.router, functions.router, runs.router, signals.router):
         api.include_router(router)
     api.add_exception_handler(ApiError, _answer_api_error)
     api.add_exception_handler(UnauthorizedError, _answer_unauthorized)

@@ -11,6 +11,7 @@ from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.api.auth import check_event_key, require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_body, success
+from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
 from stepwell_orchestrator.ports import EventFilter
@@ -78,10 +79,12 @@ async def get_event(internal_id: str, deps: WithDeps) -> Response:
 
 @_queries.get("/v1/events/{internal_id}/runs")
 async def runs_of_event(internal_id: str, deps: WithDeps) -> Response:
-    """The runs an event started; none while there is none."""
+    """The runs an event started; ``routed``: it has been offered to every function, so no more will come."""
     _check_id(internal_id)
+    # Looked at before the runs: its item is done once the last of them exists.
+    routed = not await deps.queued.holds(items.route(internal_id, 0).item.id)
     headers = await deps.journal.runs_of_event(internal_id)
-    return success([run_body(header) for header in headers], deps.clock.now_ms())
+    return success([run_body(header) for header in headers], deps.clock.now_ms(), routed=routed)
 
 
 def _check_id(internal_id: str) -> None:

@@ -28,6 +28,15 @@ class Answer:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class EventRuns:
+    """The runs an event started. ``routed``: no more will come."""
+
+    runs: list[dict[str, Any]]
+    routed: bool
+    at_ms: int
+
+
 class Client:
     """One server's API. Every method raises CommandError when there is no answer or the answer is no."""
 
@@ -44,6 +53,14 @@ class Client:
         """Runs newest first."""
         data: list[dict[str, Any]] = (await self._get("/v1/runs", query)).data
         return data
+
+    async def runs_of_event(self, event_id: str) -> EventRuns:
+        """The runs an event started so far. Needs a server that tells when there are no more to come."""
+        origin = self._server.api_origin
+        body = await self._request("GET", f"{origin}/v1/events/{event_id}/runs")
+        if "routed" not in body:
+            raise CommandError(f"{origin} does not tell whether more runs will come; --wait needs a Stepwell server")
+        return EventRuns(body["data"], body["routed"], _fetched_at_ms(body))
 
     async def run(self, run_id: str) -> Answer:
         """One run."""
@@ -85,7 +102,7 @@ class Client:
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
         body = await self._request("GET", self._server.api_origin + path, query=query)
-        return Answer(body["data"], parse_instant_ms(body["metadata"]["fetched_at"]))
+        return Answer(body["data"], _fetched_at_ms(body))
 
     async def _request(
         self, method: str, url: str, *, query: Mapping[str, str] | None = None, body: Any = None
@@ -106,6 +123,10 @@ class Client:
             raise usage_error(f'"{url}" is not a URL; write it like "http://127.0.0.1:8288"') from None
         except aiohttp.ClientError as error:
             raise CommandError(_unreachable(origin, error, own=own)) from None
+
+
+def _fetched_at_ms(body: Mapping[str, Any]) -> int:
+    return parse_instant_ms(body["metadata"]["fetched_at"])
 
 
 @asynccontextmanager

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepwell.errors import WireError
-from stepwell.wire.times import parse_duration_ms
-from stepwell_orchestrator.cli.errors import usage_error
+from stepwell_orchestrator.cli.options import option_ms
 
 EPILOG = """Examples:
 
@@ -48,16 +46,6 @@ def dev(
         port=port,
         database=database,
         reload=reload,
-        retry_delay_ms=None if retry_delay is None else _delay_ms(retry_delay),
+        retry_delay_ms=option_ms("--retry-delay", retry_delay, "2s"),
     )
     raise typer.Exit(run(options))
-
-
-def _delay_ms(text: str) -> int:
-    try:
-        delay_ms = parse_duration_ms(text)
-    except WireError as error:
-        raise usage_error(f"--retry-delay: {error}") from None
-    if delay_ms < 0:
-        raise usage_error(f"--retry-delay: {text} is negative; write it like 2s")
-    return delay_ms

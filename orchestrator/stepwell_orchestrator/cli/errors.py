@@ -12,6 +12,8 @@ from stepwell.errors import StepwellError
 
 EXIT_NEGATIVE: Final = 1
 """It was understood and failed, or the answer is no."""
+EXIT_INTERRUPTED: Final = 130
+"""It was stopped with Ctrl-C."""
 EXIT_USAGE: Final = 2
 """It was asked for wrongly: an argument, an option, an input file."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from rich.console import Console
+
 from stepwell_orchestrator.cli.client import Answer, connected
 from stepwell_orchestrator.cli.options import AsJson, RunId, Url
 from stepwell_orchestrator.cli.settings import Server, read_server
@@ -28,7 +30,11 @@ def run(run_id: RunId, url: Url = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**found.data, "steps": trace.data})
         return
-    console = standard_output()
+    show(standard_output(), found, trace)
+
+
+def show(console: Console, found: Answer, trace: Answer) -> None:
+    """Draw a run as a timeline."""
     timeline = read_timeline(found.data, trace.data, now_ms=trace.at_ms)
     for line in draw_timeline(timeline, width=console.width, glyphs=glyphs(console)):
         console.print(line, soft_wrap=True)

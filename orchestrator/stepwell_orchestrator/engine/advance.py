@@ -11,10 +11,13 @@ from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine import bounds, ending, items
 from stepwell_orchestrator.engine.gate import has_pending
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
+from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
 from stepwell_orchestrator.engine.opcodes.sleep import sleep
 from stepwell_orchestrator.engine.opcodes.step_error import step_error
 from stepwell_orchestrator.engine.opcodes.step_planned import step_planned
 from stepwell_orchestrator.engine.opcodes.step_run import step_run
+from stepwell_orchestrator.engine.opcodes.wait_for_event import wait_for_event
+from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import stack_of
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
@@ -158,20 +161,17 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return step_planned(situation, opcode)
         case Op.SLEEP:
             return sleep(situation, opcode)
+        case Op.WAIT_FOR_EVENT:
+            return wait_for_event(situation, opcode)
+        case Op.WAIT_FOR_SIGNAL:
+            return wait_for_signal(situation, opcode)
+        case Op.INVOKE_FUNCTION:
+            return invoke_function(situation, opcode)
         case Op.RUN_COMPLETE:
             return Change(outcome=ending.completed(opcode.data, situation.now_ms))
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
-        case (
-            Op.WAIT_FOR_EVENT
-            | Op.INVOKE_FUNCTION
-            | Op.AI_GATEWAY
-            | Op.GATEWAY
-            | Op.WAIT_FOR_SIGNAL
-            | Op.SYNC_RUN_COMPLETE
-            | Op.DEFER_ADD
-            | Op.DEFER_ABORT
-        ):
+        case Op.AI_GATEWAY | Op.GATEWAY | Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
             message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
         case _:
@@ -189,4 +189,4 @@ def _drop(situation: Situation) -> Decision:
 
 
 def _commands(changes: Sequence[Change]) -> tuple[Command, ...]:
-    return tuple(change.command for change in changes if change.command is not None)
+    return tuple(command for change in changes for command in change.commands)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.reply import Failed
-from stepwell_orchestrator.model.decision import Command, Emit
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waiting import give_up
+from stepwell_orchestrator.model.decision import Command, Emit, Unwatch
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.queue_item import ChildEnded
 from stepwell_orchestrator.model.run import Outcome, Run, RunStatus
+from stepwell_orchestrator.model.step import StepStatus
 
 FINISHED_EVENT: Final = "inngest/function.finished"
 FAILED_EVENT: Final = "inngest/function.failed"
@@ -40,17 +44,40 @@ def cancelled(now_ms: int) -> Outcome:
 
 
 def closing_commands(run: Run) -> tuple[Command, ...]:
-    """The lifecycle events of an ended run.
+    """Everything that follows the end of a run: its events, the answer to its invoker, and what its waits held.
 
-    Their ids are derived from the run, so that closing twice tells once. Runs that were themselves triggered by a
-    finished or failed event stay silent: the loop guard.
+    Repeating them changes nothing.
     """
     outcome = run.header.outcome
     assert outcome is not None, f"run {run.header.run_id} has not ended"
+    return (*_lifecycle(run, outcome), *_answer(run, outcome), *_give_up(run))
+
+
+def _lifecycle(run: Run, outcome: Outcome) -> tuple[Command, ...]:
+    """The lifecycle events, with ids derived from the run.
+
+    Runs that were themselves triggered by a finished or failed event stay silent: the loop guard.
+    """
     if run.header.event_name in _SILENT_TRIGGERS:
         return ()
     data = _lifecycle_data(run, outcome)
     return tuple(Emit(_lifecycle_event(run, name, data, outcome)) for name in _EVENTS_BY_STATUS[outcome.status])
+
+
+def _answer(run: Run, outcome: Outcome) -> tuple[Command, ...]:
+    invoker = run.header.invoked_by
+    if invoker is None:
+        return ()
+    return (items.settle(*invoker, ChildEnded(run.header.run_id), outcome.ended_at_ms),)
+
+
+def _give_up(run: Run) -> Iterator[Command]:
+    """The pauses of cancellations, and of waits that lost a race, are taken out of the file."""
+    if run.header.cancellations:
+        yield Unwatch(run.header.cancellations)
+    for entry in run.entries.values():
+        if entry.status is StepStatus.WAITING:
+            yield from give_up(run.header.run_id, entry)
 
 
 def _lifecycle_event(run: Run, name: str, data: Mapping[str, Any], outcome: Outcome) -> Event:
@@ -78,6 +105,8 @@ def _lifecycle_data(run: Run, outcome: Outcome) -> dict[str, Any]:
         data["result"] = outcome.output
     if outcome.error is not None:
         data["error"] = dict(outcome.error)
+    if run.header.invoked_by is not None:
+        data["correlation_id"] = ".".join(run.header.invoked_by)
     return data
 
 

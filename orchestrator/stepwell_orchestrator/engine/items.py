@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal, assert_never
+
 from stepwell_orchestrator.model.decision import Send
-from stepwell_orchestrator.model.queue_item import Cancel, Drive, Execute, QueueItem, Route, TimerDue
+from stepwell_orchestrator.model.queue_item import (
+    Cancel,
+    CancelMatching,
+    Cause,
+    ChildEnded,
+    Deadline,
+    Drive,
+    EventArrived,
+    Execute,
+    QueueItem,
+    Refused,
+    Route,
+    Settle,
+    SignalArrived,
+    TimerDue,
+)
 
 
 def start(run_id: str, due_at_ms: int) -> Send:
@@ -34,3 +51,32 @@ def route(event_id: str, due_at_ms: int) -> Send:
 def cancel(run_id: str, now_ms: int) -> Send:
     """Cancel a run."""
     return Send(QueueItem(f"{run_id}:cancel", Cancel(run_id, now_ms), now_ms))
+
+
+def settle(run_id: str, step_id: str, cause: Cause, now_ms: int) -> Send:
+    """End a step's wait."""
+    return Send(QueueItem(f"{run_id}:{step_id}:{_occurrence(cause, now_ms)}", Settle(run_id, step_id, cause), now_ms))
+
+
+def deadline(run_id: str, kind: Literal["start", "finish"], limit_ms: int, due_at_ms: int) -> Send:
+    """Look whether a run has started, or ended, in time."""
+    return Send(QueueItem(f"{run_id}:deadline:{kind}", Deadline(run_id, kind, limit_ms), due_at_ms))
+
+
+def cancel_matching(work: CancelMatching, now_ms: int) -> Send:
+    """Cancel the next page of runs."""
+    return Send(QueueItem(f"{work.cancellation_id}:{work.cursor or 'first'}", work, now_ms))
+
+
+def _occurrence(cause: Cause, now_ms: int) -> str:
+    match cause:
+        case EventArrived(event_id):
+            return f"event:{event_id}"
+        case SignalArrived():
+            return f"signal:{now_ms}"
+        case ChildEnded(run_id):
+            return f"child:{run_id}"
+        case Refused():
+            return "refused"
+        case _:
+            assert_never(cause)

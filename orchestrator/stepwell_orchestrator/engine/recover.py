@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.ending import closing_commands
+from stepwell_orchestrator.engine.waiting import take
 from stepwell_orchestrator.model.decision import Command
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -14,15 +15,20 @@ def recover(run: Run, now_ms: int) -> tuple[Command, ...]:
     if run.header.outcome is not None:
         return closing_commands(run)
     run_id = run.header.run_id
-    commands: list[Command] = [_wake(run_id, entry, now_ms) for entry in run.entries.values() if entry.pending]
+    commands: list[Command] = []
+    for entry in run.entries.values():
+        if entry.pending:
+            commands += _wake(run, entry, now_ms)
     retry_at_ms = run.header.progress.retry_at_ms
     if retry_at_ms is not None:
         commands.append(items.retry(run_id, retry_at_ms))
     return tuple(commands)
 
 
-def _wake(run_id: str, entry: StepEntry, now_ms: int) -> Command:
+def _wake(run: Run, entry: StepEntry, now_ms: int) -> tuple[Command, ...]:
+    if entry.status is StepStatus.WAITING:
+        return take(run, entry)
     due_at_ms = now_ms if entry.due_at_ms is None else entry.due_at_ms
-    if entry.status in (StepStatus.SLEEPING, StepStatus.WAITING):
-        return items.timer(run_id, entry.step_id, due_at_ms)
-    return items.execute(run_id, entry.step_id, entry.attempt, due_at_ms)
+    if entry.status is StepStatus.SLEEPING:
+        return (items.timer(run.header.run_id, entry.step_id, due_at_ms),)
+    return (items.execute(run.header.run_id, entry.step_id, entry.attempt, due_at_ms),)

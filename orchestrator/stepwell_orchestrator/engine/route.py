@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.registration import Trigger
+from stepwell_orchestrator.engine.waiting import INVOKED_EVENT
 from stepwell_orchestrator.limits import TS_TOLERANCE_MS
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
-from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.run import Invoker, RunHeader
 
 TRIGGER_VARIABLES: Final = frozenset({"event"})
 
@@ -27,7 +28,7 @@ def route(event: Event, functions: Iterable[Function], now_ms: int) -> list[RunH
     return [new_run(event, function) for function in functions if _triggered(event, function, names, now_ms)]
 
 
-def new_run(event: Event, function: Function) -> RunHeader:
+def new_run(event: Event, function: Function, invoked_by: Invoker | None = None) -> RunHeader:
     """The header of the run ``function`` gets for ``event``."""
     return RunHeader(
         run_id=derived_ulid(event.received_at_ms, event.internal_id, function.slug),
@@ -36,17 +37,22 @@ def new_run(event: Event, function: Function) -> RunHeader:
         event_name=event.name,
         event_ids=(event.internal_id,),
         created_at_ms=event.received_at_ms,
+        invoked_by=invoked_by,
     )
+
+
+def invoked(event: Event) -> tuple[str, Invoker] | None:
+    """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events."""
+    internal = event.data.get("_inngest") if event.name == INVOKED_EVENT else None
+    if not isinstance(internal, Mapping):
+        return None
+    run_id, _, step_id = str(internal.get("correlation_id", "")).partition(".")
+    return str(internal.get("fn_id", "")), Invoker(run_id, step_id)
 
 
 def starts_at_ms(event: Event, now_ms: int) -> int:
     """When the event's runs start: now, or at the event's own time when that lies ahead (protocol 6.1)."""
     return event.ts_ms if event.ts_ms > now_ms + TS_TOLERANCE_MS else now_ms
-
-
-def idempotency_key(event: Event, function_id: str) -> str | None:
-    """What makes a second event a repeat for this function: the sender's own event id, when there is one."""
-    return f"{function_id}\x00{event.id}" if event.has_own_id else None
 
 
 def _triggered(event: Event, function: Function, names: frozenset[str], now_ms: int) -> bool:

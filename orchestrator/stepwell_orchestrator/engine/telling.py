@@ -32,7 +32,7 @@ def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Noti
     for write in decision.writes:
         match write:
             case PutEntry(entry):
-                kind = _STEP_KINDS.get(entry.status)
+                kind = step_kind(entry)
                 if kind is not None:
                     yield step_notice(header, entry, kind, now_ms)
             case EndRun(outcome):
@@ -50,6 +50,11 @@ def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Noti
                     )
             case _:
                 assert_never(write)
+
+
+def step_kind(entry: StepEntry) -> NoticeKind | None:
+    """What there is to tell of a step that was written like this; None where there is nothing."""
+    return _STEP_KINDS.get(entry.status)
 
 
 def step_notice(header: RunHeader, entry: StepEntry, kind: NoticeKind, now_ms: int) -> Notice:

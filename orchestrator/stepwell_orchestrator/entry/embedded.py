@@ -8,12 +8,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from stepwell.errors import EventError
-from stepwell.wire.ids import EventIdSeed
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
+from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
@@ -23,7 +22,7 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
 from stepwell_orchestrator.model.notice import Notice, Observe
-from stepwell_orchestrator.ports import Clock, HttpReply
+from stepwell_orchestrator.ports import Clock, HttpReply, Ports
 from stepwell_orchestrator.pump import CONCURRENCY_DEFAULT, STOP_GRACE_MS, Pump
 from stepwell_orchestrator.register import Register, Synced
 from stepwell_orchestrator.worker import Worker
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from stepwell.event import Event
 
 _SERVER_KIND: Final = "dev"
-_HAND_OVER_S: Final = 30
 
 _log = logging.getLogger("stepwell.embedded")
 
@@ -70,14 +68,18 @@ class Embedded:
         self.in_process = InProcessInvoker()
         self._backend = LocalBackend.open(database, synchronous=synchronous)
         self.journal = self._backend.journal
+        self.waits = self._backend.waits
         self.registry = self._backend.registry
         self.queue = self._backend.queue
         self.worker = Worker(
-            self.journal,
-            self.registry,
-            self.queue,
-            _EitherInvoker(self.in_process, self.http),
-            self.clock,
+            Ports(
+                self.journal,
+                self.waits,
+                self.registry,
+                self.queue,
+                _EitherInvoker(self.in_process, self.http),
+                self.clock,
+            ),
             limits=limits,
             observe=observe,
             retry_delay_ms=retry_delay_ms,
@@ -87,15 +89,15 @@ class Embedded:
         ids = FreshIds(self.clock, entropy)
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
         self.register = Register(self.registry, self.clock, observe)
-        self.control = Control(self.journal, self.registry, self.queue, self.clock, ids=ids, handle=self.worker.handle)
+        self.control = Control(
+            self.journal, self.waits, self.registry, self.queue, self.clock, ids=ids, handle=self.worker.handle
+        )
         self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
         self._grace_ms = grace_ms
         self._served: list[App] = []
         self._pumping: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
         self._pumping = asyncio.create_task(self.pump.run(grace_ms=self._grace_ms))
         return self
 
@@ -111,7 +113,7 @@ class Embedded:
             self._backend.close()
 
     async def serve(self, app: App) -> Synced:
-        """Register an app and call its functions in this process; events it sends come in here.
+        """Register an app and call its functions in this process; events and signals it sends come in here.
 
         Serving an app again takes its functions as they are now. Raises InvalidFunctionsError, and then what was
         registered before stays in force.
@@ -119,7 +121,7 @@ class Embedded:
         registration, endpoint = in_process_app(app, self.journal, self.clock)
         self.in_process.mount(in_process_url(app.id), endpoint)
         synced = await self.register.accept(registration.encode())
-        app.transport = self._accept
+        app.transport = InProcessTransport(self.ingest, self.control, asyncio.get_running_loop())
         self._served.append(app)
         return synced
 
@@ -127,19 +129,6 @@ class Embedded:
         """Take one event in or several; returns their internal ids in order. Raises EventError."""
         batch = events if isinstance(events, Sequence) else [events]
         return await self.ingest.accept_events([event.to_wire() for event in batch], None)
-
-    async def _accept(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
-        """Take events from an app, which sends them in this thread, or (``send_sync``) from the loop of another."""
-        accepting = self.ingest.accept_events(events, seed)
-        if asyncio.get_running_loop() is self._loop:
-            return await accepting
-        assert self._loop is not None, "an app is only served once the engine has started"
-        try:
-            async with asyncio.timeout(_HAND_OVER_S):
-                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(accepting, self._loop))
-        except TimeoutError:
-            fix = "in an async function use `await app.send(...)`, which does not block the loop the engine runs on"
-            raise EventError(f"send_sync: the engine did not answer within {_HAND_OVER_S} s; {fix}") from None
 
     async def _stop_pumping(self) -> None:
         assert self._pumping is not None, "stopped before it was started"

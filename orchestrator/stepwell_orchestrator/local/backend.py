@@ -13,6 +13,7 @@ from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.local.registry import SqliteRegistry
 from stepwell_orchestrator.local.rows import entry_document, read_entry
+from stepwell_orchestrator.local.waits import SqliteWaits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class LocalBackend:
 
     database: Database
     journal: SqliteJournal
+    waits: SqliteWaits
     registry: SqliteRegistry
     queue: SqliteQueue
 
@@ -33,7 +35,9 @@ class LocalBackend:
         database = Database(path, synchronous=synchronous)
         with database.exclusive() as db:
             recover(db)
-        return cls(database, SqliteJournal(database), SqliteRegistry(database), SqliteQueue(database))
+        return cls(
+            database, SqliteJournal(database), SqliteWaits(database), SqliteRegistry(database), SqliteQueue(database)
+        )
 
     def close(self) -> None:
         """Make what was written durable and give the file up."""

@@ -11,7 +11,6 @@ from stepwell_orchestrator.local.rows import entry_document, outcome_document, p
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import RunState
 
 Encoded = tuple[Write, bytes]
 
@@ -23,14 +22,13 @@ def encode_writes(writes: Sequence[Write]) -> list[Encoded]:
     return [(write, _document(write)) for write in writes]
 
 
-def commit(db: sqlite3.Connection, run_id: str, writes: Sequence[Encoded], term: int | None) -> RunState:
+def commit(db: sqlite3.Connection, run_id: str, writes: Sequence[Encoded], term: int | None) -> None:
     """Check every guard, then write. Raises LeaseLostError and ConflictError with nothing written."""
-    state = _check_run(db, run_id, term)
-    if writes and state.status in ENDED:
-        raise ConflictError(f"run {run_id} has ended ({state.status}) and accepts no write")
+    present = _check_run(db, run_id, term)
+    if writes and present in ENDED:
+        raise ConflictError(f"run {run_id} has ended ({present}) and accepts no write")
     for write, _ in writes:
         _check(db, run_id, write, term)
-    status = state.status
     for write, document in writes:
         match write:
             case PutEntry(entry):
@@ -38,12 +36,10 @@ def commit(db: sqlite3.Connection, run_id: str, writes: Sequence[Encoded], term:
             case PutProgress():
                 db.execute("UPDATE runs SET progress = ? WHERE run_id = ?", (document, run_id))
             case EndRun(outcome):
-                status = outcome.status
-                db.execute("UPDATE runs SET status = ? WHERE run_id = ?", (status, run_id))
+                db.execute("UPDATE runs SET status = ? WHERE run_id = ?", (outcome.status, run_id))
                 db.execute("INSERT INTO outcomes VALUES (?, ?)", (run_id, document))
             case _:
                 assert_never(write)
-    return RunState(wanted=state.wanted, term=state.term, status=status)
 
 
 def put_entry(db: sqlite3.Connection, run_id: str, entry: StepEntry, document: bytes) -> None:
@@ -65,15 +61,15 @@ def _document(write: Write) -> bytes:
             assert_never(write)
 
 
-def _check_run(db: sqlite3.Connection, run_id: str, term: int | None) -> RunState:
-    query = "SELECT wanted, term, lease_until_ms, status FROM runs WHERE run_id = ?"
+def _check_run(db: sqlite3.Connection, run_id: str, term: int | None) -> RunStatus:
+    query = "SELECT term, lease_until_ms, status FROM runs WHERE run_id = ?"
     row = db.execute(query, (run_id,)).fetchone()
     if row is None:
         raise ConflictError(f"run {run_id} does not exist, so nothing can be committed to it")
-    wanted, current, lease_until_ms, status = row
+    current, lease_until_ms, status = row
     if term is not None and (term != current or lease_until_ms is None):
         raise lease_lost(run_id, term)
-    return RunState(wanted, current, RunStatus(status))
+    return RunStatus(status)
 
 
 def lease_lost(run_id: str, term: int) -> LeaseLostError:

@@ -14,6 +14,7 @@ from stepwell_orchestrator.local.rows import (
     Row,
     entry_document,
     event_document,
+    origin_document,
     progress_document,
     read_entries,
     read_entry,
@@ -34,7 +35,6 @@ from stepwell_orchestrator.ports import (
     Over,
     Refused,
     RunFilter,
-    RunState,
     Unknown,
 )
 
@@ -57,19 +57,28 @@ class SqliteJournal:
         async with self._database.read() as db:
             return _event(db, internal_id)
 
-    async def create_run(self, header: RunHeader, *, idempotency_key: str | None, expires_at_ms: int) -> str:
-        """Create a run, unless its key or id is taken; the id of the run that holds the key."""
+    async def events_since(self, name: str, since_ms: int, *, after: Event | None, limit: int) -> list[Event]:
+        """Events of one name received at or after ``since_ms``, oldest first."""
+        query = (
+            "SELECT internal_id, name, received_at_ms, document FROM events WHERE name = ? "
+            "AND (received_at_ms, internal_id) > (?, ?) ORDER BY received_at_ms, internal_id LIMIT ?"
+        )
+        start = (since_ms, "") if after is None else (after.received_at_ms, after.internal_id)
+        async with self._database.read() as db:
+            return [read_event(row) for row in db.execute(query, (name, *start, limit))]
+
+    async def create_run(self, header: RunHeader, *, idempotency_keys: Sequence[str], expires_at_ms: int) -> str:
+        """Create a run, unless one of its keys or its id is taken; the id of the run that holds them."""
         assert header.outcome is None, f"run {header.run_id} cannot be created ended"
         row = _header_row(header)
         async with self._database.write() as db:
-            holder = _holder(db, idempotency_key, header.created_at_ms)
+            holder = _holder(db, idempotency_keys, header.created_at_ms)
             if holder is not None:
                 return holder
             if _header(db, header.run_id) is None:
                 _insert_run(db, header, row)
-                if idempotency_key is not None:
-                    key = (idempotency_key, header.run_id, expires_at_ms)
-                    db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?)", key)
+                held = [(key, header.run_id, expires_at_ms) for key in idempotency_keys]
+                db.executemany("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?)", held)
             return header.run_id
 
     async def acquire(self, run_id: str, now_ms: int, until_ms: int) -> Acquisition:
@@ -119,11 +128,11 @@ class SqliteJournal:
             db.execute(statement, (document, run_id))
             return None
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> RunState:
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
         """Apply all writes, or none."""
         encoded = encode_writes(writes)
         async with self._database.write() as db:
-            return commit(db, run_id, encoded, term)
+            commit(db, run_id, encoded, term)
 
     async def load(self, run_id: str) -> Run | None:
         """A run with its events and all its entries."""
@@ -235,10 +244,10 @@ def _claimable(entry: StepEntry, now_ms: int) -> bool:
     return entry.status in (StepStatus.PLANNED, StepStatus.ERRORED)
 
 
-def _holder(db: sqlite3.Connection, key: str | None, now_ms: int) -> str | None:
+def _holder(db: sqlite3.Connection, keys: Sequence[str], now_ms: int) -> str | None:
     query = "SELECT run_id FROM idempotency WHERE key = ? AND expires_at_ms > ?"
-    row = None if key is None else db.execute(query, (key, now_ms)).fetchone()
-    return None if row is None else row[0]
+    rows = (db.execute(query, (key, now_ms)).fetchone() for key in keys)
+    return next((row[0] for row in rows if row is not None), None)
 
 
 def _insert_run(db: sqlite3.Connection, header: RunHeader, row: Row) -> None:
@@ -254,7 +263,7 @@ def _header_row(header: RunHeader) -> Row:
         header.function_id,
         header.event_name,
         encode(header.event_ids),
-        header.original_run_id,
+        origin_document(header),
         header.created_at_ms,
         header.started_at_ms,
         header.status,

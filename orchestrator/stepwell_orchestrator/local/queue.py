@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.local.database import Database
 from stepwell_orchestrator.local.rows import read_work, work_document
-from stepwell_orchestrator.model.queue_item import QueueItem, Route, Work
+from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Route, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,11 @@ class SqliteQueue:
             next_at_ms: int | None = db.execute("SELECT min(ready_at_ms) FROM queue").fetchone()[0]
             return next_at_ms
 
+    async def holds(self, item_id: str) -> bool:
+        """Whether an item of that id is queued and not yet done."""
+        async with self._database.read() as db:
+            return db.execute("SELECT 1 FROM queue WHERE id = ?", (item_id,)).fetchone() is not None
+
     async def items_of_run(self, run_id: str) -> list[QueueItem]:
         """The items about a run, leased ones too, earliest due time first."""
         query = "SELECT id, work, due_at_ms FROM queue WHERE run_id = ? ORDER BY due_at_ms, seq"
@@ -101,4 +106,4 @@ class SqliteQueue:
 
 
 def _run_id(work: Work) -> str | None:
-    return None if isinstance(work, Route) else work.run_id
+    return None if isinstance(work, Route | CancelMatching) else work.run_id

@@ -12,8 +12,24 @@ from stepwell.wire.opcodes import Op
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
-from stepwell_orchestrator.model.queue_item import Cancel, Drive, Execute, Route, TimerDue, Work
-from stepwell_orchestrator.model.run import Outcome, Progress, RunHeader, RunStatus
+from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
+from stepwell_orchestrator.model.queue_item import (
+    Cancel,
+    CancelMatching,
+    Cause,
+    ChildEnded,
+    Deadline,
+    Drive,
+    EventArrived,
+    Execute,
+    Refused,
+    Route,
+    Settle,
+    SignalArrived,
+    TimerDue,
+    Work,
+)
+from stepwell_orchestrator.model.run import Invoker, Outcome, Progress, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
 
 if TYPE_CHECKING:
@@ -70,7 +86,7 @@ def read_outcome(document: bytes) -> Outcome:
 
 def read_header(row: Row) -> RunHeader:
     """The header of a row of ``headers``."""
-    run_id, app_id, function_id, event_name, event_ids, created, started, progress, outcome, *lease, original = row
+    run_id, app_id, function_id, event_name, event_ids, created, started, progress, outcome, *lease, origin = row
     wanted, term, lease_until_ms = lease
     return RunHeader(
         run_id=run_id,
@@ -85,8 +101,42 @@ def read_header(row: Row) -> RunHeader:
         wanted=wanted,
         term=term,
         lease_until_ms=lease_until_ms,
-        original_run_id=original,
+        **_read_origin(origin),
     )
+
+
+def origin_document(header: RunHeader) -> bytes:
+    """Where a run comes from and what may cancel it: fixed when it is created."""
+    members = _members(header)
+    return encode(
+        {name: members[name] for name in ("original_run_id", "invoked_by", "cancellations") if name in members}
+    )
+
+
+def _read_origin(document: bytes) -> dict[str, Any]:
+    if document == _NONE:
+        return {}
+    body: dict[str, Any] = decode(document)
+    if "invoked_by" in body:
+        body["invoked_by"] = Invoker(*body["invoked_by"])
+    body["cancellations"] = tuple(PauseKey(*key) for key in body.get("cancellations", ()))
+    return body
+
+
+def pause_document(pause: Pause) -> bytes:
+    """All of a pause but its key and shape, which are columns."""
+    members = _members(pause)
+    del members["key"], members["shape"]
+    return encode(members)
+
+
+def read_pause(row: Row) -> Pause:
+    """The pause of a row of ``pauses``."""
+    event_name, shape, index, run_id, pause_id, document = row
+    body = decode(document)
+    body["kind"] = PauseKind(body["kind"])
+    body["excluded"] = tuple(body.get("excluded", ()))
+    return Pause(key=PauseKey(event_name, index, run_id, pause_id), shape=shape, **body)
 
 
 def entry_document(entry: StepEntry) -> bytes:
@@ -150,6 +200,12 @@ def work_document(work: Work) -> bytes:
             return encode(["timer", run_id, step_id])
         case Cancel(run_id, requested_at_ms):
             return encode(["cancel", run_id, requested_at_ms])
+        case Settle(run_id, step_id, cause):
+            return encode(["settle", run_id, step_id, [_CAUSE_NAMES[type(cause)], *_members(cause).values()]])
+        case Deadline(run_id, kind, limit_ms):
+            return encode(["deadline", run_id, kind, limit_ms])
+        case CancelMatching():
+            return encode(["cancel matching", _members(work)])
     assert_never(work)
 
 
@@ -165,7 +221,17 @@ _WORK: Mapping[str, Callable[..., Work]] = {
     "execute": Execute,
     "timer": TimerDue,
     "cancel": Cancel,
+    "settle": lambda run_id, step_id, cause: Settle(run_id, step_id, _CAUSES[cause[0]](*cause[1:])),
+    "deadline": Deadline,
+    "cancel matching": lambda members: CancelMatching(**members),
 }
+_CAUSES: Mapping[str, Callable[..., Cause]] = {
+    "event": EventArrived,
+    "signal": SignalArrived,
+    "child": ChildEnded,
+    "refused": Refused,
+}
+_CAUSE_NAMES = {kind: name for name, kind in _CAUSES.items()}
 
 
 def _members(value: DataclassInstance) -> dict[str, Any]:

@@ -20,6 +20,7 @@ CREATE TABLE events (
 ) WITHOUT ROWID;
 CREATE VIEW plain_events AS SELECT internal_id, name, received_at_ms, document FROM events;
 CREATE INDEX events_by_name ON events (name, internal_id);
+CREATE INDEX events_by_name_and_receipt ON events (name, received_at_ms, internal_id);
 CREATE INDEX events_by_receipt ON events (received_at_ms, internal, name, internal_id);
 CREATE INDEX events_of_users ON events (internal_id) WHERE internal = 0;
 
@@ -29,7 +30,7 @@ CREATE TABLE runs (
     function_id TEXT NOT NULL,
     event_name TEXT NOT NULL,
     event_ids BLOB NOT NULL,
-    original_run_id TEXT,
+    origin BLOB NOT NULL,
     created_at_ms INTEGER NOT NULL,
     started_at_ms INTEGER,
     status TEXT NOT NULL,
@@ -49,7 +50,7 @@ CREATE TABLE outcomes (run_id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT 
 CREATE VIEW headers AS
     SELECT
         run_id, app_id, function_id, event_name, event_ids, created_at_ms, started_at_ms, progress, document AS outcome,
-        wanted, term, lease_until_ms, original_run_id
+        wanted, term, lease_until_ms, origin
     FROM runs LEFT JOIN outcomes USING (run_id);
 
 CREATE TABLE runs_of_events (
@@ -74,6 +75,26 @@ CREATE TABLE steps (
     PRIMARY KEY (run_id, step_id)
 ) WITHOUT ROWID;
 CREATE INDEX steps_claimed ON steps (run_id, step_id) WHERE claim_until_ms IS NOT NULL;
+
+-- One range of the key is the pauses an event can match: what waits for other values is never looked at.
+CREATE TABLE pauses (
+    event_name TEXT,
+    shape TEXT,
+    filed_under TEXT,
+    run_id TEXT,
+    pause_id TEXT,
+    document BLOB NOT NULL,
+    PRIMARY KEY (event_name, shape, filed_under, run_id, pause_id)
+) WITHOUT ROWID;
+CREATE INDEX pauses_by_run ON pauses (run_id, pause_id);
+CREATE TABLE shapes (event_name TEXT, shape TEXT, PRIMARY KEY (event_name, shape)) WITHOUT ROWID;
+
+CREATE TABLE signals (
+    name TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    step_id TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE apps (
     id TEXT PRIMARY KEY,

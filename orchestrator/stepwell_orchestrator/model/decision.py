@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Outcome, Progress
+from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 
 
@@ -59,7 +61,40 @@ class Emit:
     event: Event
 
 
-Command = Send | Emit
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """File a pause, then offer it the events that were received since the call that reported it was made.
+
+    The router does it the other way round: it stores an event, then looks for pauses. Both write first and read
+    second, so one of them at least sees the other.
+    """
+
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """Take pauses out of the file."""
+
+    keys: tuple[PauseKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSignal:
+    """Become the waiter of a signal. When it has another one and ``replace`` is not set, the step is refused."""
+
+    wait: SignalWait
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropSignal:
+    """Stop being the waiter of a signal."""
+
+    wait: SignalWait
+
+
+Command = Send | Emit | Watch | Unwatch | TakeSignal | DropSignal
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from stepwell.wire.registration import RETRIES_DEFAULT, Trigger
+
+ATTEMPTS_DEFAULT: Final = RETRIES_DEFAULT + 1
+"""How often a run is tried whose function is not registered at the moment: an app may be on its way back."""
 
 
 @dataclass(frozen=True, slots=True)

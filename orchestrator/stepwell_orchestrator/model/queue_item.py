@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,72 @@ class Cancel:
     requested_at_ms: int
 
 
-Work = Route | Drive | Execute | TimerDue | Cancel
+@dataclass(frozen=True, slots=True)
+class EventArrived:
+    """An event resumes the wait."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalArrived:
+    """A signal resumes the wait; ``data`` is any JSON."""
+
+    signal: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """The invoked run has ended."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What the step asked for cannot be had."""
+
+    message: str
+
+
+Cause = EventArrived | SignalArrived | ChildEnded | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """End a step's wait with what it waited for. The first to settle a step wins."""
+
+    run_id: str
+    step_id: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Cancel a run that has not started, or not ended, in time (protocol 6.7); ``limit_ms`` is how long it had."""
+
+    run_id: str
+    kind: Literal["start", "finish"]
+    limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMatching:
+    """Cancel the runs of a function created in a window whose trigger event an expression accepts, page by page.
+
+    ``from_ms`` is inclusive and ``until_ms`` exclusive; ``cursor`` is the last run id of the page before.
+    """
+
+    cancellation_id: str
+    function_id: str
+    from_ms: int | None
+    until_ms: int
+    expression: str | None
+    cursor: str | None = None
+
+
+Work = Route | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching
 
 
 @dataclass(frozen=True, slots=True)

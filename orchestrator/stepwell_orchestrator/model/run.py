@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepwell.wire.headers import REQUEST_VERSION_UNKNOWN
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import PauseKey
 from stepwell_orchestrator.model.step import Place, StepEntry
 
 
@@ -53,12 +54,20 @@ class Progress:
     fences: Mapping[int, int] = field(default_factory=dict)
 
 
+class Invoker(NamedTuple):
+    """The step of another run that invoked this one."""
+
+    run_id: str
+    step_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class RunHeader:
     """One run without its journal.
 
     ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
-    free. ``original_run_id`` is set on a rerun.
+    free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run. ``cancellations`` are the pauses that
+    may cancel it.
     """
 
     run_id: str
@@ -74,6 +83,8 @@ class RunHeader:
     term: int = 0
     lease_until_ms: int | None = None
     original_run_id: str | None = None
+    invoked_by: Invoker | None = None
+    cancellations: tuple[PauseKey, ...] = ()
 
     @property
     def status(self) -> RunStatus:

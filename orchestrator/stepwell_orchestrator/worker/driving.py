@@ -24,7 +24,7 @@ from stepwell_orchestrator.engine.stack import arrange, fence
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import Decision, PutProgress
-from stepwell_orchestrator.model.function import Function
+from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT, Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
@@ -117,7 +117,7 @@ class Driver:
         situation = Situation(
             run=run,
             target=None,
-            max_attempts=function.max_attempts if function else 1,
+            max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
             limits=self.tools.limits,

@@ -15,6 +15,7 @@ from stepwell_orchestrator.engine.gate import retries
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT
 from stepwell_orchestrator.model.queue_item import Execute
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Claimed, Refused, Unknown
@@ -69,7 +70,7 @@ class Executor:
         situation = Situation(
             run=run,
             target=work.step_id,
-            max_attempts=function.max_attempts if function else 1,
+            max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
             limits=self.tools.limits,

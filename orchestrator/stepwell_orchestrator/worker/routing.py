@@ -1,49 +1,115 @@
-"""Offering an event to everything it may start."""
+"""Offering an event to everything it may start, resume or cancel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
+from stepwell_orchestrator.dispatch import consequence
 from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.route import idempotency_key, patterns, route, starts_at_ms
-from stepwell_orchestrator.limits import IDEMPOTENCY_MS
+from stepwell_orchestrator.engine.matching import accepts, index_in, is_eligible
+from stepwell_orchestrator.engine.route import invoked, new_run, patterns, route, starts_at_ms
+from stepwell_orchestrator.engine.starting import cancellations, deadlines, idempotency_keys
+from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
+from stepwell_orchestrator.model.decision import Watch
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.pause import Pause
+from stepwell_orchestrator.model.queue_item import Refused
+from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.worker.tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Starts the runs of events. Routing an event again starts nothing again and finishes what a crash left."""
+    """Routes events. Routing an event again does nothing again and finishes what a crash left."""
 
     tools: Tools
 
     async def route(self, event_id: str) -> None:
-        """Start every run that one stored event starts."""
+        """Start, resume and cancel what one stored event starts, resumes and cancels."""
         event = await self.tools.journal.get_event(event_id)
         if event is None:
             return
-        functions = await self.tools.registry.functions_on(patterns(event.name))
-        now_ms = self.tools.clock.now_ms()
-        for header in route(event, functions, now_ms):
-            await self._start(event, header, now_ms)
+        invocation = invoked(event)
+        if invocation is None:
+            await self._trigger(event)
+        else:
+            await self._invoke(event, *invocation)
+        await self._offer(event)
 
-    async def _start(self, event: Event, header: RunHeader, now_ms: int) -> None:
+    async def _trigger(self, event: Event) -> None:
+        functions = {
+            function.slug: function for function in await self.tools.registry.functions_on(patterns(event.name))
+        }
+        for header in route(event, functions.values(), self.tools.clock.now_ms()):
+            await self._start(event, header, functions[header.function_id])
+
+    async def _invoke(self, event: Event, function_id: str, invoker: Invoker) -> None:
+        """Start the invoked function, bypassing its triggers; its absence is the invoking step's failure."""
+        function = await self.tools.registry.get_function(function_id)
+        if function is not None:
+            await self._start(event, new_run(event, function, invoker), function)
+            return
+        refused = Refused(f"could not find function with ID: {function_id}")
+        await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
+
+    async def _start(self, event: Event, header: RunHeader, function: Function) -> None:
+        now_ms = self.tools.clock.now_ms()
+        pauses = cancellations(header.run_id, function, event, now_ms)
+        header = replace(header, cancellations=tuple(pause.key for pause in pauses))
         holder = await self.tools.journal.create_run(
             header,
-            idempotency_key=idempotency_key(event, header.function_id),
+            idempotency_keys=idempotency_keys(event, function, now_ms),
             expires_at_ms=header.created_at_ms + IDEMPOTENCY_MS,
         )
         if holder != header.run_id:
             return
-        self.tools.observe(
-            Notice(
-                at_ms=now_ms,
-                kind=NoticeKind.RUN_CREATED,
-                run_id=header.run_id,
-                function_id=header.function_id,
-                subject=event.name,
-            )
+        self.tools.observe(_created(header, now_ms))
+        start_ms = starts_at_ms(event, now_ms)
+        await self.tools.dispatch(
+            [
+                *(Watch(pause) for pause in pauses),
+                *deadlines(header.run_id, function, start_ms),
+                items.start(header.run_id, start_ms),
+            ]
         )
-        await self.tools.dispatch([items.start(header.run_id, starts_at_ms(event, now_ms))])
+
+    async def _offer(self, event: Event) -> None:
+        """Queue what follows for every pause that the event matches."""
+        now_ms = self.tools.clock.now_ms()
+        async for page in self._candidates(event):
+            matched = [pause for pause in page if await self._matches(pause, event, now_ms)]
+            if matched:
+                await self.tools.queue.send([consequence(pause, event, now_ms) for pause in matched])
+
+    async def _candidates(self, event: Event) -> AsyncIterator[list[Pause]]:
+        body = event.wire()
+        for shape in await self.tools.waits.shapes(event.name):
+            index = index_in(shape, body)
+            page: list[Pause] = []
+            while index is not None:
+                after = page[-1].key if page else None
+                page = await self.tools.waits.pauses(event.name, shape, index, after=after, limit=PAUSE_PAGE)
+                yield page
+                if len(page) < PAUSE_PAGE:
+                    break
+
+    async def _matches(self, pause: Pause, event: Event, now_ms: int) -> bool:
+        if not is_eligible(pause, event):
+            return False
+        if pause.expression is None:
+            return True
+        trigger = await self.tools.journal.get_event(pause.trigger_event_id)
+        return trigger is not None and accepts(pause, trigger.wire(), event.wire(), now_ms)
+
+
+def _created(header: RunHeader, now_ms: int) -> Notice:
+    return Notice(
+        at_ms=now_ms,
+        kind=NoticeKind.RUN_CREATED,
+        run_id=header.run_id,
+        function_id=header.function_id,
+        subject=header.event_name,
+    )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stepwell_orchestrator.dispatch import dispatch
+from stepwell_orchestrator.dispatch import Dispatcher
 from stepwell_orchestrator.engine.retry import RetryPolicy
 from stepwell_orchestrator.engine.telling import notices
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.model.decision import Command, Decision
 from stepwell_orchestrator.model.notice import Observe
 from stepwell_orchestrator.model.run import Run, RunHeader
-from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Tools:
     """Ports, policies and the observer."""
 
     journal: Journal
+    waits: Waits
     registry: Registry
     queue: Queue
     clock: Clock
@@ -27,9 +28,14 @@ class Tools:
     retries: RetryPolicy
     observe: Observe
 
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What carries out commands."""
+        return Dispatcher(self.journal, self.waits, self.queue, self.clock)
+
     async def dispatch(self, commands: Sequence[Command]) -> None:
         """Carry out commands."""
-        await dispatch(commands, self.journal, self.queue)
+        await self.dispatcher.dispatch(commands)
 
     def tell(self, header: RunHeader, decision: Decision) -> None:
         """Tell the observer what a committed decision changed."""

@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from tests.adapter.execution.support import fail, give, io
-
 from stepwell.calls import StepOptions
 from stepwell.errors import StepError
+from tests.adapter.execution.support import fail, give, io
 
 
 async def sequence(ctx: Any) -> Any:

@@ -42,8 +42,12 @@ async def seeded_ids(events: Sequence[Mapping[str, Any]], seed: EventIdSeed | No
     return [seed.event_id(number) for number in range(1, len(events) + 1)]
 
 
+async def nobody_waits(signal: str, data: Any) -> str | None:
+    return None
+
+
 def runtime(**changes: Any) -> Runtime:
-    return Runtime(**{"send": seeded_ids, "now_ms": lambda: NOW_MS, **changes})
+    return Runtime(**{"send": seeded_ids, "send_signal": nobody_waits, "now_ms": lambda: NOW_MS, **changes})
 
 
 def request(

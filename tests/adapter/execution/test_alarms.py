@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from tests.adapter.execution.support import RUN_ID, call, data, give, result
 
 from stepwell.wire.ids import hash_step_id
+from tests.adapter.execution.support import RUN_ID, call, data, give, result
+from tests.adapter.execution.support import error as failed
 
 
 async def _two(ctx: Any) -> None:
@@ -35,6 +36,18 @@ async def _sleeps(ctx: Any) -> None:
     await ctx.step.sleep("a", 1)
 
 
+async def _waits(ctx: Any) -> None:
+    await ctx.step.wait_for_event("a", event="x/y", timeout="1h")
+
+
+async def _listens(ctx: Any) -> None:
+    await ctx.step.wait_for_signal("a", signal="s", timeout="1h")
+
+
+async def _invokes(ctx: Any) -> None:
+    await ctx.step.invoke("a", function="app-fn")
+
+
 async def _parallel(ctx: Any) -> None:
     await asyncio.gather(ctx.step.run("a", give, 1), ctx.step.run("b", give, 2))
 
@@ -43,6 +56,7 @@ def _parallel_plain(ctx: Any) -> None:
     ctx.step.parallel(lambda: _two_plain(ctx), lambda: ctx.step.run("c", give, 1))
 
 
+OTHER_RESULT = "the journal has the result of another kind of step for it"
 OLD = hash_step_id("old")
 ASKED_A = f'the journal has step {OLD} here, this replay asked for "a" instead'
 ORDER = f'the journal has step {hash_step_id("b")} here, this replay asked for "a" instead'
@@ -71,6 +85,19 @@ ORDER = f'the journal has step {hash_step_id("b")} here, this replay asked for "
             ['step "a" is a sleep now, the journal has the result of another kind of step for it'],
         ),
         (_two, {"a": None}, ['step "a" is a run now, the journal has a sleep or a timed-out wait for it']),
+        (_waits, {"a": None}, []),
+        (_waits, {"a": {"name": "x/y", "data": {}}}, []),
+        (_waits, {"a": data(1)}, [f'step "a" is a wait for an event now, {OTHER_RESULT}']),
+        (_waits, {"a": failed("no")}, [f'step "a" is a wait for an event now, {OTHER_RESULT}']),
+        (_listens, {"a": None}, []),
+        (_listens, {"a": data({"signal": "s", "data": 1})}, []),
+        (_listens, {"a": failed("conflict")}, []),
+        (_listens, {"a": data(1)}, [f'step "a" is a wait for a signal now, {OTHER_RESULT}']),
+        (_listens, {"a": {"name": "x/y", "data": {}}}, [f'step "a" is a wait for a signal now, {OTHER_RESULT}']),
+        (_invokes, {"a": data(None)}, []),
+        (_invokes, {"a": {"type": "x", **failed("no")}}, []),
+        (_invokes, {"a": None}, ['step "a" is an invocation now, the journal has a sleep or a timed-out wait for it']),
+        (_invokes, {"a": {"name": "x/y", "data": {}}}, [f'step "a" is an invocation now, {OTHER_RESULT}']),
     ],
 )
 async def test_a_difference_is_reported_once(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+
 from tests.adapter.execution import corpus
 from tests.adapter.execution.support import (
     call,

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from tests.adapter.execution.support import call, failure, give, io, only, ops, runtime
 
 from stepwell.calls import StepOptions
+from tests.adapter.execution.support import call, failure, give, io, only, ops, runtime
 
 
 class Scope:

@@ -8,6 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
+from stepwell.calls import StepOptions
+from stepwell.errors import StepError
+from stepwell.event import Event
+from stepwell.execution import execute
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.reply import Finished, Instructions
 from tests.adapter.execution import corpus
 from tests.adapter.execution.support import (
     NOW_MS,
@@ -27,14 +35,6 @@ from tests.adapter.execution.support import (
     runtime,
     seeded_ids,
 )
-
-from stepwell.calls import StepOptions
-from stepwell.errors import StepError
-from stepwell.event import Event
-from stepwell.execution import execute
-from stepwell.wire.ids import hash_step_id
-from stepwell.wire.opcodes import Op, Opcode
-from stepwell.wire.reply import Finished, Instructions
 
 
 async def two_steps(ctx: Any) -> Any:
@@ -324,6 +324,25 @@ async def test_a_race_decided_while_a_branch_was_outside_is_decided_alike() -> N
 
     assert result(await call(handler, {"slow": data("slow"), "quick": data("quick")})) == ["slow"]
     assert result(await call(handler, {"quick": data("quick"), "slow": data("slow")})) == ["quick"]
+
+
+async def test_a_lock_may_be_released_from_outside(caplog: pytest.LogCaptureFixture) -> None:
+    """A branch that waits for an event the world sets is waited for when its step was the next to finish."""
+
+    async def handler(ctx: Any) -> Any:
+        async def branch() -> str:
+            arrived = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.001, arrived.set)
+            await arrived.wait()
+            return str(await ctx.step.run("b", give, "b"))
+
+        racers = [asyncio.ensure_future(branch()), asyncio.ensure_future(ctx.step.run("a", give, "a"))]
+        done, _ = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+        return sorted(racer.result() for racer in done)
+
+    assert result(await call(handler, {"b": data("b"), "a": data("a")})) == ["b"]
+    assert result(await call(handler, {"a": data("a"), "b": data("b")})) == ["a"]
+    assert caplog.records == []
 
 
 async def test_a_background_task_comes_to_rest_before_the_next_memo() -> None:

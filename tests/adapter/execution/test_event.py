@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.adapter.execution.support import Fn, call, failure, result
 
 from stepwell.errors import DefinitionError, EventError
 from stepwell.event import Event
+from tests.adapter.execution.support import Fn, call, failure, result
 
 
 class OrderData(BaseModel):

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from stepwell.calls import StepOptions
+from stepwell.errors import NonRetriableError, RetryAfterError, StepError, StepwellError
+from stepwell.failures import CAUSES_MAX, STACK_MAX_CHARS, error_body
+from stepwell.wire.reply import Instructions
 from tests.adapter.execution.support import (
     NOW_MS,
     Fn,
@@ -22,11 +27,6 @@ from tests.adapter.execution.support import (
     result,
     runtime,
 )
-
-from stepwell.calls import StepOptions
-from stepwell.errors import NonRetriableError, RetryAfterError, StepError, StepwellError
-from stepwell.failures import CAUSES_MAX, STACK_MAX_CHARS, error_body
-from stepwell.wire.reply import Instructions
 
 
 class DeclinedError(NonRetriableError):

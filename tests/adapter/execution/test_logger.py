@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+
 from tests.adapter.execution.support import RUN_ID, call, data, finish, give
 
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.adapter.execution.support import call, data, error, failure, finish, give, modes, ops, result
 
 from stepwell.errors import StepError
+from tests.adapter.execution.support import call, data, error, failure, finish, give, modes, ops, result
 
 
 async def test_the_function_runs_in_a_thread_of_its_own() -> None:

@@ -13,8 +13,8 @@ from stepwell import public
 PUBLIC_NAMES = {
     "App", "Batch", "CancelOn", "Concurrency", "Context", "Debounce", "DefinitionError", "EncodingError", "Event",
     "EventError", "Function", "InvokeTimeoutError", "NonRetriableError", "Priority", "RateLimit", "RetryAfterError",
-    "SignatureError", "Singleton", "StepError", "StepOptions", "StepwellError", "SyncContext", "Throttle", "Timeouts",
-    "WireError", "asgi", "cron", "on",
+    "Signal", "SignatureError", "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning",
+    "SyncContext", "Throttle", "Timeouts", "WireError", "asgi", "cron", "on",
 }  # fmt: skip
 
 HEAVY = ("aiohttp", "fastapi", "starlette", "uvicorn", "celpy", "boto3", "mangum", "stepwell_orchestrator")

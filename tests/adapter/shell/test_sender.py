@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +10,14 @@ import pytest
 
 import stepwell
 from stepwell import http
-from stepwell.errors import DefinitionError, EventError
+from stepwell.errors import DefinitionError, EventError, WireError
 from stepwell.outbound import OutboundRequest, fetch
 from stepwell.sender import Sender
 from stepwell.settings import Overrides, read_settings
 from stepwell.wire.encoding import decode
 from stepwell.wire.ids import EventIdSeed, decode_seed
-from tests.adapter.shell.support import NOW_MS, SERVER, FakeServer, json_answer
+from stepwell.wire.signing import hash_signing_key
+from tests.adapter.shell.support import FALLBACK, KEY, NOW_MS, SERVER, FakeServer, json_answer
 
 SEED = EventIdSeed(NOW_MS, bytes(range(10)))
 SETTINGS = read_settings(Overrides(base_url=SERVER, event_key="events", env="pr-1"), {})
@@ -50,7 +52,7 @@ def sender(server: Any, slept: list[int]) -> Sender:
 async def test_events_go_to_the_ingest_endpoint_with_their_seed() -> None:
     """One request carries all events, the key in its path, the environment and the seed of their ids."""
     server = FakeServer(lambda request: json_answer({"ids": ["1", "2"], "status": 200}))
-    assert await sender(server, [])(EVENTS, SEED) == ["1", "2"]
+    assert await sender(server, []).send_events(EVENTS, SEED) == ["1", "2"]
     (request,) = server.requests
     assert (request.method, request.url) == ("POST", f"{SERVER}/e/events")
     assert decode(request.body) == EVENTS
@@ -64,7 +66,7 @@ async def test_a_failing_server_is_tried_five_times_with_one_seed() -> None:
     unwell = http.HttpResponse(503)
     server = Flaky(ConnectionError("refused"), unwell, unwell, ConnectionError("reset"), accepted)
     slept: list[int] = []
-    assert await sender(server, slept)(EVENTS[:1], SEED) == ["1"]
+    assert await sender(server, slept).send_events(EVENTS[:1], SEED) == ["1"]
     assert slept == [100, 200, 400, 800]
     assert len(server.requests) == 5
     assert all(request == server.requests[0] for request in server.requests)
@@ -74,7 +76,7 @@ async def test_a_server_that_stays_away_is_named_without_the_key() -> None:
     """After the fifth connection error the refusal names the server, and the event key is not in it."""
     server = Flaky(*[ConnectionError("refused")] * 5)
     with pytest.raises(EventError, match="in 5 attempts") as refused:
-        await sender(server, [])(EVENTS, SEED)
+        await sender(server, []).send_events(EVENTS, SEED)
     assert SERVER in str(refused.value)
     assert "/e/events" not in str(refused.value)
 
@@ -82,7 +84,7 @@ async def test_a_server_that_stays_away_is_named_without_the_key() -> None:
 async def test_a_server_that_stays_unwell_is_reported() -> None:
     """After the fifth 5xx its status is in the refusal."""
     with pytest.raises(EventError, match="HTTP 502"):
-        await sender(Flaky(*[http.HttpResponse(502, {}, b"<html>")] * 5), [])(EVENTS, SEED)
+        await sender(Flaky(*[http.HttpResponse(502, {}, b"<html>")] * 5), []).send_events(EVENTS, SEED)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ async def test_a_refusal_keeps_the_ids_accepted_before_it(
     """A refusal is not repeated, and says what the server said and which events it took."""
     server = FakeServer(lambda request: json_answer(body, status))
     with pytest.raises(EventError, match=message) as refused:
-        await sender(server, [])(EVENTS, SEED)
+        await sender(server, []).send_events(EVENTS, SEED)
     assert refused.value.ids == ids
     assert len(server.requests) == 1
 
@@ -112,7 +114,7 @@ async def test_too_many_events_are_not_sent() -> None:
     """More events than a server takes in one request are refused before any is sent."""
     server = FakeServer()
     with pytest.raises(EventError, match="5001 events in one send"):
-        await sender(server, [])([{"name": "a"}] * 5001, SEED)
+        await sender(server, []).send_events([{"name": "a"}] * 5001, SEED)
     assert server.requests == []
 
 
@@ -127,11 +129,17 @@ class Engine:
 
     def __init__(self) -> None:
         self.sent: list[tuple[Sequence[Mapping[str, Any]], EventIdSeed]] = []
+        self.signals: list[tuple[str, Any]] = []
 
-    async def __call__(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Take the events."""
         self.sent.append((events, seed))
         return [seed.event_id(ordinal) for ordinal, _ in enumerate(events, start=1)]
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Take the signal; a run waits for any but ``lost``."""
+        self.signals.append((signal, data))
+        return None if signal == "lost" else "run-1"
 
 
 @pytest.fixture
@@ -203,3 +211,69 @@ def test_send_sync_raises_what_send_raises(app: stepwell.App) -> None:
     """A refusal reaches the caller unchanged."""
     with pytest.raises(EventError, match="reserved"):
         app.send_sync(stepwell.Event(name="inngest/x"))
+
+
+NO_SIGNAL = json_answer({"error": "No signal found", "data": None, "status": 404}, 404)
+RESUMED = json_answer({"data": {"run_id": "run-1"}, "metadata": {}})
+KEYED = read_settings(Overrides(base_url=SERVER, signing_key=KEY, signing_key_fallback=FALLBACK, env="pr-1"), {})
+
+
+@pytest.mark.parametrize(("answer", "run_id"), [(RESUMED, "run-1"), (NO_SIGNAL, None)])
+async def test_a_signal_goes_to_the_api_with_the_key(answer: http.HttpResponse, run_id: str | None) -> None:
+    """One authenticated request carries name and data; nobody waiting is an answer, not an error."""
+    server = Flaky(answer)
+    assert await Sender(KEYED, server).send_signal("go/1", {"by": "Ada"}) == run_id
+    [request] = server.requests
+    assert (request.method, request.url) == ("POST", f"{SERVER}/v1/signals")
+    assert decode(request.body) == {"signal": "go/1", "data": {"by": "Ada"}}
+    assert request.headers["authorization"] == f"Bearer {hash_signing_key(KEY)}"
+    assert request.headers["x-inngest-env"] == "pr-1"
+
+
+async def test_a_signal_is_sent_with_the_fallback_key_when_the_first_is_refused() -> None:
+    """During a rotation of keys signals go on."""
+    server = Flaky(http.HttpResponse(401), RESUMED)
+    assert await Sender(KEYED, server).send_signal("go/1", None) == "run-1"
+    assert server.requests[1].headers["authorization"] == f"Bearer {hash_signing_key(FALLBACK)}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (json_answer({"error": "signal is too long", "status": 400}, 400), "HTTP 400: signal is too long"),
+        (http.HttpResponse(401), "HTTP 401: the answer is not that of a signals endpoint"),
+        (json_answer({"detail": "Not Found"}, 404), "HTTP 404: the answer is not that of a signals endpoint"),
+        (json_answer({"data": None}), "HTTP 200: the answer is not that of a signals endpoint"),
+        (http.HttpResponse(503), "HTTP 503"),
+    ],
+)
+async def test_a_signal_that_is_not_taken_is_an_error(answer: http.HttpResponse, message: str) -> None:
+    """A refusal is reported with status and reason, and nothing but a server's own 404 counts as nobody waiting."""
+    server = Flaky(answer)
+    with pytest.raises(WireError, match=message):
+        await Sender(SETTINGS, server).send_signal("go/1", None)
+    assert len(server.requests) == 1
+
+
+async def test_a_signal_is_not_repeated_when_its_answer_is_lost() -> None:
+    """A repeat would find that nobody waits any more, so the caller is told instead."""
+    server = Flaky(ConnectionError("reset"))
+    with pytest.raises(ConnectionError):
+        await Sender(SETTINGS, server).send_signal("go/1", None)
+    assert len(server.requests) == 1
+
+
+async def test_an_app_sends_signals_through_its_transport(app: stepwell.App, engine: Engine) -> None:
+    """The data is made JSON, and the id of the run that waited is given, or None."""
+    moment = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    assert await app.send_signal("go/1", {"at": moment}) == "run-1"
+    assert await app.send_signal("lost") is None
+    assert engine.signals == [("go/1", {"at": "2030-01-01T00:00:00Z"}), ("lost", None)]
+
+
+@pytest.mark.parametrize("name", ["", "s" * 256, None])
+async def test_a_signal_needs_a_name(app: stepwell.App, engine: Engine, name: Any) -> None:
+    """A name that is none is refused before anything is sent."""
+    with pytest.raises(DefinitionError, match="1 to 255 characters"):
+        await app.send_signal(name)
+    assert engine.signals == []

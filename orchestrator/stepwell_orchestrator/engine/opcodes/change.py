@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.waiting import take
 from stepwell_orchestrator.model.decision import Command, Guard, PutEntry
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -15,13 +18,13 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry to write, a command to follow it, whether a discovery is owed at once, a retry, or the run's end.
+    """An entry to write, commands to follow it, whether a discovery is owed at once, a retry, or the run's end.
 
     ``retry_at_ms`` is when the discovery that carried the opcode is to be tried again.
     """
 
     put: PutEntry | None = None
-    command: Command | None = None
+    commands: tuple[Command, ...] = ()
     discover: bool = False
     retry_at_ms: int | None = None
     outcome: Outcome | None = None
@@ -68,6 +71,18 @@ def finished(situation: Situation, opcode: Opcode, memo: object, *, failed: bool
         place=situation.place(offset),
         size_bytes=len(encode(memo)),
     )
+
+
+def waiting(situation: Situation, opcode: Opcode, expires_at_ms: int, opts: Mapping[str, Any]) -> Change:
+    """A step that somebody else will end: its entry, and the commands that make it wakeable."""
+    entry = replace(
+        entry_of(situation, opcode, StepStatus.WAITING),
+        started_at_ms=situation.now_ms,
+        due_at_ms=expires_at_ms,
+        opts=opts,
+        size_bytes=len(encode(opts)),
+    )
+    return Change(put=put(situation, entry), commands=take(situation.run, entry))
 
 
 def _started_at_ms(situation: Situation, opcode: Opcode, entry: StepEntry) -> int:

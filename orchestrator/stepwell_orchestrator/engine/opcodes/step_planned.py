@@ -18,4 +18,4 @@ def step_planned(situation: Situation, opcode: Opcode) -> Change:
         return NOTHING
     entry = replace(entry_of(situation, opcode, StepStatus.PLANNED), planned=True, due_at_ms=None)
     command = items.execute(situation.run_id, entry.step_id, entry.attempt, situation.now_ms)
-    return Change(put=put(situation, entry), command=command)
+    return Change(put=put(situation, entry), commands=(command,))

@@ -78,7 +78,7 @@ class Engine:
         for app in apps:
             self._world.serve(app)
 
-    def stub(self, step: str, outcome: Any, *, function: str | Function | None = None) -> Stub:
+    def stub(self, step: str, outcome: Any, *, function: str | Function[Any] | None = None) -> Stub:
         """Replace the body of the steps with that id, of one function or of all, from now on.
 
         ``outcome`` is a value to return, an exception to raise, a callable that is called as the body would be, or a
@@ -92,7 +92,7 @@ class Engine:
         *,
         times: int | None = 1,
         error: Raisable | None = None,
-        function: str | Function | None = None,
+        function: str | Function[Any] | None = None,
     ) -> None:
         """Let the next ``times`` executions of the steps with that id raise ``error``; None: all of them."""
         self._world.stubs.fail(step, times, error, _slug(function))
@@ -105,7 +105,13 @@ class Engine:
         wire = _event(event, data).to_wire()
         return await self._world.send_from_outside(wire)
 
-    async def send_one(self, event: str | Event, data: Any = None, *, function: str | Function | None = None) -> Run:
+    async def send_signal(self, signal: str, data: Any = None) -> str | None:
+        """Send a signal; the id of the run that waits for it, which goes on at the next ``settle``, or None."""
+        return await self._world.send_signal(signal, data)
+
+    async def send_one(
+        self, event: str | Event, data: Any = None, *, function: str | Function[Any] | None = None
+    ) -> Run:
         """Send an event, settle, and return the run it started, of ``function`` when there may be several.
 
         Raises ExpectationError, which names the functions that could have, when that is not exactly one.
@@ -163,7 +169,7 @@ def _type_of(event: str | type[Event]) -> type[Event]:
     return Event if isinstance(event, str) else event
 
 
-def _slug(function: str | Function | None) -> str | None:
+def _slug(function: str | Function[Any] | None) -> str | None:
     return function.slug if isinstance(function, Function) else function
 
 

@@ -78,7 +78,7 @@ class Stubs:
         chosen = error or RuntimeError(f'step "{step}" was told to fail')
         self._failures.insert(0, Failures(step, function, chosen, times))
 
-    def body_of(self, function: Function, step: RequestedStep, body: Body) -> Body:
+    def body_of(self, function: Function[Any], step: RequestedStep, body: Body) -> Body:
         """What is executed for a step of a function now."""
         for failures in self._failures:
             if failures.left != 0 and _covers(failures, function, step):
@@ -100,7 +100,7 @@ class Stubs:
         )
 
 
-def _covers(rule: Stub | Failures, function: Function, step: RequestedStep) -> bool:
+def _covers(rule: Stub | Failures, function: Function[Any], step: RequestedStep) -> bool:
     return rule.step == step.name.user_id and rule.function in (None, function.id, function.slug)
 
 

@@ -64,7 +64,7 @@ class SyncEngine:
         """Call the apps' functions, and take in what they send."""
         self._do(_called(lambda: self._engine.serve(*apps)))
 
-    def stub(self, step: str, outcome: Any, *, function: str | Function | None = None) -> Stub:
+    def stub(self, step: str, outcome: Any, *, function: str | Function[Any] | None = None) -> Stub:
         """Replace the body of the steps with that id by a value, an exception, a callable or a list of those."""
         return self._engine.stub(step, outcome, function=function)
 
@@ -74,7 +74,7 @@ class SyncEngine:
         *,
         times: int | None = 1,
         error: Raisable | None = None,
-        function: str | Function | None = None,
+        function: str | Function[Any] | None = None,
     ) -> None:
         """Let the next ``times`` executions of the steps with that id raise ``error``; None: all of them."""
         self._engine.fail_step(step, times=times, error=error, function=function)
@@ -83,7 +83,11 @@ class SyncEngine:
         """Send an event; what follows from it happens at the next ``settle`` or ``advance``."""
         return self._do(self._engine.send(event, data))
 
-    def send_one(self, event: str | Event, data: Any = None, *, function: str | Function | None = None) -> Run:
+    def send_signal(self, signal: str, data: Any = None) -> str | None:
+        """Send a signal; the id of the run that waits for it, which goes on at the next ``settle``, or None."""
+        return self._do(self._engine.send_signal(signal, data))
+
+    def send_one(self, event: str | Event, data: Any = None, *, function: str | Function[Any] | None = None) -> Run:
         """Send an event, settle, and return the one run it started."""
         return self._do(self._engine.send_one(event, data, function=function))
 

@@ -1,4 +1,4 @@
-"""Where an app that is under test sends its events: into the engine it is served by."""
+"""Where an app that is under test sends its events and signals: into the engine it is served by."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _HAND_OVER_S: Final = 30
 
 
 class Destination(Protocol):
-    """An engine that takes events in, in one thread and on one event loop."""
+    """An engine that takes events and signals in, in one thread and on one event loop."""
 
     thread_id: int
     loop: asyncio.AbstractEventLoop | None
 
     async def send(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None = None) -> list[str]:
         """Take events in."""
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Resume the run that waits for a signal."""
 
 
 CALLING: Final[ContextVar[Destination | None]] = ContextVar("stepwell_testing_engine", default=None)
@@ -42,10 +45,15 @@ class Connection:
         self._cut = False
         app.transport = self
 
-    async def __call__(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Take in what the app sends, from whatever thread. Raises EventError."""
         destination = CALLING.get() or self._destination
         return await _hand_over(destination, destination.send(events, seed))
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Take in a signal of the app's, from whatever thread."""
+        destination = CALLING.get() or self._destination
+        return await _hand_over(destination, destination.send_signal(signal, data))
 
     def cut(self) -> None:
         """The engine is closed."""

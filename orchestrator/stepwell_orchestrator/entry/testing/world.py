@@ -28,6 +28,7 @@ from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import InProcessInvoker
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.pump import Pump
 from stepwell_orchestrator.register import Register
 from stepwell_orchestrator.worker import Worker
@@ -49,11 +50,15 @@ class World:
         self.queue = self._backend.queue
         self.record = Record(self.journal, self.clock)
         self._invoker = InProcessInvoker()
-        worker = Worker(self.journal, self.registry, self.queue, self._invoker, self.clock, observe=self.record.observe)
+        waits = self._backend.waits
+        ports = Ports(self.journal, waits, self.registry, self.queue, self._invoker, self.clock)
+        worker = Worker(ports, observe=self.record.observe)
         ids = FreshIds(self.clock, _counting_entropy())
         self._ingest = Ingest(self.journal, self.queue, self.clock, ids, self.record.observe)
         self._register = Register(self.registry, self.clock, self.record.observe)
-        self.control = Control(self.journal, self.registry, self.queue, self.clock, ids=ids, handle=worker.handle)
+        self._control = Control(
+            self.journal, waits, self.registry, self.queue, self.clock, ids=ids, handle=worker.handle
+        )
         self._handle = worker.handle
         self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
         self._patience_s = patience_s
@@ -86,6 +91,12 @@ class World:
         await self.record.receive(event_ids)
         return event_ids
 
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Resume the run that waits for a signal, when the world settles; its id, or None when nobody waits."""
+        await self._enter()
+        self.record.unsettled = True
+        return await self._control.signal(signal, data)
+
     async def send_from_outside(self, event: Mapping[str, Any]) -> str:
         """Take in one event, a millisecond after anything that came before; its internal id."""
         await self._enter()
@@ -113,7 +124,7 @@ class World:
         """Cancel a run."""
         await self._enter()
         self.record.unsettled = True
-        await self.control.cancel(run_id)
+        await self._control.cancel(run_id)
         await self.record.refresh()
 
     def close(self) -> None:
@@ -134,10 +145,10 @@ class World:
             self._invoker.mount(in_process_url(app.id), endpoint)
             await self._register.accept(registration.encode())
 
-    def _executor(self, app: App) -> Callable[[Function, CallRequest, str | None], Awaitable[Outcome]]:
-        runtime = Runtime(send=self.send, now_ms=self.clock.now_ms)
+    def _executor(self, app: App) -> Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]:
+        runtime = Runtime(send=self.send, send_signal=self.send_signal, now_ms=self.clock.now_ms)
 
-        async def run(function: Function, call: CallRequest, target: str | None) -> Outcome:
+        async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
             def body_of(step: Any, body: Any) -> Any:
                 self._begun[call.ctx.run_id] = step.label
                 return self.stubs.body_of(function, step, body)

@@ -1,0 +1,82 @@
+"""``step.invoke``: another function runs, and its result is the step's (protocol 6.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from stepwell.calls import StepId, misuse, options_of, refuse_policy
+from stepwell.function import Function
+from stepwell.replay import StepCall
+from stepwell.returns import restore_result
+from stepwell.serializer import to_json
+from stepwell.timeouts import Timeout, timeout_text
+from stepwell.wire.opcodes import Op
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What to invoke and with what event, as the user gave it; a text is ``<app id>-<function id>``."""
+
+    function: Function[Any] | str
+    data: Any = None
+    timeout: Timeout | None = None
+    user: Mapping[str, Any] | None = None
+    v: str | None = None
+
+
+def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> StepCall:
+    """A step that gives what the invoked function returned, in the type that a Function says it returns.
+
+    Raises DefinitionError naming step and argument, EncodingError when the data cannot be JSON.
+    """
+    options = options_of(step)
+    refuse_policy(options, "invoke is not retried, the function is; leave StepOptions.retries and .timeout out")
+    function = invocation.function
+    payload = {
+        "data": _object(options.id, "data", {} if invocation.data is None else invocation.data),
+        "user": None if invocation.user is None else _object(options.id, "user", invocation.user),
+        "v": invocation.v,
+    }
+    opts: dict[str, Any] = {
+        "function_id": _slug(options.id, function),
+        "payload": {key: value for key, value in payload.items() if value is not None},
+    }
+    if invocation.timeout is not None:
+        opts["timeout"] = timeout_text(options.id, invocation.timeout, now_ms)
+    return StepCall(
+        user_id=options.id,
+        op=Op.INVOKE_FUNCTION,
+        name=options.id,
+        display_name=options.name or options.id,
+        restore=partial(_restore, options.id, function),
+        opts=opts,
+        may_raise=True,
+    )
+
+
+def _slug(step_id: str, function: Any) -> str:
+    if isinstance(function, Function):
+        return function.slug
+    if not isinstance(function, str) or not function.strip():
+        raise misuse(
+            step_id, f'invoke takes a function of an app or its full id, such as "shop-fulfil", got {function!r}'
+        )
+    return function
+
+
+def _object(step_id: str, argument: str, value: Any) -> dict[str, Any]:
+    encoded = to_json(value, f'step "{step_id}", invoke: the {argument}')
+    if not isinstance(encoded, dict):
+        raise misuse(
+            step_id, f"invoke: {argument} must be a JSON object, got {type(value).__name__}; wrap it: {{'value': ...}}"
+        )
+    return encoded
+
+
+def _restore(step_id: str, function: Function[Any] | str, value: Any) -> Any:
+    if isinstance(function, str):
+        return value
+    return restore_result(function.handler, value, f'step "{step_id}": the result of function "{function.slug}"')

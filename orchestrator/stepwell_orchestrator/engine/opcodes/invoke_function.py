@@ -1,0 +1,27 @@
+"""``InvokeFunction``: another function runs, and its result is this step's (protocol 6.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stepwell.wire.opcodes import Opcode
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, waiting
+from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
+from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.limits import INVOKE_TIMEOUT_MS
+
+
+def invoke_function(situation: Situation, opcode: Opcode) -> Change:
+    """Invoke once; a repeated report changes nothing."""
+    if opcode.id in situation.run.entries:
+        return NOTHING
+    expires_at_ms = expiry_ms(situation, opcode, opcode.opts.get("timeout"), INVOKE_TIMEOUT_MS)
+    if isinstance(expires_at_ms, Change):
+        return expires_at_ms
+    function_id, payload = opcode.opts.get("function_id"), opcode.opts.get("payload")
+    if not isinstance(function_id, str) or not function_id:
+        return refuse(situation, "InvalidInvoke", f'step "{opcode.title}" names no function to invoke')
+    data = payload.get("data") if isinstance(payload, Mapping) else None
+    if data is not None and not isinstance(data, Mapping):
+        return refuse(situation, "InvalidInvoke", f'step "{opcode.title}": the data to invoke with must be an object')
+    return waiting(situation, opcode, expires_at_ms, {"function_id": function_id, "payload": dict(payload or {})})

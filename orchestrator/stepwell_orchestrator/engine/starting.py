@@ -1,0 +1,71 @@
+"""What a function's options add to the start of a run: idempotency, cancellations, deadlines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from stepwell.wire.times import parse_duration_ms, parse_when_ms
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.engine.waiting import cancellation_pause
+from stepwell_orchestrator.limits import CANCELLATION_TIMEOUT_MS
+from stepwell_orchestrator.model.decision import Command
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import Function
+from stepwell_orchestrator.model.pause import Pause
+
+
+def idempotency_keys(event: Event, function: Function, now_ms: int) -> tuple[str, ...]:
+    """What makes a second event a repeat for this function within a day.
+
+    The sender's own event id, and the value of the function's ``idempotency`` expression. One that evaluates to
+    false, as it does where the event lacks what it names, makes nothing a repeat (protocol 6.10).
+    """
+    own = (f"{function.slug}\x00id\x00{event.id}",) if event.has_own_id else ()
+    expression = function.options.get("idempotency")
+    if not isinstance(expression, str):
+        return own
+    from stepwell_orchestrator.expr.compile import compile_expression  # only expressions pay for the parser's import
+    from stepwell_orchestrator.expr.errors import EvaluationError
+
+    try:
+        value = compile_expression(expression, variables=TRIGGER_VARIABLES).evaluate({"event": event.wire()}, now_ms)
+    except EvaluationError:
+        return own
+    return own if value is False else (*own, f"{function.slug}\x00key\x00{json.dumps(value, sort_keys=True)}")
+
+
+def cancellations(run_id: str, function: Function, event: Event, now_ms: int) -> tuple[Pause, ...]:
+    """The pauses that may cancel the run (protocol 6.7)."""
+    options = function.options.get("cancel")
+    wanted = [option for option in options if isinstance(option, Mapping)] if isinstance(options, list) else []
+    return tuple(
+        cancellation_pause(
+            run_id,
+            number,
+            event,
+            event_name=option["event"],
+            expression=option.get("if"),
+            expires_at_ms=_expires_at_ms(option, now_ms),
+        )
+        for number, option in enumerate(wanted)
+    )
+
+
+def deadlines(run_id: str, function: Function, starts_at_ms: int) -> Iterator[Command]:
+    """The looks at whether the run started, and ended, in time."""
+    timeouts = function.options.get("timeouts")
+    if not isinstance(timeouts, Mapping):
+        return
+    kinds: tuple[Literal["start", "finish"], ...] = ("start", "finish")
+    for kind in kinds:
+        if isinstance(timeouts.get(kind), str):
+            limit_ms = parse_duration_ms(timeouts[kind])
+            yield items.deadline(run_id, kind, limit_ms, starts_at_ms + limit_ms)
+
+
+def _expires_at_ms(option: Mapping[str, Any], now_ms: int) -> int:
+    timeout = option.get("timeout")
+    return parse_when_ms(timeout, now_ms) if isinstance(timeout, str) and timeout else now_ms + CANCELLATION_TIMEOUT_MS

@@ -1,0 +1,112 @@
+"""What a waiting step holds in the outside world, derived from its entry: to take it, to take it again, to give it up.
+
+A wait's entry is committed first; what makes it wakeable follows as commands. A driver that dies between the two
+leaves the entry, from which the commands are derived again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepwell.wire.ids import derived_ulid
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.matching import file_under
+from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, TakeSignal, Unwatch, Watch
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
+from stepwell_orchestrator.model.run import Run
+from stepwell_orchestrator.model.signal import SignalWait
+from stepwell_orchestrator.model.step import StepEntry
+
+INVOKED_EVENT = "inngest/function.invoked"
+
+
+def take(run: Run, entry: StepEntry) -> tuple[Command, ...]:
+    """The commands that make a waiting step wakeable, its timeout included. Repeating them changes nothing."""
+    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
+    timer = items.timer(run.header.run_id, entry.step_id, entry.due_at_ms)
+    match entry.op:
+        case Op.WAIT_FOR_EVENT:
+            return (timer, Watch(pause_of(run, entry)))
+        case Op.WAIT_FOR_SIGNAL:
+            return (timer, TakeSignal(_signal_wait(run.header.run_id, entry), entry.opts["conflict"] == "replace"))
+        case Op.INVOKE_FUNCTION:
+            return (timer, Emit(_invoked_event(run, entry)))
+        case _:
+            return (timer,)
+
+
+def give_up(run_id: str, entry: StepEntry) -> tuple[Command, ...]:
+    """The commands that follow the end of a step's wait, however it ended."""
+    match entry.op:
+        case Op.WAIT_FOR_EVENT:
+            return (Unwatch((_pause_key(run_id, entry),)),)
+        case Op.WAIT_FOR_SIGNAL:
+            return (DropSignal(_signal_wait(run_id, entry)),)
+        case _:
+            return ()
+
+
+def pause_of(run: Run, entry: StepEntry) -> Pause:
+    """The pause of a step that waits for an event."""
+    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
+    return Pause(
+        key=_pause_key(run.header.run_id, entry),
+        kind=PauseKind.RESUME,
+        shape=entry.opts["shape"],
+        expression=entry.opts.get("if"),
+        trigger_event_id=run.header.event_ids[0],
+        since_ms=entry.opts["since_ms"],
+        expires_at_ms=entry.due_at_ms,
+        excluded=tuple(entry.opts.get("excluded", ())),
+    )
+
+
+def cancellation_pause(
+    run_id: str, number: int, trigger: Event, *, event_name: str, expression: str | None, expires_at_ms: int
+) -> Pause:
+    """The pause of a run's cancellation number ``number``, counted from 0. Raises ExpressionError."""
+    shape, index = file_under(expression, trigger.wire())
+    return Pause(
+        key=PauseKey(event_name, index, run_id, f"cancel:{number}"),
+        kind=PauseKind.CANCEL,
+        shape=shape,
+        expression=expression,
+        trigger_event_id=trigger.internal_id,
+        since_ms=trigger.received_at_ms,
+        expires_at_ms=expires_at_ms,
+    )
+
+
+def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
+    return PauseKey(entry.opts["event"], entry.opts["index"], run_id, entry.step_id)
+
+
+def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
+    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
+    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms)
+
+
+def _invoked_event(run: Run, entry: StepEntry) -> Event:
+    """The event that starts the invoked function; its id follows from run and step, so it is invoked once."""
+    header, payload = run.header, entry.opts["payload"]
+    internal_id = derived_ulid(entry.queued_at_ms, header.run_id, entry.step_id, INVOKED_EVENT)
+    internal: dict[str, Any] = {
+        "fn_id": entry.opts["function_id"],
+        "correlation_id": f"{header.run_id}.{entry.step_id}",
+        "expire": entry.due_at_ms,
+        "name": entry.name,
+        "source_app_id": header.app_id,
+        "source_fn_id": header.function_id,
+    }
+    return Event(
+        internal_id=internal_id,
+        name=INVOKED_EVENT,
+        id=internal_id,
+        ts_ms=entry.queued_at_ms,
+        received_at_ms=entry.queued_at_ms,
+        data={**(payload.get("data") or {}), "_inngest": internal},
+        user=payload.get("user") or {},
+        v=payload.get("v"),
+    )

@@ -1,0 +1,83 @@
+"""Ending runs from outside: one, many, or one that took too long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stepwell_orchestrator.engine import ending, items
+from stepwell_orchestrator.engine.recover import recover
+from stepwell_orchestrator.engine.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.errors import ConflictError
+from stepwell_orchestrator.limits import PAUSE_PAGE
+from stepwell_orchestrator.model.decision import Decision, EndRun
+from stepwell_orchestrator.model.queue_item import CancelMatching, Deadline
+from stepwell_orchestrator.model.run import RunHeader, RunStatus
+from stepwell_orchestrator.ports import RunFilter
+from stepwell_orchestrator.worker.tools import Tools
+
+_CANCELLABLE = (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Canceller:
+    """Cancels runs. A cancellation takes no lease: it is committed on the run, and whoever drives it stops."""
+
+    tools: Tools
+
+    async def cancel(self, run_id: str) -> None:
+        """End a run as cancelled unless it has ended; a repeat finishes what a crash left undone."""
+        run = await self.tools.journal.load(run_id)
+        if run is None:
+            return
+        decision = Decision((EndRun(ending.cancelled(self.tools.clock.now_ms())),))
+        try:
+            await self.tools.journal.commit(run_id, decision.writes, term=None)
+            self.tools.tell(run.header, decision)
+        except ConflictError:
+            pass
+        await self.tools.dispatch(recover(await self.tools.existing(run_id), self.tools.clock.now_ms()))
+
+    async def deadline(self, work: Deadline) -> int | None:
+        """Cancel a run that has not started, or not ended, in time; a finish is timed from the start.
+
+        A run found cancelled may be this deadline's own, whose worker died before the end was told.
+        """
+        header = await self.tools.journal.get_header(work.run_id)
+        if header is None:
+            return None
+        if header.outcome is not None:
+            if header.outcome.status is RunStatus.CANCELLED:
+                await self.cancel(work.run_id)
+            return None
+        now_ms = self.tools.clock.now_ms()
+        if work.kind == "start":
+            if header.started_at_ms is None:
+                await self.cancel(work.run_id)
+            return None
+        due_at_ms = (now_ms if header.started_at_ms is None else header.started_at_ms) + work.limit_ms
+        if due_at_ms > now_ms:
+            return due_at_ms
+        await self.cancel(work.run_id)
+        return None
+
+    async def cancel_matching(self, work: CancelMatching) -> None:
+        """Queue the cancellation of one page of runs, and the next page."""
+        wanted = RunFilter(
+            function_id=work.function_id, statuses=_CANCELLABLE, from_ms=work.from_ms, until_ms=work.until_ms
+        )
+        page = await self.tools.journal.list_runs(wanted, cursor=work.cursor, limit=PAUSE_PAGE)
+        now_ms = self.tools.clock.now_ms()
+        matched = [header for header in page if await self._accepts(header, work.expression, now_ms)]
+        commands = [items.cancel(header.run_id, now_ms) for header in matched]
+        if len(page) == PAUSE_PAGE:
+            commands.append(items.cancel_matching(replace(work, cursor=page[-1].run_id), now_ms))
+        await self.tools.dispatch(commands)
+
+    async def _accepts(self, header: RunHeader, expression: str | None, now_ms: int) -> bool:
+        if expression is None:
+            return True
+        from stepwell_orchestrator.expr.compile import compile_expression
+
+        event = await self.tools.journal.get_event(header.event_ids[0])
+        compiled = compile_expression(expression, variables=TRIGGER_VARIABLES)
+        return event is not None and compiled.matches({"event": event.wire()}, now_ms)

@@ -1,0 +1,33 @@
+"""The API in front of a world of scripted functions, where nothing moves until a test lets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from stepwell_orchestrator.api.app import create_api
+from stepwell_orchestrator.api.deps import Deps
+from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.fresh_ids import FreshIds
+from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.register import Register
+from tests.orchestrator.world import counting_entropy
+from tests.worker.harness import World
+
+
+def client_of(world: World, **options: Any) -> httpx.AsyncClient:
+    """A client of the API in front of a world."""
+    backend, clock = world.backend, world.clock
+    ids = FreshIds(clock, counting_entropy())
+    handle = world.worker.handle
+    deps = Deps(
+        ingest=Ingest(backend.journal, backend.queue, clock, ids, world.notices.append),
+        register=Register(backend.registry, clock, world.notices.append),
+        control=Control(backend.journal, backend.waits, backend.registry, backend.queue, clock, ids=ids, handle=handle),
+        journal=backend.journal,
+        registry=backend.registry,
+        queued=backend.queue,
+        clock=clock,
+    )
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_api(deps, **options)), base_url="http://api")
