@@ -13,12 +13,12 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n $(WORKERS)
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check format clean
+.PHONY: help demo dev test check bench-wake format clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
 	@echo "usage: make TARGET"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter that .venv is made with (3.11 or newer)."
 
 demo: $(INSTALLED) ## Run the order-fulfilment example on real input; under a minute, no account needed
@@ -36,6 +36,9 @@ check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contract
 	@echo "== types" && $(BIN)/python -m mypy
 	@echo "== import contracts" && $(BIN)/lint-imports --no-logo
 	@echo "== tests" && $(PYTEST)
+
+bench-wake: $(INSTALLED) ## Time how events resume waiting runs, with up to 100,000 waiting; about 4 minutes
+	@$(BIN)/python bench/wake.py
 
 format: $(INSTALLED) ## Format the code and fix what the linter can fix
 	@$(BIN)/python -m ruff check --fix-only --quiet .

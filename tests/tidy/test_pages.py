@@ -11,7 +11,7 @@ from tests.tidy.sources import ROOT
 
 PATHS = [page.path for page in pages()]
 BY_PATH = {page.path: page for page in pages()}
-MAKE_TARGETS = frozenset(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+MAKE_TARGETS = frozenset(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def cli_command(words: list[str]) -> Any:
