@@ -8,10 +8,12 @@ from typing import Any
 
 from stepwell.wire.ids import is_ulid
 from stepwell_orchestrator.engine import items, resume
+from stepwell_orchestrator.engine.telling import created_notice, step_notice
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import IDEMPOTENCY_MS
+from stepwell_orchestrator.limits import IDEMPOTENCY_MS, LEASE_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
+from stepwell_orchestrator.model.notice import NoticeKind, Observe
 from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
 from stepwell_orchestrator.model.run import RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
@@ -47,6 +49,7 @@ class Control:
         *,
         ids: FreshIds,
         handle: Handle,
+        observe: Observe,
     ) -> None:
         self._journal = journal
         self._waits = waits
@@ -55,6 +58,7 @@ class Control:
         self._clock = clock
         self._ids = ids
         self._handle = handle
+        self._observe = observe
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run; of one that has ended, nothing happens.
@@ -72,7 +76,8 @@ class Control:
     async def rerun(self, run_id: str) -> str:
         """Run a run's function again on the same events, from its start; returns the new run's id.
 
-        Every call makes one more run. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
+        Every call makes one more run. It is queued for later before it exists, and for now after: whatever crashes in
+        between, it goes on. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
         function that is no longer registered.
         """
         original = await find_run(self._journal, run_id)
@@ -81,8 +86,10 @@ class Control:
             raise ApiError(404, message, code="function_not_found")
         now_ms = self._clock.now_ms()
         header = _again(original, self._ids.draw(), now_ms)
+        await self._queue.send([items.start(header.run_id, now_ms + LEASE_MS).item])
         await self._journal.create_run(header, idempotency_keys=(), expires_at_ms=now_ms + IDEMPOTENCY_MS)
-        await self._queue.send([items.start(header.run_id, now_ms).item])
+        await self._queue.send([items.rerun(header.run_id, now_ms).item])
+        self._observe(created_notice(header, now_ms))
         return header.run_id
 
     async def signal(self, name: str, data: Any) -> str | None:
@@ -104,6 +111,8 @@ class Control:
             await self._journal.commit(wait.run_id, [put], term=None)
         except ConflictError:
             return None
+        header = await find_run(self._journal, wait.run_id)
+        self._observe(step_notice(header, put.entry, NoticeKind.STEP_COMPLETED, now_ms))
         return wait.run_id
 
     async def cancel_matching(self, criteria: Criteria) -> str:

@@ -20,11 +20,19 @@ def client_of(world: World, **options: Any) -> httpx.AsyncClient:
     """A client of the API in front of a world."""
     backend, clock = world.backend, world.clock
     ids = FreshIds(clock, counting_entropy())
-    handle = world.worker.handle
     deps = Deps(
         ingest=Ingest(backend.journal, backend.queue, clock, ids, world.notices.append),
         register=Register(backend.registry, clock, world.notices.append),
-        control=Control(backend.journal, backend.waits, backend.registry, backend.queue, clock, ids=ids, handle=handle),
+        control=Control(
+            backend.journal,
+            backend.waits,
+            backend.registry,
+            backend.queue,
+            clock,
+            ids=ids,
+            handle=world.worker.handle,
+            observe=world.notices.append,
+        ),
         journal=backend.journal,
         registry=backend.registry,
         queued=backend.queue,

@@ -28,6 +28,11 @@ def start(run_id: str, due_at_ms: int) -> Send:
     return Send(QueueItem(f"{run_id}:start", Drive(run_id, "started"), due_at_ms))
 
 
+def rerun(run_id: str, due_at_ms: int) -> Send:
+    """Drive a rerun for the first time, now that it exists."""
+    return Send(QueueItem(f"{run_id}:rerun", Drive(run_id, "rerun"), due_at_ms))
+
+
 def retry(run_id: str, due_at_ms: int) -> Send:
     """Drive a run again after a failed discovery."""
     return Send(QueueItem(f"{run_id}:retry:{due_at_ms}", Drive(run_id, "retry"), due_at_ms))

@@ -52,6 +52,17 @@ def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Noti
                 assert_never(write)
 
 
+def created_notice(header: RunHeader, now_ms: int) -> Notice:
+    """A run was created."""
+    return Notice(
+        at_ms=now_ms,
+        kind=NoticeKind.RUN_CREATED,
+        run_id=header.run_id,
+        function_id=header.function_id,
+        subject=header.event_name,
+    )
+
+
 def step_kind(entry: StepEntry) -> NoticeKind | None:
     """What there is to tell of a step that was written like this; None where there is nothing."""
     return _STEP_KINDS.get(entry.status)

@@ -90,7 +90,14 @@ class Embedded:
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
         self.register = Register(self.registry, self.clock, observe)
         self.control = Control(
-            self.journal, self.waits, self.registry, self.queue, self.clock, ids=ids, handle=self.worker.handle
+            self.journal,
+            self.waits,
+            self.registry,
+            self.queue,
+            self.clock,
+            ids=ids,
+            handle=self.worker.handle,
+            observe=observe,
         )
         self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
         self._grace_ms = grace_ms

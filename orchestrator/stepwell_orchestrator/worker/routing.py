@@ -10,11 +10,11 @@ from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.matching import accepts, index_in, is_eligible
 from stepwell_orchestrator.engine.route import invoked, new_run, patterns, route, starts_at_ms
 from stepwell_orchestrator.engine.starting import cancellations, deadlines, idempotency_keys
+from stepwell_orchestrator.engine.telling import created_notice
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
-from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.queue_item import Refused
 from stepwell_orchestrator.model.run import Invoker, RunHeader
@@ -66,7 +66,7 @@ class Router:
         )
         if holder != header.run_id:
             return
-        self.tools.observe(_created(header, now_ms))
+        self.tools.observe(created_notice(header, now_ms))
         start_ms = starts_at_ms(event, now_ms)
         await self.tools.dispatch(
             [
@@ -103,13 +103,3 @@ class Router:
             return True
         trigger = await self.tools.journal.get_event(pause.trigger_event_id)
         return trigger is not None and accepts(pause, trigger.wire(), event.wire(), now_ms)
-
-
-def _created(header: RunHeader, now_ms: int) -> Notice:
-    return Notice(
-        at_ms=now_ms,
-        kind=NoticeKind.RUN_CREATED,
-        run_id=header.run_id,
-        function_id=header.function_id,
-        subject=header.event_name,
-    )
