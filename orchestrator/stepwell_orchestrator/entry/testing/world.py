@@ -57,7 +57,14 @@ class World:
         self._ingest = Ingest(self.journal, self.queue, self.clock, ids, self.record.observe)
         self._register = Register(self.registry, self.clock, self.record.observe)
         self._control = Control(
-            self.journal, waits, self.registry, self.queue, self.clock, ids=ids, handle=worker.handle
+            self.journal,
+            waits,
+            self.registry,
+            self.queue,
+            self.clock,
+            ids=ids,
+            handle=worker.handle,
+            observe=self.record.observe,
         )
         self._handle = worker.handle
         self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
