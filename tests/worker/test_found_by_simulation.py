@@ -12,9 +12,10 @@ from stepwell_orchestrator.engine import ending
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import EndRun
 from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.worker import Worker
 from tests.worker.harness import Script, ScriptInvoker, World
-from tests.worker.test_crash_everywhere import Fate, live
+from tests.worker.test_crash_everywhere import Fate, Scenario, live
 
 
 class LateClock:
@@ -38,6 +39,10 @@ class RefusingScript(Script):
         if target == DISCOVERY_STEP_ID:
             return await super().answer(request, target)
         return 500, {"name": "RuntimeError", "message": "out of memory"}
+
+
+def refusing() -> RefusingScript:
+    return RefusingScript([["p", "q"]])
 
 
 class CancellingJournal:
@@ -74,7 +79,8 @@ async def test_retry_survives_a_worker_whose_clock_is_behind(behind_ms: int) -> 
     await world.clock.advance(due_ms - world.clock.now_ms())
     backend = world.backend
     clock = LateClock(world, behind_ms)
-    late = Worker(backend.journal, backend.registry, backend.queue, ScriptInvoker(world.script), clock)
+    invoker = ScriptInvoker(world.scripts)
+    late = Worker(Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, clock))
     for delivery in await backend.queue.receive(1, due_ms, due_ms + LEASE_MS):
         assert await late.handle(delivery.item, delivery.deliveries) is None
         await backend.queue.ack(delivery)
@@ -86,10 +92,10 @@ async def test_retry_survives_a_worker_whose_clock_is_behind(behind_ms: int) -> 
 async def test_end_met_by_a_planned_step_is_told_whatever_crashes() -> None:
     """A run that fails in the call of a planned step emits its events once, wherever the worker dies."""
     unharmed = Fate(None)
-    await live(RefusingScript([["p", "q"]]), unharmed)
+    await live(Scenario(refusing), unharmed)
     for at in range(1, unharmed.calls + 1):
         for after in (False, True):
-            world = await live(RefusingScript([["p", "q"]]), Fate(at, after=after))
+            world = await live(Scenario(refusing), Fate(at, after=after))
             where = f"crash {'after' if after else 'before'} port call {at}"
             assert (await world.run()).header.status is RunStatus.FAILED, where
             for name in ("inngest/function.finished", "inngest/function.failed"):
