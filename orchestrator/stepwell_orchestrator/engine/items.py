@@ -16,6 +16,11 @@ def retry(run_id: str, due_at_ms: int) -> Send:
     return Send(QueueItem(f"{run_id}:retry:{due_at_ms}", Drive(run_id, "retry"), due_at_ms))
 
 
+def retry_again(run_id: str, due_at_ms: int, term: int) -> Send:
+    """The same, from a driver that met the retry before its time: the first item may be about to leave the queue."""
+    return Send(QueueItem(f"{run_id}:retry:{due_at_ms}:{term}", Drive(run_id, "retry"), due_at_ms))
+
+
 def execute(run_id: str, step_id: str, attempt: int, due_at_ms: int) -> Send:
     """Execute a planned step."""
     return Send(QueueItem(f"{run_id}:{step_id}:{attempt}", Execute(run_id, step_id, attempt), due_at_ms))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.apply import apply
 from stepwell_orchestrator.engine.gate import owes_discovery
@@ -75,18 +76,32 @@ class Driver:
         while True:
             stored = run.header.progress
             run = await self._go_on(run, function, term)
+            await self._keep_retry(run, stored, term)
             progress = run.header.progress
             changed = None if run.header.outcome is not None or progress == stored else progress
             if await self.tools.journal.release(run.header.run_id, term, run.header.wanted, changed) is None:
                 return
             run = await self._reload(run, progress)
 
+    async def _keep_retry(self, run: Run, found: Progress, term: int) -> None:
+        """Queue a retry again that was found and, being ahead by this worker's clock, left alone.
+
+        The clock of the worker that set it may be ahead of this one's. Then its queue item has come already, to this
+        worker or to one that found the lease taken, and nothing else would look at the run again.
+        """
+        retry_at_ms = run.header.progress.retry_at_ms
+        if run.header.outcome is None and retry_at_ms is not None and retry_at_ms == found.retry_at_ms:
+            await self.tools.dispatch([items.retry_again(run.header.run_id, retry_at_ms, term)])
+
     async def _recover(self, run: Run, term: int) -> Run:
         """Do again what a driver that died may have left undone, and close its term."""
         await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
         if run.header.outcome is not None:
             return run
-        return await self._store(run, fence(run, term), term)
+        try:
+            return await self._store(run, fence(run, term), term)
+        except ConflictError:
+            return await self._reload(run, run.header.progress)
 
     async def _go_on(self, run: Run, function: Function | None, term: int) -> Run:
         """Call, commit and dispatch as long as a discovery is owed."""

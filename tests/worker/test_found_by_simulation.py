@@ -1,0 +1,125 @@
+"""Interleavings that the simulator found, each in its smallest form."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
+from stepwell_orchestrator.engine import ending
+from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.model.decision import EndRun
+from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.worker import Worker
+from tests.worker.harness import Script, ScriptInvoker, World
+from tests.worker.test_crash_everywhere import Fate, live
+
+
+class LateClock:
+    """A clock that is behind the world's."""
+
+    def __init__(self, world: World, behind_ms: int) -> None:
+        self._clock = world.clock
+        self._behind_ms = behind_ms
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() - self._behind_ms
+
+    async def sleep_until(self, at_ms: int) -> None:
+        await self._clock.sleep_until(at_ms + self._behind_ms)
+
+
+class RefusingScript(Script):
+    """Plans its steps, and fails every call that targets one."""
+
+    async def answer(self, request: CallRequest, target: str) -> tuple[int, Any]:
+        if target == DISCOVERY_STEP_ID:
+            return await super().answer(request, target)
+        return 500, {"name": "RuntimeError", "message": "out of memory"}
+
+
+class CancellingJournal:
+    """A journal on which the run is cancelled right after the first call of one method."""
+
+    def __init__(self, world: World, method: str) -> None:
+        self._world = world
+        self._method = method
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        journal = self._world.backend.journal
+        method = getattr(journal, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            result = await method(*args, **kwargs)
+            if name == self._method:
+                self._method = ""
+                outcome = ending.cancelled(self._world.clock.now_ms())
+                await journal.commit(args[0], [EndRun(outcome)], term=None)
+            return result
+
+        return call
+
+
+@pytest.mark.parametrize("behind_ms", [1, 2_000])
+async def test_retry_survives_a_worker_whose_clock_is_behind(behind_ms: int) -> None:
+    """A worker that finds a retry ahead of its own clock does not lose it."""
+    world = World(Script([["a"]], function_fails=1))
+    await world.register()
+    await world.send()
+    await world.settle()
+    due_ms = await world.backend.queue.next_at_ms()
+    assert due_ms is not None
+    await world.clock.advance(due_ms - world.clock.now_ms())
+    backend = world.backend
+    clock = LateClock(world, behind_ms)
+    late = Worker(backend.journal, backend.registry, backend.queue, ScriptInvoker(world.script), clock)
+    for delivery in await backend.queue.receive(1, due_ms, due_ms + LEASE_MS):
+        assert await late.handle(delivery.item, delivery.deliveries) is None
+        await backend.queue.ack(delivery)
+    assert len(world.script.calls) == 1
+    await world.run_to_end()
+    assert (await world.run()).header.status is RunStatus.COMPLETED
+
+
+async def test_end_met_by_a_planned_step_is_told_whatever_crashes() -> None:
+    """A run that fails in the call of a planned step emits its events once, wherever the worker dies."""
+    unharmed = Fate(None)
+    await live(RefusingScript([["p", "q"]]), unharmed)
+    for at in range(1, unharmed.calls + 1):
+        for after in (False, True):
+            world = await live(RefusingScript([["p", "q"]]), Fate(at, after=after))
+            where = f"crash {'after' if after else 'before'} port call {at}"
+            assert (await world.run()).header.status is RunStatus.FAILED, where
+            for name in ("inngest/function.finished", "inngest/function.failed"):
+                assert len(await world.events_named(name)) == 1, where
+
+
+async def test_claimed_step_of_a_cancelled_run_is_not_called() -> None:
+    """A cancellation between the claim of a step and the read of its run keeps the step from starting."""
+    world = World(Script([["p", "q"]]))
+    await world.register()
+    await world.send()
+    await world.settle(worker=world.new_worker(CancellingJournal(world, "claim"), world.backend.queue))
+    await world.run_to_end()
+    assert world.script.bodies == {}
+    assert (await world.run()).header.status is RunStatus.CANCELLED
+
+
+async def test_takeover_of_a_run_that_is_cancelled_meanwhile_ends_quietly() -> None:
+    """A cancellation between a takeover's read and its first commit makes it release the lease, without a failure."""
+    world = World(Script([["a"]]))
+    await world.register()
+    event = await world.send()
+    world.script.stages = [["sleep:1h"]]
+    await world.settle()
+    (header,) = await world.backend.journal.runs_of_event(event.internal_id)
+    now_ms = world.clock.now_ms()
+    await world.backend.journal.acquire(header.run_id, now_ms, now_ms)
+    worker = world.new_worker(CancellingJournal(world, "load"), world.backend.queue)
+    (delivery,) = await world.backend.queue.receive(1, now_ms + 3_600_000, now_ms + 3_600_001)
+    await world.clock.advance(3_600_000)
+    assert await worker.handle(delivery.item, 1) is None
+    run = await world.run()
+    assert (run.header.status, run.header.lease_until_ms) == (RunStatus.CANCELLED, None)
