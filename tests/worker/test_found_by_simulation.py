@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell_orchestrator.engine import ending
 from stepwell_orchestrator.limits import LEASE_MS
-from stepwell_orchestrator.model.decision import EndRun
+from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.model.step import StepStatus
+from stepwell_orchestrator.ports import Acquired
 from stepwell_orchestrator.worker import Worker
 from tests.worker.harness import Script, ScriptInvoker, World
 from tests.worker.test_crash_everywhere import Fate, live
@@ -40,26 +43,44 @@ class RefusingScript(Script):
         return 500, {"name": "RuntimeError", "message": "out of memory"}
 
 
-class CancellingJournal:
-    """A journal on which the run is cancelled right after the first call of one method."""
+class CrossedJournal:
+    """A journal on which somebody else does something right after the first call of one method."""
 
-    def __init__(self, world: World, method: str) -> None:
+    def __init__(self, world: World, method: str, meddle: Callable[[World, str], Awaitable[Any]]) -> None:
         self._world = world
         self._method = method
+        self._meddle = meddle
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        journal = self._world.backend.journal
-        method = getattr(journal, name)
+        method = getattr(self._world.backend.journal, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             result = await method(*args, **kwargs)
             if name == self._method:
                 self._method = ""
-                outcome = ending.cancelled(self._world.clock.now_ms())
-                await journal.commit(args[0], [EndRun(outcome)], term=None)
+                await self._meddle(self._world, args[0])
             return result
 
         return call
+
+
+async def cancel(world: World, run_id: str) -> None:
+    """Cancel the run."""
+    await world.backend.journal.commit(run_id, [EndRun(ending.cancelled(world.clock.now_ms()))], term=None)
+
+
+async def take_over(world: World, run_id: str) -> None:
+    """Drive the run as a worker does that finds the lease expired."""
+    now_ms = world.clock.now_ms() + LEASE_MS
+    assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms + LEASE_MS), Acquired)
+
+
+async def journal_planned_steps(world: World, run_id: str) -> None:
+    """Finish the planned steps as workers do that find their claims expired."""
+    run = await world.run()
+    done = [replace(entry, status=StepStatus.COMPLETED, memo={"data": 1}) for entry in run.entries.values()]
+    puts = [PutEntry(entry, Guard.NOT_MEMOISED) for entry in done]
+    await world.backend.journal.commit(run_id, puts, term=None)
 
 
 @pytest.mark.parametrize("behind_ms", [1, 2_000])
@@ -101,7 +122,7 @@ async def test_claimed_step_of_a_cancelled_run_is_not_called() -> None:
     world = World(Script([["p", "q"]]))
     await world.register()
     await world.send()
-    await world.settle(worker=world.new_worker(CancellingJournal(world, "claim"), world.backend.queue))
+    await world.settle(worker=world.new_worker(CrossedJournal(world, "claim", cancel), world.backend.queue))
     await world.run_to_end()
     assert world.script.bodies == {}
     assert (await world.run()).header.status is RunStatus.CANCELLED
@@ -117,9 +138,30 @@ async def test_takeover_of_a_run_that_is_cancelled_meanwhile_ends_quietly() -> N
     (header,) = await world.backend.journal.runs_of_event(event.internal_id)
     now_ms = world.clock.now_ms()
     await world.backend.journal.acquire(header.run_id, now_ms, now_ms)
-    worker = world.new_worker(CancellingJournal(world, "load"), world.backend.queue)
+    worker = world.new_worker(CrossedJournal(world, "load", cancel), world.backend.queue)
     (delivery,) = await world.backend.queue.receive(1, now_ms + 3_600_000, now_ms + 3_600_001)
     await world.clock.advance(3_600_000)
     assert await worker.handle(delivery.item, 1) is None
     run = await world.run()
     assert (run.header.status, run.header.lease_until_ms) == (RunStatus.CANCELLED, None)
+
+
+async def test_driver_whose_lease_was_taken_makes_no_further_call() -> None:
+    """A driver that another one has taken over from between two of its calls does not make the second."""
+    world = World(Script([["a"], ["b"]]))
+    await world.register()
+    await world.send()
+    await world.settle(worker=world.new_worker(CrossedJournal(world, "commit", take_over), world.backend.queue))
+    assert world.script.bodies == {"a": 1}
+
+
+async def test_claimed_step_that_another_worker_finished_is_not_called() -> None:
+    """A worker whose claim ran out and whose step was journaled before it read the run does not run the step again."""
+    world = World(Script([["p", "q"]]))
+    await world.register()
+    await world.send()
+    crossed = CrossedJournal(world, "claim", journal_planned_steps)
+    await world.settle(worker=world.new_worker(crossed, world.backend.queue))
+    await world.run_to_end()
+    assert world.script.bodies == {}
+    assert (await world.run()).header.status is RunStatus.COMPLETED

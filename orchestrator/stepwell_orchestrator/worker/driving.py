@@ -7,7 +7,8 @@ What two workers may do to each other, and why nothing is lost:
 - A driver that dies leaves the lease unreleased. Whoever takes it next knows by that (``takeover``), repeats the
   commands that follow from the journal, and owes a discovery.
 - A driver that overran its lease may still be writing. Its entries are guarded, first write wins; its places beyond
-  the fence do not count; its progress, its end and its release need a term that is no longer current.
+  the fence do not count; its progress, its end and its release need a term that is no longer current. It looks at the
+  term before each call.
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
 """
 
@@ -118,14 +119,20 @@ class Driver:
                 run = await self._reload(run, replace(run.header.progress, discovered=None))
         return run
 
-    async def _has_ended(self, run: Run) -> bool:
-        """Whether the run was cancelled since its journal was read: no step starts after that (promise 9)."""
-        header = await self.tools.journal.get_header(run.header.run_id)
-        return header is not None and header.outcome is not None
+    async def _has_ended(self, run_id: str, term: int) -> bool:
+        """Whether the run was cancelled since its journal was read: no step starts after that (promise 9).
+
+        LeaseLostError when another driver has the run by now: it may have journaled what this one would call for.
+        """
+        header = await self.tools.journal.get_header(run_id)
+        assert header is not None, f"run {run_id} is being driven and has no header"
+        if header.term != term:
+            raise LeaseLostError(f"run {run_id}: drive term {term} is over, the run is in term {header.term}")
+        return header.outcome is not None
 
     async def _discover(self, run: Run, function: Function | None, term: int) -> Run:
         """One discovery call, from the journal as carried to the journal as committed."""
-        if await self._has_ended(run):
+        if await self._has_ended(run.header.run_id, term):
             return await self._reload(run, run.header.progress)
         called_at_ms = self.tools.clock.now_ms()
         reply = await self.caller.call(run, function, None)

@@ -17,6 +17,7 @@ from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.queue_item import Execute
+from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Claimed, Refused, Unknown
 from stepwell_orchestrator.worker.calling import Caller
@@ -72,7 +73,7 @@ class Executor:
             lambda until_ms: journal.renew_claim(work.run_id, work.step_id, work.attempt, until_ms),
         ):
             run = await self.tools.existing(work.run_id)
-            if run.header.outcome is not None:
+            if not _is_claimed(run, work):
                 return True
             function = await self.tools.registry.get_function(run.header.function_id)
             called_at_ms = self.tools.clock.now_ms()
@@ -94,3 +95,9 @@ class Executor:
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
         return not retries(decision, work.step_id)
+
+
+def _is_claimed(run: Run, work: Execute) -> bool:
+    """Whether the attempt is still to be made: its run may have ended since the claim, or its claim run out."""
+    entry = run.entries[work.step_id]
+    return run.header.outcome is None and entry.status is StepStatus.RUNNING and entry.attempt == work.attempt
