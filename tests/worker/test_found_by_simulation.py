@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell_orchestrator.engine import ending
 from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.local.file_lock import StoreError
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
-from stepwell_orchestrator.ports import Acquired
+from stepwell_orchestrator.ports import Acquired, Busy
 from stepwell_orchestrator.worker import Worker
 from tests.worker.harness import Script, ScriptInvoker, World
 from tests.worker.test_crash_everywhere import Fate, live
@@ -165,3 +167,44 @@ async def test_claimed_step_that_another_worker_finished_is_not_called() -> None
     await world.run_to_end()
     assert world.script.bodies == {}
     assert (await world.run()).header.status is RunStatus.COMPLETED
+
+
+async def test_wish_during_a_discovery_does_not_cost_another_one() -> None:
+    """What a driver learnt in a discovery is kept when a wish comes before its release, for n + 3 calls in all."""
+    world = World(Script([["p", "q"], ["after"]]))
+    await world.register()
+    await world.send()
+
+    async def wish(world: World, run_id: str) -> None:
+        now_ms = world.clock.now_ms()
+        assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms), Busy)
+
+    worker = world.new_worker(CrossedJournal(world, "commit", wish), world.backend.queue)
+    now_ms = world.clock.now_ms()
+    while deliveries := await world.backend.queue.receive(1, now_ms, now_ms + LEASE_MS):
+        assert await worker.handle(deliveries[0].item, 1) is None
+        await world.backend.queue.ack(deliveries[0])
+    assert len(world.script.calls) == 5
+
+
+async def test_failed_renewal_is_made_up_for_by_the_next() -> None:
+    """A lease outlives a renewal that fails: the next one is tried, and the function is called once."""
+    world = World(Script([["a"]]))
+    await world.register()
+    await world.send()
+
+    async def refuse(_world: World, _run_id: str) -> None:
+        raise StoreError("throttled")
+
+    async def work_long(_target: str) -> None:
+        await world.clock.sleep_until(world.clock.now_ms() + 2 * LEASE_MS)
+
+    world.script.before_reply = work_long
+    worker = world.new_worker(CrossedJournal(world, "renew", refuse), world.backend.queue)
+    settling = asyncio.create_task(world.settle(worker=worker))
+    await world.clock.advance(LEASE_MS + 15_000)
+    (header,) = await world.headers()
+    assert isinstance(await world.backend.journal.acquire(header.run_id, world.clock.now_ms(), 0), Busy)
+    await world.clock.advance(4 * LEASE_MS)
+    await settling
+    assert world.script.bodies == {"a": 1}

@@ -74,15 +74,18 @@ class Driver:
     async def _drive_until_released(self, run: Run, function: Function | None, term: int) -> None:
         if term == 1 and run.header.outcome is None:
             self._tell_started(run)
+        stored = run.header.progress
         while True:
-            stored = run.header.progress
+            found = run.header.progress
             run = await self._go_on(run, function, term)
-            await self._keep_retry(run, stored, term)
+            await self._keep_retry(run, found, term)
             progress = run.header.progress
             changed = None if run.header.outcome is not None or progress == stored else progress
             if await self.tools.journal.release(run.header.run_id, term, run.header.wanted, changed) is None:
                 return
-            run = await self._reload(run, progress)
+            fresh = await self.tools.existing(run.header.run_id)
+            stored = fresh.header.progress
+            run = replace(fresh, header=replace(fresh.header, progress=progress))
 
     async def _keep_retry(self, run: Run, found: Progress, term: int) -> None:
         """Queue a retry again that was found and, being ahead by this worker's clock, left alone.

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from stepwell.errors import StepwellError
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.ports import Clock
 
 
 @asynccontextmanager
 async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> AsyncIterator[None]:
-    """Call ``renew(until_ms)`` every LEASE_RENEW_MS while the block runs; stop for good once it answers False."""
+    """Call ``renew(until_ms)`` every LEASE_RENEW_MS while the block runs; stop for good once it answers False.
+
+    A renewal that fails is left to the next one: the lease outlasts two of them.
+    """
     heart = asyncio.create_task(_beat(clock, renew))
     try:
         yield
@@ -25,4 +29,7 @@ async def _beat(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> None:
     held = True
     while held:
         await clock.sleep_until(clock.now_ms() + LEASE_RENEW_MS)
-        held = await renew(clock.now_ms() + LEASE_MS)
+        try:
+            held = await renew(clock.now_ms() + LEASE_MS)
+        except StepwellError:
+            continue
