@@ -193,6 +193,20 @@ class NothingAfterCancel:
                 raise ViolationError(9, f"call {fact.call} was made after the cancellation", fact.run_id)
 
 
+class LooksFirst:
+    """Promises 3 and 9: a worker reads the run again between any two of its calls."""
+
+    def __init__(self) -> None:
+        self._called: dict[tuple[int, str], int] = {}
+
+    def see(self, fact: Fact, moment: Moment) -> None:
+        if isinstance(fact, CallMade):
+            key = (fact.handling, fact.run_id)
+            if fact.looked < self._called.get(key, 0):
+                raise ViolationError(9, f"call {fact.call} was made without looking at the run", fact.run_id)
+            self._called[key] = moment.at
+
+
 class SleepsHold:
     """Promise 10: a sleep's end is fixed once, and no sleep is over earlier than that.
 
@@ -227,5 +241,6 @@ def all_checkers(skew_max_ms: int) -> Sequence[Checker]:
         OneRun(),
         OneEnd(),
         NothingAfterCancel(),
+        LooksFirst(),
         SleepsHold(skew_max_ms),
     )

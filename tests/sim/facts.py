@@ -53,8 +53,8 @@ class RunEnded:
 class CallMade:
     """A worker called a function.
 
-    ``looked`` is the place, in the order of facts, of the worker's last read of the run before the call, ``since`` that
-    of the moment it was handed the queue item it calls for.
+    ``handling`` numbers the queue items that were handed to workers. ``looked`` is the place, in the order of facts, of
+    the worker's last read of the run before the call, ``since`` that of the moment it was handed its item.
     """
 
     call: int
@@ -63,6 +63,7 @@ class CallMade:
     attempt: int
     max_attempts: int
     term: int
+    handling: int
     looked: int
     since: int
     stack: Sequence[str] = ()

@@ -67,6 +67,7 @@ class Functions:
             attempt=request.ctx.attempt,
             max_attempts=request.ctx.max_attempts or 1,
             term=request.ctx.generation_id,
+            handling=handling.number,
             looked=handling.looked,
             since=handling.since,
             stack=request.ctx.stack,

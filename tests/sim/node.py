@@ -11,6 +11,7 @@ from stepwell.errors import StepwellError
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice
@@ -19,6 +20,9 @@ from stepwell_orchestrator.pump import Pump
 from stepwell_orchestrator.worker import Worker
 from tests.sim.chance import AFTER_PORT, BEFORE_PORT, Fault
 from tests.sim.setting import Setting
+
+SLOW_MAX_MS = LEASE_MS // 6
+"""Port calls that take no longer than this cost nobody a lease: between two renewals there are two of them at most."""
 
 T = TypeVar("T")
 
@@ -141,7 +145,8 @@ class Node:
         self._setting.trace.note(self.name, f"{fault} ({label})")
         match fault:
             case Fault.SLOW_REQUEST | Fault.SLOW_REPLY:
-                self._setting.trouble(fault)
+                if self._setting.knobs.slow_ms > SLOW_MAX_MS:
+                    self._setting.trouble(fault)
                 await self._setting.wait_up_to(self._setting.knobs.slow_ms)
             case Fault.THROTTLED | Fault.LOST_REPLY:
                 self._setting.trouble(fault)

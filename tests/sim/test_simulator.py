@@ -18,12 +18,12 @@ from tests.sim.checkers import Checker, Moment, ViolationError, all_checkers
 from tests.sim.facts import BodyRan, CallMade, EntryWritten, EventStored, Fact, RunCreated, RunEnded, Trouble
 from tests.sim.simulate import simulate
 
-SEEDS = [*range(52), 240, 1068, 1288, 1371]
+SEEDS = [*range(52), 240, 999, 1068, 1288, 1371, 1754]
 """The last ones have found a bug each."""
 
 ENTRY = StepEntry("s", "charge", Op.STEP_RUN, StepStatus.COMPLETED, 0, memo={"data": 1})
 SLEEP = StepEntry("n", "nap", Op.SLEEP, StepStatus.SLEEPING, 0, due_at_ms=100_000)
-CALL = CallMade(call=1, run_id="r", target=None, attempt=0, max_attempts=3, term=1, looked=0, since=0)
+CALL = CallMade(call=1, run_id="r", target=None, attempt=0, max_attempts=3, term=1, handling=1, looked=0, since=0)
 BODY = BodyRan(1, "r", "s", "charge", 0)
 EVENT = Event("e1", "sim/go", "mine", 0, 0)
 FINISHED = Event("e9", "inngest/function.finished", "e9", 0, 0, data={"run_id": "r"})
@@ -35,10 +35,11 @@ BROKEN: dict[str, list[Fact]] = {
     "journaled twice": [EntryWritten("r", ENTRY), EntryWritten("r", replace(ENTRY, memo={"data": 2}))],
     "never journaled": [replace(CALL, memos={"s": {"data": 1}})],
     "although it was journaled": [EntryWritten("r", ENTRY), replace(CALL, looked=5), BODY],
-    "ran twice": [CALL, BODY, replace(CALL, call=2), replace(BODY, call=2)],
+    "ran twice": [CALL, BODY, replace(CALL, call=2, handling=2), replace(BODY, call=2)],
+    "without looking": [CALL, replace(CALL, call=2)],
     "attempt 3, of 3": [replace(CALL, attempt=3)],
-    "in another order": [replace(CALL, stack=("a", "b")), replace(CALL, stack=("b", "a", "c"))],
-    "shorter stack": [replace(CALL, stack=("a", "b")), replace(CALL, stack=("a",))],
+    "in another order": [replace(CALL, stack=("a", "b")), replace(CALL, looked=1, stack=("b", "a", "c"))],
+    "shorter stack": [replace(CALL, stack=("a", "b")), replace(CALL, looked=1, stack=("a",))],
     "started sim-f twice": [
         EventStored(EVENT, True),
         EventStored(replace(EVENT, internal_id="e2"), True),
@@ -59,8 +60,14 @@ HARMLESS: dict[str, list[Fact]] = {
     "another step is journaled": [EntryWritten("r", ENTRY), EntryWritten("r", replace(ENTRY, step_id="t"))],
     "the memo is the journaled one": [EntryWritten("r", ENTRY), replace(CALL, memos={"s": {"data": 1}})],
     "the worker could not see it yet": [CALL, EntryWritten("r", ENTRY), BODY],
-    "a fault explains it": [CALL, BODY, Trouble("r", "crash"), replace(CALL, call=2), replace(BODY, call=2)],
-    "the stack grew": [replace(CALL, stack=("a",)), replace(CALL, stack=("a", "b"))],
+    "a fault explains it": [
+        CALL,
+        BODY,
+        Trouble("r", "crash"),
+        replace(CALL, call=2, handling=2),
+        replace(BODY, call=2),
+    ],
+    "the stack grew": [replace(CALL, stack=("a",)), replace(CALL, looked=1, stack=("a", "b"))],
     "the cancellation came in between": [CALL, CANCELLED],
 }
 

@@ -69,7 +69,6 @@ class Witness:
                 self._tell(EntryWritten(run_id, write.entry))
             if isinstance(write, EndRun):
                 self._tell(RunEnded(run_id, write.outcome))
-        self._look()
         return state
 
     async def load(self, run_id: str) -> Run | None:
