@@ -13,7 +13,7 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n $(WORKERS)
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench-wake format clean
+.PHONY: help demo dev test sim sim-long check bench-wake format clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -29,6 +29,12 @@ dev: $(INSTALLED) ## Start the dev server on port 8288; TARGET=module:app or a U
 
 test: $(INSTALLED) ## Run the tests
 	@$(PYTEST)
+
+sim: $(INSTALLED) ## Simulate SEEDS=2000 faulty worlds, or replay one: SEED=17 TRACE=1
+	@SEED=$(SEED) SEEDS=$(SEEDS) TRACE=$(TRACE) $(BIN)/python -m tests.sim
+
+sim-long: $(INSTALLED)
+	@SEEDS=50000 $(BIN)/python -m tests.sim
 
 check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contracts, tests
 	@echo "== format" && $(BIN)/python -m ruff format --check .

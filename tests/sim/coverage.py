@@ -1,0 +1,110 @@
+"""Which moves the engine made, and which it cannot make, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.model.step import StepStatus
+from tests.sim.checkers import Moment
+from tests.sim.facts import CallMade, EntryWritten, Fact, RunCreated, RunEnded
+
+Move = tuple[str, str]
+
+ABSENT: Final = "absent"
+UNEXPLAINED: Final = "nobody knows why; look into it"
+_CLAIMED_FIRST = "a planned step is claimed before it is called"
+_NOT_AGAIN = "planning a step again changes nothing until it was dropped"
+_GIVEN_UP = "no function of the corpus asks again for a step that it gave up"
+_STEP_REASONS: Mapping[Move, str] = {
+    (ABSENT, "running"): _CLAIMED_FIRST,
+    (ABSENT, "dropped"): _CLAIMED_FIRST,
+    ("planned", "planned"): _NOT_AGAIN,
+    ("running", "planned"): _NOT_AGAIN,
+    ("planned", "errored"): _CLAIMED_FIRST,
+    ("planned", "completed"): _CLAIMED_FIRST,
+    ("planned", "failed"): _CLAIMED_FIRST,
+    ("planned", "dropped"): _CLAIMED_FIRST,
+    ("errored", "dropped"): _CLAIMED_FIRST,
+    ("errored", "planned"): "a step that failed in place is tried again in place: nothing else is pending then",
+}
+_CALLED_FIRST = "a run is called before it comes to an end of its own"
+_RUN_REASONS: Mapping[Move, str] = {
+    ("queued", "queued"): "a run is created once",
+    ("running", "queued"): "a run is created once",
+    ("running", "running"): "being called again is no move",
+    ("queued", "completed"): _CALLED_FIRST,
+    ("queued", "failed"): _CALLED_FIRST,
+}
+_FINAL = ("completed", "failed", "timed_out")
+_STEP_STATES = (ABSENT, *(status.value for status in StepStatus))
+_RUN_STATES = (ABSENT, *(status.value for status in RunStatus))
+
+
+class Coverage:
+    """A checker that promises nothing: it counts the moves of runs and steps."""
+
+    def __init__(self) -> None:
+        self.steps: Counter[Move] = Counter()
+        self.runs: Counter[Move] = Counter()
+        self._steps: dict[tuple[str, str], str] = {}
+        self._runs: dict[str, str] = {}
+
+    def see(self, fact: Fact, _moment: Moment) -> None:
+        match fact:
+            case EntryWritten(run_id, entry):
+                key = (run_id, entry.step_id)
+                self.steps[self._steps.get(key, ABSENT), entry.status.value] += 1
+                self._steps[key] = entry.status.value
+            case RunCreated(header) if header.run_id not in self._runs:
+                self._run(header.run_id, RunStatus.QUEUED)
+            case CallMade():
+                self._run(fact.run_id, RunStatus.RUNNING)
+            case RunEnded(run_id, outcome):
+                self._run(run_id, outcome.status)
+
+    def _run(self, run_id: str, status: RunStatus) -> None:
+        before = self._runs.get(run_id, ABSENT)
+        if status.value != before and before not in ("completed", "failed", "cancelled"):
+            self.runs[before, status.value] += 1
+            self._runs[run_id] = status.value
+
+
+def missing_steps(taken: Mapping[Move, int]) -> list[tuple[str, str]]:
+    """The moves of steps that were not made, each with its reason, or with the word that none is known."""
+    return _missing(_STEP_STATES, taken, _why_no_step)
+
+
+def missing_runs(taken: Mapping[Move, int]) -> list[tuple[str, str]]:
+    """The moves of runs that were not made, each with its reason, or with the word that none is known."""
+    return _missing(_RUN_STATES, taken, _why_no_run)
+
+
+def _missing(states: Sequence[str], taken: Mapping[Move, int], why: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    moves = [(old, new) for old in states for new in states if new != ABSENT and (old, new) not in taken]
+    reasons: dict[str, list[str]] = {}
+    for old, new in moves:
+        reasons.setdefault(why(old, new), []).append(f"{old} -> {new}")
+    return [(", ".join(found), reason) for reason, found in reasons.items()]
+
+
+def _why_no_step(old: str, new: str) -> str:
+    if old in _FINAL:
+        return "a memoised entry never changes"
+    if "waiting" in (old, new) or new == "timed_out":
+        return "waits are not part of the corpus"
+    if old == "sleeping" or (new == "sleeping" and old != ABSENT):
+        return "a sleep is reported once, and only its timer ends it"
+    if old == "dropped":
+        return _GIVEN_UP
+    return _STEP_REASONS.get((old, new), UNEXPLAINED)
+
+
+def _why_no_run(old: str, new: str) -> str:
+    if old in ("completed", "failed", "cancelled"):
+        return "a run ends once"
+    if old == ABSENT:
+        return "a run is created queued"
+    return _RUN_REASONS.get((old, new), UNEXPLAINED)

@@ -1,0 +1,186 @@
+"""One worker process: the real Worker, Ingest, Control and sweep, on ports that fail and a clock that is off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from stepwell.errors import StepwellError
+from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.fresh_ids import FreshIds
+from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
+from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.model.notice import Notice
+from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.ports import Ports
+from stepwell_orchestrator.pump import Pump
+from stepwell_orchestrator.worker import Worker
+from tests.sim.chance import AFTER_PORT, BEFORE_PORT, Fault
+from tests.sim.setting import Setting
+
+SLOW_MAX_MS = LEASE_MS // 6
+"""Port calls that take no longer than this cost nobody a lease: between two renewals there are two of them at most."""
+
+T = TypeVar("T")
+
+
+class InjectedError(StepwellError):
+    """A port failed because the simulator made it."""
+
+
+class SkewedClock:
+    """The worker's own clock: ``skew_ms`` ahead of the true time."""
+
+    def __init__(self, clock: VirtualClock, skew_ms: int) -> None:
+        self._clock = clock
+        self._skew_ms = skew_ms
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self._skew_ms
+
+    async def sleep_until(self, at_ms: int) -> None:
+        await self._clock.sleep_until(at_ms - self._skew_ms)
+
+
+class OwnTimeQueue:
+    """The queue as a worker with its own clock uses it: it asks for a delay, so the skew cancels out."""
+
+    def __init__(self, queue: SqliteQueue, skew_ms: int) -> None:
+        self._queue = queue
+        self._skew_ms = skew_ms
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def send(self, items: Sequence[QueueItem]) -> None:
+        await self._queue.send([replace(item, due_at_ms=item.due_at_ms - self._skew_ms) for item in items])
+
+    async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
+        return await self._queue.postpone(delivery, due_at_ms - self._skew_ms)
+
+
+class FaultyPort:
+    """A port as one worker reaches it."""
+
+    def __init__(self, node: Node, name: str, port: Any) -> None:
+        self._node = node
+        self._name = name
+        self._port = port
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "send" and len(args[0]) > 1:
+                await self._node.maybe_send_in_part(method, *args)
+            return await self._node.through(f"{self._name}.{name}", lambda: method(*args, **kwargs))
+
+        return call
+
+
+class Node:
+    """A worker that lives until it dies. What it does is done in asyncio tasks of its own, which die with it."""
+
+    def __init__(self, setting: Setting, name: str, skew_ms: int) -> None:
+        self.name = name
+        self.dead = False
+        self._setting = setting
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        clock = SkewedClock(setting.clock, skew_ms)
+        self._journal: Any = FaultyPort(self, "journal", setting.witness)
+        self._registry: Any = FaultyPort(self, "registry", setting.backend.registry)
+        self.queue: Any = FaultyPort(self, "queue", OwnTimeQueue(setting.backend.queue, skew_ms))
+        self._waits: Any = FaultyPort(self, "waits", setting.backend.waits)
+        line = setting.line_of(self)
+        self.worker = Worker(Ports(self._journal, self._waits, self._registry, self.queue, line, clock))
+        ids = FreshIds(clock, setting.entropy)
+        self.ingest = Ingest(self._journal, self.queue, clock, ids, _unobserved)
+        self.control = Control(
+            self._journal,
+            self._waits,
+            self._registry,
+            self.queue,
+            clock,
+            ids=ids,
+            handle=self.worker.handle,
+            observe=_unobserved,
+        )
+        self.sweep = Pump(self.queue, self.worker.handle, clock, journal=self._journal).sweep
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something for as long as the worker lives."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+        return task
+
+    def die(self) -> None:
+        """Everything this worker is doing stops where it is; its ports never answer again."""
+        if self.dead:
+            return
+        self.dead = True
+        self._setting.trace.note(self.name, "dies")
+        self._setting.worker_died(self)
+        for task in self._tasks:
+            task.cancel()
+
+    async def through(self, label: str, act: Callable[[], Awaitable[T]]) -> T:
+        """One port call with whatever goes wrong with it."""
+        await self._disturb(BEFORE_PORT, label)
+        try:
+            # What has reached a port is done there, even when the worker dies meanwhile.
+            done = asyncio.get_running_loop().create_task(_done(act))
+            done.add_done_callback(lambda task: task.cancelled() or task.exception())
+            result = await asyncio.shield(done)
+        except StepwellError:
+            await self._disturb(AFTER_PORT, label)
+            raise
+        await self._disturb(AFTER_PORT, label)
+        return result
+
+    async def maybe_send_in_part(self, send: Callable[..., Awaitable[None]], items: Any) -> None:
+        """A send of several items may do some of them and report failure."""
+        if self._setting.faults.draw((Fault.PARTIAL_SEND,)) is not None:
+            await send(items[: len(items) // 2])
+            self._setting.trouble(Fault.PARTIAL_SEND)
+            raise InjectedError("the queue took some of the items")
+
+    async def _disturb(self, kinds: tuple[Fault, ...], label: str) -> None:
+        await self._latency()
+        fault = self._setting.faults.draw(kinds, label)
+        if fault is None:
+            return
+        self._setting.trace.note(self.name, f"{fault} ({label})")
+        match fault:
+            case Fault.SLOW_REQUEST | Fault.SLOW_REPLY:
+                if self._setting.knobs.slow_ms > SLOW_MAX_MS:
+                    self._setting.trouble(fault)
+                await self._setting.wait_up_to(self._setting.knobs.slow_ms)
+            case Fault.THROTTLED | Fault.LOST_REPLY:
+                self._setting.trouble(fault)
+                raise InjectedError(f"{label}: {fault}")
+            case _:
+                self.die()
+        await self._hang_if_dead()
+
+    async def _latency(self) -> None:
+        await self._hang_if_dead()
+        if self._setting.knobs.latency_ms:
+            await self._setting.wait_up_to(self._setting.knobs.latency_ms)
+            await self._hang_if_dead()
+
+    async def _hang_if_dead(self) -> None:
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+
+
+async def _done(act: Callable[[], Awaitable[T]]) -> T:
+    return await act()
+
+
+def _unobserved(_notice: Notice) -> None:
+    """Nobody watches."""

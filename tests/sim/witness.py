@@ -1,0 +1,96 @@
+"""Sits between the faults and the real journal, and tells the checkers what the journal did, in the order it did it.
+
+SQLite's operations are serial, and those of one loop pass return in the order in which they were done: what is told
+right after one returns is therefore told in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from stepwell_orchestrator.local.journal import SqliteJournal
+from stepwell_orchestrator.model.decision import EndRun, PutEntry, Write
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.run import Run, RunHeader
+from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.ports import Acquisition, Claim, Claimed
+from tests.sim.facts import EntryWritten, EventStored, Fact, RunCreated, RunEnded
+
+
+@dataclass(slots=True)
+class Handling:
+    """One worker at one queue item, or at one request of a client. Facts are numbered; ``since`` and ``looked`` say at
+    which number it began, and at which it last read a run.
+    """
+
+    number: int
+    run_id: str
+    since: int
+    looked: int
+
+
+HANDLING: ContextVar[Handling] = ContextVar("handling")
+
+
+class Witness:
+    """The journal, watched. ``tell`` takes a fact and gives its number; the numbers only grow."""
+
+    def __init__(self, journal: SqliteJournal, tell: Callable[[Fact], int], count: Callable[[], int]) -> None:
+        self._journal = journal
+        self._tell = tell
+        self._count = count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    async def put_event(self, event: Event) -> bool:
+        new = await self._journal.put_event(event)
+        self._tell(EventStored(event, new))
+        return new
+
+    async def create_run(self, header: RunHeader, *, idempotency_keys: Sequence[str], expires_at_ms: int) -> str:
+        holder = await self._journal.create_run(header, idempotency_keys=idempotency_keys, expires_at_ms=expires_at_ms)
+        if holder == header.run_id:
+            self._tell(RunCreated(header))
+        return holder
+
+    async def acquire(self, run_id: str, now_ms: int, until_ms: int) -> Acquisition:
+        acquisition = await self._journal.acquire(run_id, now_ms, until_ms)
+        self._look()
+        return acquisition
+
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
+        await self._journal.commit(run_id, writes, term=term)
+        for write in writes:
+            if isinstance(write, PutEntry):
+                self._tell(EntryWritten(run_id, write.entry))
+            if isinstance(write, EndRun):
+                self._tell(RunEnded(run_id, write.outcome))
+
+    async def load(self, run_id: str) -> Run | None:
+        run = await self._journal.load(run_id)
+        self._look()
+        return run
+
+    async def get_header(self, run_id: str) -> RunHeader | None:
+        header = await self._journal.get_header(run_id)
+        self._look()
+        return header
+
+    async def claim(self, run_id: str, step_id: str, attempt: int, *, now_ms: int, until_ms: int) -> Claim:
+        claim = await self._journal.claim(run_id, step_id, attempt, now_ms=now_ms, until_ms=until_ms)
+        if isinstance(claim, Claimed):
+            self._wrote(run_id, claim.entry)
+        self._look()
+        return claim
+
+    def _wrote(self, run_id: str, entry: StepEntry) -> None:
+        self._tell(EntryWritten(run_id, entry))
+
+    def _look(self) -> None:
+        handling = HANDLING.get(None)
+        if handling is not None:
+            handling.looked = self._count()

@@ -1,0 +1,269 @@
+"""One world from one seed: workers, functions, clients and faults on a virtual clock, first in trouble, then healed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell.wire.times import DAY_MS, SECOND_MS
+from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
+from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.local.queue import Delivery
+from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.model.function import App
+from stepwell_orchestrator.model.queue_item import Route
+from tests.sim.chance import OF_DELIVERIES, SKEW_MAX_MS, Fault, Faults, Knobs, stream
+from tests.sim.checkers import Moment, ViolationError, all_checkers
+from tests.sim.corpus import URL, draw_corpus
+from tests.sim.coverage import Coverage
+from tests.sim.facts import Fact, Trouble
+from tests.sim.final import Ledger, check_at_rest, check_end
+from tests.sim.line import Functions, Line
+from tests.sim.node import InjectedError, Node
+from tests.sim.setting import Setting
+from tests.sim.trace import Trace
+from tests.sim.witness import HANDLING, Handling, Witness
+from tests.sim.workload import Workload
+
+TURNS_MAX: Final = 50_000
+"""Far more than any world needs: a world that takes more is going round in circles."""
+
+_REPLACED_WITHIN_MS: Final = 20 * SECOND_MS
+_STALE_AFTER_MS: Final = 5 * 60 * SECOND_MS
+_BATCH: Final = 50
+
+
+@dataclass(slots=True)
+class Work:
+    """A handling and the worker that does it."""
+
+    node: Node
+    handling: Handling
+
+
+class World:
+    """Everything of one seed. ``live`` runs it to its end and raises ViolationError when a promise is broken."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.knobs = Knobs.draw(seed)
+        self.clock = VirtualClock()
+        self.trace = Trace(self.clock.now_ms)
+        self.coverage = Coverage()
+        self.ledger = Ledger()
+        self.faults = Faults(seed, self.knobs.odds)
+        self.members = draw_corpus(seed, self.knobs, self.clock.now_ms)
+        self.violation: ViolationError | None = None
+        self.chance = stream(seed, "world")
+        self._facts = 0
+        self._checkers = (self.ledger, self.coverage, *all_checkers(SKEW_MAX_MS))
+        backend = LocalBackend.open(None)
+        self.setting = Setting(
+            knobs=self.knobs,
+            clock=self.clock,
+            backend=backend,
+            witness=Witness(backend.journal, self.tell, self._count),
+            faults=self.faults,
+            trace=self.trace,
+            tell=self.tell,
+            count=self._count,
+            entropy=stream(seed, "ids").randbytes,
+            line_of=self._line,
+            worker_died=self._died,
+        )
+        self._functions = Functions(self.setting, {slug: member.code for slug, member in self.members.items()})
+        self._work: dict[asyncio.Task[Any], Work] = {}
+        self._others: dict[asyncio.Task[Any], None] = {}
+        self._born = 0
+        self.nodes: list[Node] = []
+        self._handlings = 0
+
+    def _count(self) -> int:
+        return self._facts
+
+    def tell(self, fact: Fact) -> int:
+        """Show a fact to every checker; its number."""
+        self._facts += 1
+        for checker in self._checkers:
+            try:
+                checker.see(fact, Moment(self._facts, self.clock.now_ms()))
+            except ViolationError as violation:
+                self.break_promise(violation)
+        return self._facts
+
+    def break_promise(self, violation: ViolationError) -> None:
+        """Keep the first violation; the world stops at its next turn."""
+        if self.violation is None:
+            self.violation = violation
+            self.trace.note("checker", str(violation), violation.run_id)
+
+    async def live(self) -> None:
+        """Trouble, healing, rest."""
+        try:
+            app = App("sim", URL, "sim:v1", "", "sum", self.clock.now_ms())
+            functions = [member.function for member in self.members.values()]
+            await self.setting.backend.registry.put_app(app, functions)
+            for skew_ms in self.knobs.skews_ms:
+                self.nodes.append(self._node(skew_ms))
+            self.spawn(Workload(self, self.seed).run())
+            self.spawn(self._sweep())
+            start_ms = self.clock.now_ms()
+            await self._turn_until(start_ms + self.knobs.faulty_ms)
+            self.faults.healed = True
+            self.trace.note("world", "heals")
+            longest_ms = max(member.longest_ms for member in self.members.values())
+            await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
+            await check_end(self.setting, self.ledger, self.members)
+        except ViolationError as violation:
+            self.break_promise(violation)
+        finally:
+            await self._close()
+        if self.violation is not None:
+            raise self.violation
+
+    def alive(self) -> Node | None:
+        """One of the workers that live."""
+        return self.chance.choice(self.nodes) if self.nodes else None
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Something that goes on beside the workers."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._others[task] = None
+        task.add_done_callback(self._others.pop)
+
+    async def on(self, node: Node, run_id: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something on a worker; InjectedError when it failed or died."""
+        self._handlings += 1
+        handling = Handling(self._handlings, run_id, self._facts, self._facts)
+        token = HANDLING.set(handling)
+        task = node.start(work)
+        HANDLING.reset(token)
+        self._work[task] = Work(node, handling)
+        await asyncio.wait([task])
+        del self._work[task]
+        if task.cancelled():
+            raise InjectedError("the worker died")
+        error = task.exception()
+        if error is None:
+            return
+        if not isinstance(error, InjectedError):
+            self.break_promise(ViolationError(5, f"a worker raised {type(error).__name__}: {error}", run_id))
+        raise InjectedError("the work failed") from error
+
+    async def _turn_until(self, end_ms: int) -> None:
+        """Deliver what is due, let time pass to the next thing that happens, and so on."""
+        rested_at_ms = 0
+        for _ in range(TURNS_MAX):
+            await self.clock.advance(0)
+            delivered = await self._deliver()
+            await self.clock.advance(0)
+            if self.violation is not None or self.clock.now_ms() >= end_ms:
+                return
+            if not self._work and not delivered and self.clock.now_ms() >= rested_at_ms + SWEEP_MS:
+                rested_at_ms = self.clock.now_ms()
+                await check_at_rest(self.setting, self.ledger)
+            if self.faults.healed and await self._is_over():
+                return
+            times = (self.clock.next_at_ms(), await self._next_delivery_ms(), end_ms)
+            next_ms = min(time for time in times if time is not None)
+            await self.clock.advance(max(0, next_ms - self.clock.now_ms()))
+        raise ViolationError(5, "the world does not come to rest")
+
+    async def _next_delivery_ms(self) -> int | None:
+        return await self.setting.backend.queue.next_at_ms() if self.nodes else None
+
+    async def _is_over(self) -> bool:
+        busy = self._work or self.ledger.open_runs() or len(self._others) > 1
+        return not busy and await self.setting.backend.queue.next_at_ms() is None
+
+    async def _deliver(self) -> bool:
+        if not self.nodes:
+            return False
+        queue, now_ms = self.setting.backend.queue, self.clock.now_ms()
+        deliveries = await queue.receive(_BATCH, now_ms, now_ms + LEASE_MS)
+        self.chance.shuffle(deliveries)
+        for delivery in deliveries:
+            fault = self.faults.draw(OF_DELIVERIES)
+            self.spawn(self._handle(delivery, late=fault is Fault.LATE))
+            if fault in (Fault.TWICE, Fault.AGAIN):
+                self.spawn(self._handle_copy(delivery, stale=fault is Fault.AGAIN))
+        return bool(deliveries)
+
+    async def _handle(self, delivery: Delivery, *, late: bool) -> None:
+        if late:
+            await self.setting.wait_up_to(2 * LEASE_MS)
+        node = self.alive()
+        if node is not None:
+            await self._attempt(node, delivery, self._settle(node, delivery))
+
+    async def _handle_copy(self, delivery: Delivery, *, stale: bool) -> None:
+        if stale:
+            await self.setting.wait_up_to(_STALE_AFTER_MS)
+        node = self.alive()
+        if node is not None:
+            await self._attempt(node, delivery, node.worker.handle(delivery.item, delivery.deliveries))
+
+    async def _attempt(self, node: Node, delivery: Delivery, work: Coroutine[Any, Any, Any]) -> None:
+        item = delivery.item
+        run_id = "" if isinstance(item.work, Route) else item.work.run_id
+        self.trace.note(node.name, f"gets {type(item.work).__name__} ({delivery.deliveries})", run_id)
+        try:
+            await self.on(node, run_id, work)
+        except InjectedError:
+            self.trace.note(node.name, f"lost {type(item.work).__name__}", run_id)
+
+    async def _settle(self, node: Node, delivery: Delivery) -> None:
+        """What a pump does with a delivery."""
+        renewing = asyncio.get_running_loop().create_task(self._renew(delivery))
+        try:
+            again_at_ms = await node.worker.handle(delivery.item, delivery.deliveries)
+        finally:
+            renewing.cancel()
+        if again_at_ms is None:
+            await node.queue.ack(delivery)
+        else:
+            await node.queue.postpone(delivery, again_at_ms)
+
+    async def _renew(self, delivery: Delivery) -> None:
+        while self.knobs.renews_deliveries:
+            await self.clock.sleep_until(self.clock.now_ms() + LEASE_MS // 3)
+            await self.setting.backend.queue.renew([delivery], self.clock.now_ms() + LEASE_MS)
+
+    async def _sweep(self) -> None:
+        while True:
+            await self.clock.sleep_until(self.clock.now_ms() + SWEEP_MS)
+            node = self.alive()
+            if node is not None:
+                try:
+                    await self.on(node, "", node.sweep())
+                except InjectedError:
+                    continue
+
+    def _line(self, node: Node) -> Line:
+        return Line(self.setting, node, self._functions)
+
+    def _node(self, skew_ms: int) -> Node:
+        self._born += 1
+        return Node(self.setting, f"worker {self._born}", skew_ms)
+
+    def _died(self, node: Node) -> None:
+        """Whatever a dead worker had in hand may have to be done again; another worker takes its place."""
+        self.nodes.remove(node)
+        for work in self._work.values():
+            if work.node is node and work.handling.run_id:
+                self.tell(Trouble(work.handling.run_id, "its worker died"))
+        self.spawn(self._replace())
+
+    async def _replace(self) -> None:
+        await self.setting.wait_up_to(_REPLACED_WITHIN_MS)
+        self.nodes.append(self._node(self.chance.choice(self.knobs.skews_ms)))
+
+    async def _close(self) -> None:
+        self._functions.stop()
+        tasks = [*self._work, *self._others]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.setting.backend.close()
