@@ -13,6 +13,13 @@ class LeaseLostError(StepwellError):
     """The drive lease is another worker's by now. Nothing was written."""
 
 
+class StoreError(StepwellError):
+    """A store could not be opened, read or written. Unless it says otherwise, nobody knows what has taken effect.
+
+    The work is left to a redelivery: everything may be done again.
+    """
+
+
 class ApiError(StepwellError):
     """A request that is answered with an error: its HTTP status, the public text, and an optional code."""
 

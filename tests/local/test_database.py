@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from stepwell.errors import StepwellError
+from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.local.file_lock import StoreError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.database import Database, Synchronous
-from stepwell_orchestrator.local.file_lock import StoreError
 from stepwell_orchestrator.local.schema import SCHEMA_VERSION
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from stepwell_orchestrator.model.step import StepStatus

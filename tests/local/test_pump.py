@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
 from stepwell_orchestrator.local.backend import LocalBackend
-from stepwell_orchestrator.local.file_lock import StoreError
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem

@@ -11,7 +11,7 @@ import pytest
 import stepwell
 from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.entry.embedded import Embedded
-from stepwell_orchestrator.local.file_lock import StoreError
+from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus

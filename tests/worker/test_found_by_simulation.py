@@ -11,8 +11,8 @@ import pytest
 
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell_orchestrator.engine import ending
+from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import LEASE_MS
-from stepwell_orchestrator.local.file_lock import StoreError
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus

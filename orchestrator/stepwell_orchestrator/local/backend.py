@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from stepwell_orchestrator.documents import entry_document, read_entry
 from stepwell_orchestrator.local.commit import put_entry
 from stepwell_orchestrator.local.database import Database, Synchronous
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.local.registry import SqliteRegistry
-from stepwell_orchestrator.local.rows import entry_document, read_entry
 from stepwell_orchestrator.local.waits import SqliteWaits
 
 

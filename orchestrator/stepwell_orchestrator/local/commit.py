@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from stepwell_orchestrator.documents import entry_document, outcome_document, progress_document
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
-from stepwell_orchestrator.local.rows import entry_document, outcome_document, progress_document
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus

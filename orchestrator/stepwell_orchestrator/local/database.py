@@ -13,7 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from stepwell.errors import StepwellError
-from stepwell_orchestrator.local.file_lock import FileLock, StoreError
+from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.local.file_lock import FileLock
 from stepwell_orchestrator.local.schema import prepare
 
 _BUSY_TIMEOUT_MS = 5_000

@@ -6,11 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from stepwell.errors import StepwellError
-
-
-class StoreError(StepwellError):
-    """The local store could not be opened, read or written. What was under way has not taken effect."""
+from stepwell_orchestrator.errors import StoreError
 
 
 class FileLock:

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.local import listing
-from stepwell_orchestrator.local.commit import commit, encode_writes, lease_lost, put_entry
-from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.local.rows import (
-    Row,
+from stepwell_orchestrator.documents import (
     entry_document,
     event_document,
     origin_document,
     progress_document,
     read_entries,
     read_entry,
-    read_event,
-    read_header,
 )
+from stepwell_orchestrator.local import listing
+from stepwell_orchestrator.local.commit import commit, encode_writes, lease_lost, put_entry
+from stepwell_orchestrator.local.database import Database
+from stepwell_orchestrator.local.rows import Row, read_event, read_header
 from stepwell_orchestrator.model.decision import Write
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader

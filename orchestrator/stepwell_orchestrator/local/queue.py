@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.local.rows import read_work, work_document
 from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Route, Work
 
 

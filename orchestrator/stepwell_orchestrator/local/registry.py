@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stepwell.wire.encoding import encode
+from stepwell_orchestrator.documents import app_document, function_document, read_app, read_function
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.local.rows import app_document, function_document, read_app, read_function
 from stepwell_orchestrator.model.function import App, Function
 
 

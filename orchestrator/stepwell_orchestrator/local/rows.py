@@ -1,87 +1,21 @@
-"""Model objects <-> the JSON documents in the tables. What equals its default is left out."""
+"""Rows of the tables -> model objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields
-from functools import cache
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any
 
-from stepwell.wire.encoding import decode, encode
-from stepwell.wire.opcodes import Op
-from stepwell.wire.registration import Trigger
+from stepwell.wire.encoding import decode
+from stepwell_orchestrator import documents
 from stepwell_orchestrator.model.event import Event
-from stepwell_orchestrator.model.function import App, Function
-from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
-from stepwell_orchestrator.model.queue_item import (
-    Cancel,
-    CancelMatching,
-    Cause,
-    ChildEnded,
-    Deadline,
-    Drive,
-    EventArrived,
-    Execute,
-    Refused,
-    Route,
-    Settle,
-    SignalArrived,
-    TimerDue,
-    Work,
-)
-from stepwell_orchestrator.model.run import Invoker, Outcome, Progress, RunHeader, RunStatus
-from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from stepwell_orchestrator.model.pause import Pause, PauseKey
+from stepwell_orchestrator.model.run import RunHeader
 
 Row = tuple[Any, ...]
-
-_NONE = encode({})
-_NO_PROGRESS = Progress()
-
-
-def event_document(event: Event) -> bytes:
-    """All of an event but its internal id, name and receipt time, which are columns."""
-    members = _members(event)
-    del members["internal_id"], members["name"], members["received_at_ms"]
-    if not event.has_own_id:
-        del members["id"]
-    return encode(members)
 
 
 def read_event(row: Row) -> Event:
     """The event of a row of ``plain_events``."""
-    internal_id, name, received_at_ms, document = row
-    return Event(
-        internal_id=internal_id, name=name, received_at_ms=received_at_ms, **{"id": internal_id} | decode(document)
-    )
-
-
-def progress_document(progress: Progress) -> bytes:
-    """A run's progress."""
-    return encode(_members(progress))
-
-
-def read_progress(document: bytes) -> Progress:
-    """The progress in a document."""
-    if document == _NONE:
-        return _NO_PROGRESS
-    body = decode(document)
-    body["placed"] = {step_id: Place(*place) for step_id, place in body.get("placed", {}).items()}
-    body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
-    return Progress(**body)
-
-
-def outcome_document(outcome: Outcome) -> bytes:
-    """How a run ended."""
-    return encode(_members(outcome))
-
-
-def read_outcome(document: bytes) -> Outcome:
-    """The outcome in a document."""
-    body = decode(document)
-    return Outcome(**body | {"status": RunStatus(body["status"])})
+    return documents.read_event(*row)
 
 
 def read_header(row: Row) -> RunHeader:
@@ -96,153 +30,16 @@ def read_header(row: Row) -> RunHeader:
         event_ids=tuple(decode(event_ids)),
         created_at_ms=created,
         started_at_ms=started,
-        progress=read_progress(progress),
-        outcome=None if outcome is None else read_outcome(outcome),
+        progress=documents.read_progress(progress),
+        outcome=None if outcome is None else documents.read_outcome(outcome),
         wanted=wanted,
         term=term,
         lease_until_ms=lease_until_ms,
-        **_read_origin(origin),
+        **documents.read_origin(origin),
     )
-
-
-def origin_document(header: RunHeader) -> bytes:
-    """Where a run comes from and what may cancel it: fixed when it is created."""
-    members = _members(header)
-    return encode(
-        {name: members[name] for name in ("original_run_id", "invoked_by", "cancellations") if name in members}
-    )
-
-
-def _read_origin(document: bytes) -> dict[str, Any]:
-    if document == _NONE:
-        return {}
-    body: dict[str, Any] = decode(document)
-    if "invoked_by" in body:
-        body["invoked_by"] = Invoker(*body["invoked_by"])
-    body["cancellations"] = tuple(PauseKey(*key) for key in body.get("cancellations", ()))
-    return body
-
-
-def pause_document(pause: Pause) -> bytes:
-    """All of a pause but its key and shape, which are columns."""
-    members = _members(pause)
-    del members["key"], members["shape"]
-    return encode(members)
 
 
 def read_pause(row: Row) -> Pause:
     """The pause of a row of ``pauses``."""
     event_name, shape, index, run_id, pause_id, document = row
-    body = decode(document)
-    body["kind"] = PauseKind(body["kind"])
-    body["excluded"] = tuple(body.get("excluded", ()))
-    return Pause(key=PauseKey(event_name, index, run_id, pause_id), shape=shape, **body)
-
-
-def entry_document(entry: StepEntry) -> bytes:
-    """All of an entry but its step id, which is a column."""
-    members = _members(entry)
-    del members["step_id"]
-    return encode(members)
-
-
-def read_entry(step_id: str, document: bytes) -> StepEntry:
-    """The entry in a document."""
-    return _entry(step_id, decode(document))
-
-
-def read_entries(rows: Iterable[tuple[str, bytes]]) -> dict[str, StepEntry]:
-    """The entries of (step id, document) rows by step id: one parse for a whole run."""
-    pairs = list(rows)
-    bodies = decode(b"[" + b",".join(document for _, document in pairs) + b"]")
-    return {step_id: _entry(step_id, body) for (step_id, _), body in zip(pairs, bodies, strict=True)}
-
-
-def _entry(step_id: str, body: dict[str, Any]) -> StepEntry:
-    body["op"] = Op(body["op"])
-    body["status"] = StepStatus(body["status"])
-    if "place" in body:
-        body["place"] = Place(*body["place"])
-    return StepEntry(step_id=step_id, **body)
-
-
-def app_document(app: App) -> bytes:
-    """An app, whole."""
-    return encode(_members(app))
-
-
-def read_app(document: bytes) -> App:
-    """The app in a document."""
-    return App(**decode(document))
-
-
-def function_document(function: Function) -> bytes:
-    """A function, whole."""
-    return encode(_members(function) | {"triggers": [_members(trigger) for trigger in function.triggers]})
-
-
-def read_function(document: bytes) -> Function:
-    """The function in a document."""
-    body = decode(document)
-    return Function(**body | {"triggers": tuple(Trigger(**trigger) for trigger in body["triggers"])})
-
-
-def work_document(work: Work) -> bytes:
-    """A queue item's work: a list whose first member says which."""
-    match work:
-        case Route(event_id):
-            return encode(["route", event_id])
-        case Drive(run_id, reason):
-            return encode(["drive", run_id, reason])
-        case Execute(run_id, step_id, attempt):
-            return encode(["execute", run_id, step_id, attempt])
-        case TimerDue(run_id, step_id):
-            return encode(["timer", run_id, step_id])
-        case Cancel(run_id, requested_at_ms):
-            return encode(["cancel", run_id, requested_at_ms])
-        case Settle(run_id, step_id, cause):
-            return encode(["settle", run_id, step_id, [_CAUSE_NAMES[type(cause)], *_members(cause).values()]])
-        case Deadline(run_id, kind, limit_ms):
-            return encode(["deadline", run_id, kind, limit_ms])
-        case CancelMatching():
-            return encode(["cancel matching", _members(work)])
-    assert_never(work)
-
-
-def read_work(document: bytes) -> Work:
-    """The work in a document."""
-    kind, *members = decode(document)
-    return _WORK[kind](*members)
-
-
-_WORK: Mapping[str, Callable[..., Work]] = {
-    "route": Route,
-    "drive": Drive,
-    "execute": Execute,
-    "timer": TimerDue,
-    "cancel": Cancel,
-    "settle": lambda run_id, step_id, cause: Settle(run_id, step_id, _CAUSES[cause[0]](*cause[1:])),
-    "deadline": Deadline,
-    "cancel matching": lambda members: CancelMatching(**members),
-}
-_CAUSES: Mapping[str, Callable[..., Cause]] = {
-    "event": EventArrived,
-    "signal": SignalArrived,
-    "child": ChildEnded,
-    "refused": Refused,
-}
-_CAUSE_NAMES = {kind: name for name, kind in _CAUSES.items()}
-
-
-def _members(value: DataclassInstance) -> dict[str, Any]:
-    """The members that differ from their defaults."""
-    members = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
-    return {name: member for name, member, default in members if member != default}
-
-
-@cache
-def _defaults(kind: type[DataclassInstance]) -> tuple[tuple[str, Any], ...]:
-    return tuple(
-        (field.name, field.default if field.default_factory is MISSING else field.default_factory())
-        for field in fields(kind)
-    )
+    return documents.read_pause(PauseKey(event_name, index, run_id, pause_id), shape, document)

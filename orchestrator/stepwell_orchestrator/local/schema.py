@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from stepwell_orchestrator.local.file_lock import StoreError
+from stepwell_orchestrator.errors import StoreError
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x5374_6570

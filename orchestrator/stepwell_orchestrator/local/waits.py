@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stepwell_orchestrator.documents import pause_document
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.local.rows import pause_document, read_pause
+from stepwell_orchestrator.local.rows import read_pause
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.signal import SignalWait
 
