@@ -38,6 +38,8 @@ class Executor:
     async def execute(self, work: Execute, deliveries: int) -> int | None:
         """Execute one attempt of one step. Returns when to try again, or None when nothing is left to this item."""
         now_ms = self.tools.clock.now_ms()
+        if self.tools.is_late(now_ms):
+            return now_ms
         claim = await self.tools.journal.claim(
             work.run_id, work.step_id, work.attempt, now_ms=now_ms, until_ms=now_ms + LEASE_MS
         )
