@@ -141,8 +141,11 @@ class Journal(Protocol):
     async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
-        PutProgress needs the current ``term``. EndRun needs a run without an outcome and, when ``term`` is given,
-        that it is the current one. A run that has ended accepts no write. LeaseLostError when a given term is over.
+        PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
+        when ``term`` is given, that it is the current one; otherwise LeaseLostError. Entries alone may be stored
+        whatever has become of run and term: a backend may refuse them (ConflictError for a run that has ended,
+        LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision 10). StoreError,
+        when the store broke, leaves open what was written; the next driver's takeover mends it.
         """
 
     async def load(self, run_id: str) -> Run | None:
@@ -155,14 +158,17 @@ class Journal(Protocol):
         """One entry."""
 
     async def claim(self, run_id: str, step_id: str, attempt: int, *, now_ms: int, until_ms: int) -> Claim:
-        """Claim a planned step for execution: its entry becomes RUNNING until ``until_ms``.
+        """Claim a planned step for execution: its entry becomes RUNNING until ``until_ms``, claimed at ``now_ms``.
 
         Needs a run without an outcome and an entry whose ``attempt`` is the given one and which is PLANNED or ERRORED,
         or RUNNING with an expired claim. ``started_at_ms`` is set if unset. Of a run that has ended: Unknown.
         """
 
-    async def renew_claim(self, run_id: str, step_id: str, attempt: int, until_ms: int) -> bool:
-        """Prolong a claim; False when the entry is not RUNNING at that attempt any more."""
+    async def renew_claim(self, run_id: str, step_id: str, *, claimed_at_ms: int, until_ms: int) -> bool:
+        """Prolong the claim that was made at ``claimed_at_ms``; False when it is over or another one took its place.
+
+        A claim is only made after the one before has run out, so no two of a step are of one time.
+        """
 
     async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
         """Runs whose drive lease has expired without a release, oldest first."""
@@ -233,10 +239,13 @@ class Registry(Protocol):
 
 
 class Queue(Protocol):
-    """The work queue. Delivers at least once, in no promised order, never before an item's time."""
+    """The work queue. Delivers at least once, in no promised order, never before an item's time.
+
+    An item's time is a span of its sender's clock, so a worker whose clock is behind may meet it early by its own.
+    """
 
     async def send(self, items: Sequence[QueueItem]) -> None:
-        """Queue items. An id that is queued and not yet done is left as it is."""
+        """Queue items. An id that is queued and not yet done may be left as it is, or be delivered once more."""
 
 
 @dataclass(frozen=True, slots=True)

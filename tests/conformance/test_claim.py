@@ -34,6 +34,11 @@ async def claim(journal: PrunedJournal, *, attempt: int = 0, now_ms: int = NOW_M
     return await journal.claim(run_id(1), STEP, attempt, now_ms=now_ms, until_ms=until_ms)
 
 
+async def renew(journal: PrunedJournal, until_ms: int) -> bool:
+    """Prolong the claim that ``claim`` makes."""
+    return await journal.renew_claim(run_id(1), STEP, claimed_at_ms=NOW_MS, until_ms=until_ms)
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -49,6 +54,7 @@ async def test_a_claim_makes_the_entry_running(journal: PrunedJournal, entry: St
     claimed = await claim(journal, attempt=entry.attempt)
     assert isinstance(claimed, Claimed)
     assert (claimed.entry.status, claimed.entry.claim_until_ms) == (StepStatus.RUNNING, UNTIL_MS)
+    assert claimed.entry.claimed_at_ms == NOW_MS
     assert claimed.entry.started_at_ms == (entry.started_at_ms or NOW_MS)
     assert (claimed.entry.attempt, claimed.entry.opts, claimed.entry.error) == (entry.attempt, entry.opts, entry.error)
     assert await journal.get_entry(run_id(1), STEP) == claimed.entry
@@ -96,7 +102,7 @@ async def test_a_claim_is_prolonged(journal: PrunedJournal):
     """A renewed claim keeps others out until its new end, and not longer."""
     await stored(journal, an_entry())
     await claim(journal)
-    assert await journal.renew_claim(run_id(1), STEP, 0, UNTIL_MS + 9) is True
+    assert await renew(journal, UNTIL_MS + 9) is True
     assert isinstance(await claim(journal, now_ms=UNTIL_MS + 8, until_ms=UNTIL_MS + 99), Refused)
     assert isinstance(await claim(journal, now_ms=UNTIL_MS + 9, until_ms=UNTIL_MS + 99), Claimed)
 
@@ -107,15 +113,24 @@ async def test_a_claim_is_prolonged(journal: PrunedJournal):
     ids=["finished", "failed an attempt", "running another attempt"],
 )
 async def test_a_claim_that_is_over_is_not_prolonged(journal: PrunedJournal, after: StepEntry):
-    """Renewing says so when the entry is not RUNNING at that attempt any more, and changes nothing."""
+    """Renewing says so when the entry is not RUNNING by that claim any more, and changes nothing."""
     await stored(journal, an_entry())
     await claim(journal)
     await journal.commit(run_id(1), [unless_memoised(after)], term=None)
-    assert await journal.renew_claim(run_id(1), STEP, 0, UNTIL_MS + 9) is False
+    assert await renew(journal, UNTIL_MS + 9) is False
     assert await journal.get_entry(run_id(1), STEP) == after
+
+
+async def test_a_claim_that_ran_out_is_not_prolonged_by_who_lost_it(journal: PrunedJournal):
+    """Of two claims of one attempt only the later one can be prolonged."""
+    await stored(journal, an_entry())
+    await claim(journal)
+    await claim(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + 9)
+    assert await renew(journal, UNTIL_MS + 99) is False
+    assert await journal.renew_claim(run_id(1), STEP, claimed_at_ms=UNTIL_MS, until_ms=UNTIL_MS + 99) is True
 
 
 async def test_a_claim_that_never_was_is_not_prolonged(journal: PrunedJournal):
     """Renewing the claim of an unknown step is refused."""
     await create(journal)
-    assert await journal.renew_claim(run_id(1), STEP, 0, UNTIL_MS) is False
+    assert await renew(journal, UNTIL_MS) is False

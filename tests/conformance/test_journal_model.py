@@ -132,16 +132,24 @@ class JournalMachine(RuleBasedStateMachine):
             assert answer == Refused(entry)
         else:
             started_at_ms = self.now_ms if entry.started_at_ms is None else entry.started_at_ms
-            claimed = {"status": StepStatus.RUNNING, "claim_until_ms": until_ms, "started_at_ms": started_at_ms}
-            self.entries[step_id] = replace(entry, **claimed)
+            self.entries[step_id] = replace(
+                entry,
+                status=StepStatus.RUNNING,
+                claim_until_ms=until_ms,
+                claimed_at_ms=self.now_ms,
+                started_at_ms=started_at_ms,
+            )
             assert answer == Claimed(self.entries[step_id])
 
-    @rule(name=st.sampled_from(NAMES), attempt=st.integers(min_value=0, max_value=1), delay_ms=delays)
-    def renew_claim(self, name: str, attempt: int, delay_ms: int) -> None:
+    @rule(name=st.sampled_from(NAMES), lost=st.booleans(), delay_ms=delays)
+    def renew_claim(self, name: str, lost: bool, delay_ms: int) -> None:
         step_id, until_ms = an_entry(name).step_id, self.now_ms + delay_ms
         entry = self.entries.get(step_id)
-        holds = entry is not None and entry.status is StepStatus.RUNNING and entry.attempt == attempt
-        assert self.answer(self.journal.renew_claim(run_id(1), step_id, attempt, until_ms)) is holds
+        current_ms = None if entry is None else entry.claimed_at_ms
+        claimed_at_ms = -1 if lost or current_ms is None else current_ms
+        holds = entry is not None and entry.status is StepStatus.RUNNING and claimed_at_ms == current_ms
+        renewal = self.journal.renew_claim(run_id(1), step_id, claimed_at_ms=claimed_at_ms, until_ms=until_ms)
+        assert self.answer(renewal) is holds
         if entry is not None and holds:
             self.entries[step_id] = replace(entry, claim_until_ms=until_ms)
 

@@ -44,7 +44,10 @@ OPERATIONS: list[tuple[str, Operation]] = [
     ("get_header", lambda b: b.journal.get_header(run_id(NEW))),
     ("get_entry", lambda b: b.journal.get_entry(run_id(NEW), an_entry().step_id)),
     ("claim", lambda b: b.journal.claim(run_id(NEW), an_entry().step_id, 0, now_ms=NOW_MS, until_ms=UNTIL_MS)),
-    ("renew_claim", lambda b: b.journal.renew_claim(run_id(NEW), an_entry().step_id, 0, UNTIL_MS)),
+    (
+        "renew_claim",
+        lambda b: b.journal.renew_claim(run_id(NEW), an_entry().step_id, claimed_at_ms=0, until_ms=UNTIL_MS),
+    ),
     ("renew", lambda b: b.journal.renew(run_id(NEW), 1, UNTIL_MS)),
     ("release", lambda b: b.journal.release(run_id(NEW), 1, 1, None)),
     ("acquire", lambda b: b.journal.acquire(run_id(NEW), NOW_MS, UNTIL_MS)),

@@ -75,6 +75,7 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
         attempt=attempt,
         due_at_ms=retry_at_ms,
         claim_until_ms=None,
+        claimed_at_ms=None,
         error=failed.error.memo(),
     )
     command = items.execute(situation.run_id, entry.step_id, attempt, retry_at_ms)
@@ -183,7 +184,12 @@ def _drop(situation: Situation) -> Decision:
     assert situation.target is not None
     entry = situation.run.entries[situation.target]
     dropped: StepEntry = replace(
-        entry, status=StepStatus.DROPPED, attempt=entry.attempt + 1, claim_until_ms=None, ended_at_ms=situation.now_ms
+        entry,
+        status=StepStatus.DROPPED,
+        attempt=entry.attempt + 1,
+        claim_until_ms=None,
+        claimed_at_ms=None,
+        ended_at_ms=situation.now_ms,
     )
     return Decision((PutEntry(dropped, Guard.NOT_MEMOISED),), (), situation.progress)
 

@@ -43,6 +43,11 @@ def retry_again(run_id: str, due_at_ms: int, term: int) -> Send:
     return Send(QueueItem(f"{run_id}:retry:{due_at_ms}:{term}", Drive(run_id, "retry"), due_at_ms))
 
 
+def hand_over(run_id: str, term: int, now_ms: int) -> Send:
+    """Drive a run on from where a driver that has no time left leaves it."""
+    return Send(QueueItem(f"{run_id}:over:{term}", Drive(run_id, "handed over"), now_ms))
+
+
 def execute(run_id: str, step_id: str, attempt: int, due_at_ms: int) -> Send:
     """Execute a planned step."""
     return Send(QueueItem(f"{run_id}:{step_id}:{attempt}", Execute(run_id, step_id, attempt), due_at_ms))

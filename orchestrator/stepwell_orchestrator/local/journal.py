@@ -164,16 +164,17 @@ class SqliteJournal:
                 entry,
                 status=StepStatus.RUNNING,
                 claim_until_ms=until_ms,
+                claimed_at_ms=now_ms,
                 started_at_ms=now_ms if entry.started_at_ms is None else entry.started_at_ms,
             )
             put_entry(db, run_id, claimed, entry_document(claimed))
             return Claimed(claimed)
 
-    async def renew_claim(self, run_id: str, step_id: str, attempt: int, until_ms: int) -> bool:
-        """Prolong a claim; False when the entry is not RUNNING at that attempt any more."""
+    async def renew_claim(self, run_id: str, step_id: str, *, claimed_at_ms: int, until_ms: int) -> bool:
+        """Prolong a claim; False when it is over or another one took its place."""
         async with self._database.write() as db:
             entry = _entry(db, run_id, step_id)
-            if entry is None or entry.status is not StepStatus.RUNNING or entry.attempt != attempt:
+            if entry is None or entry.status is not StepStatus.RUNNING or entry.claimed_at_ms != claimed_at_ms:
                 return False
             prolonged = replace(entry, claim_until_ms=until_ms)
             put_entry(db, run_id, prolonged, entry_document(prolonged))

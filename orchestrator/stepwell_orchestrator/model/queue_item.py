@@ -116,7 +116,7 @@ Work = Route | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelM
 
 @dataclass(frozen=True, slots=True)
 class QueueItem:
-    """One queue item, not handed out before its time. Sending an id that is still queued changes nothing."""
+    """One queue item, not handed out before its time. An id that is still queued need not be queued again."""
 
     id: str
     work: Work

@@ -46,7 +46,8 @@ class StepEntry:
     ``planned``: a queue item of its own executes it; otherwise a discovery does, in place.
     ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
     drive lease was held by whoever wrote it. ``race`` says that its completion alone may let the function go on.
-    ``claim_until_ms`` is the lease of the worker that executes it. ``error`` is the last failed attempt's.
+    ``claim_until_ms`` is the lease of the worker that executes it, taken at ``claimed_at_ms``. ``error`` is the last
+    failed attempt's.
     """
 
     step_id: str
@@ -59,6 +60,7 @@ class StepEntry:
     attempt: int = 0
     due_at_ms: int | None = None
     claim_until_ms: int | None = None
+    claimed_at_ms: int | None = None
     memo: Any = None
     error: Mapping[str, Any] | None = None
     place: Place | None = None

@@ -9,6 +9,8 @@ What two workers may do to each other, and why nothing is lost:
 - A driver that overran its lease may still be writing. Its entries are guarded, first write wins; its places beyond
   the fence do not count; its progress, its end and its release need a term that is no longer current. It looks at the
   term before each call.
+- Places given to arrivals are stored before a call is made with them, whenever they were given: another driver would
+  give the same arrivals other places.
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
 """
 
@@ -33,6 +35,18 @@ from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A run in its driver's hands, with the driver's progress, and the progress that is stored."""
+
+    run: Run
+    stored: Progress
+
+    def with_progress(self, progress: Progress) -> _Held:
+        """The same run, so far along."""
+        return replace(self, run=replace(self.run, header=replace(self.run.header, progress=progress)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +88,16 @@ class Driver:
     async def _drive_until_released(self, run: Run, function: Function | None, term: int) -> None:
         if term == 1 and run.header.outcome is None:
             self._tell_started(run)
-        stored = run.header.progress
+        held = _Held(run, run.header.progress)
         while True:
-            found = run.header.progress
-            run = await self._go_on(run, function, term)
-            await self._keep_retry(run, found, term)
-            progress = run.header.progress
-            changed = None if run.header.outcome is not None or progress == stored else progress
-            if await self.tools.journal.release(run.header.run_id, term, run.header.wanted, changed) is None:
+            found = held.run.header.progress
+            held = await self._go_on(held, function, term)
+            header = held.run.header
+            await self._keep_retry(held.run, found, term)
+            changed = None if header.outcome is not None or header.progress == held.stored else header.progress
+            if await self.tools.journal.release(header.run_id, term, header.wanted, changed) is None:
                 return
-            fresh = await self.tools.existing(run.header.run_id)
-            stored = fresh.header.progress
-            run = replace(fresh, header=replace(fresh.header, progress=progress))
+            held = await self._reload(header.run_id, header.progress)
 
     async def _keep_retry(self, run: Run, found: Progress, term: int) -> None:
         """Queue a retry again that was found and, being ahead by this worker's clock, left alone.
@@ -103,24 +115,27 @@ class Driver:
         if run.header.outcome is not None:
             return run
         try:
-            return await self._store(run, fence(run, term), term)
+            return (await self._store(run, fence(run, term), term)).run
         except ConflictError:
-            return await self._reload(run, run.header.progress)
+            return (await self._reload(run.header.run_id, run.header.progress)).run
 
-    async def _go_on(self, run: Run, function: Function | None, term: int) -> Run:
-        """Call, commit and dispatch as long as a discovery is owed."""
-        while run.header.outcome is None:
-            progress = arrange(run, term)
-            arranged = replace(run, header=replace(run.header, progress=progress))
-            if not owes_discovery(arranged, self.tools.clock.now_ms()):
-                return arranged
+    async def _go_on(self, held: _Held, function: Function | None, term: int) -> _Held:
+        """Call, commit and dispatch as long as a discovery is owed and there is time."""
+        while held.run.header.outcome is None:
+            held = held.with_progress(arrange(held.run, term))
+            progress, now_ms = held.run.header.progress, self.tools.clock.now_ms()
+            if not owes_discovery(held.run, now_ms):
+                return held
+            if self.tools.is_late(now_ms):
+                await self.tools.dispatch([items.hand_over(held.run.header.run_id, term, now_ms)])
+                return held
             try:
-                if progress is not run.header.progress:
-                    run = await self._store(run, progress, term)
-                run = await self._discover(run, function, term)
+                if progress.placed != held.stored.placed:
+                    held = await self._store(held.run, progress, term)
+                held = await self._discover(held, function, term)
             except ConflictError:
-                run = await self._reload(run, replace(run.header.progress, discovered=None))
-        return run
+                held = await self._reload(held.run.header.run_id, replace(progress, discovered=None))
+        return held
 
     async def _has_ended(self, run_id: str, term: int) -> bool:
         """Whether the run was cancelled since its journal was read: no step starts after that (promise 9).
@@ -133,10 +148,11 @@ class Driver:
             raise LeaseLostError(f"run {run_id}: drive term {term} is over, the run is in term {header.term}")
         return header.outcome is not None
 
-    async def _discover(self, run: Run, function: Function | None, term: int) -> Run:
+    async def _discover(self, held: _Held, function: Function | None, term: int) -> _Held:
         """One discovery call, from the journal as carried to the journal as committed."""
+        run = held.run
         if await self._has_ended(run.header.run_id, term):
-            return await self._reload(run, run.header.progress)
+            return await self._reload(run.header.run_id, run.header.progress)
         called_at_ms = self.tools.clock.now_ms()
         reply = await self.caller.call(run, function, None)
         situation = Situation(
@@ -148,24 +164,26 @@ class Driver:
             limits=self.tools.limits,
             retries=self.tools.retries,
         )
-        return await self._settle(run, advance(situation, reply), term)
+        return await self._settle(held, advance(situation, reply), term)
 
-    async def _settle(self, run: Run, decision: Decision, term: int) -> Run:
+    async def _settle(self, held: _Held, decision: Decision, term: int) -> _Held:
+        run = held.run
         if decision.writes:
             await self.tools.journal.commit(run.header.run_id, decision.writes, term=term)
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
-        run = apply(run, decision.writes)
-        return replace(run, header=replace(run.header, progress=decision.progress or run.header.progress))
+        written = [write.progress for write in decision.writes if isinstance(write, PutProgress)]
+        settled = _Held(apply(run, decision.writes), *written[-1:] or (held.stored,))
+        return settled.with_progress(decision.progress or run.header.progress)
 
-    async def _store(self, run: Run, progress: Progress, term: int) -> Run:
+    async def _store(self, run: Run, progress: Progress, term: int) -> _Held:
         await self.tools.journal.commit(run.header.run_id, [PutProgress(progress)], term=term)
-        return replace(run, header=replace(run.header, progress=progress))
+        return _Held(run, progress).with_progress(progress)
 
-    async def _reload(self, run: Run, progress: Progress) -> Run:
+    async def _reload(self, run_id: str, progress: Progress) -> _Held:
         """The journal as it is now, with the progress this driver has in hand."""
-        fresh = await self.tools.existing(run.header.run_id)
-        return replace(fresh, header=replace(fresh.header, progress=progress))
+        fresh = await self.tools.existing(run_id)
+        return _Held(fresh, fresh.header.progress).with_progress(progress)
 
     def _tell_started(self, run: Run) -> None:
         header = run.header

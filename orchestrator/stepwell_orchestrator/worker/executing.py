@@ -38,6 +38,8 @@ class Executor:
     async def execute(self, work: Execute, deliveries: int) -> int | None:
         """Execute one attempt of one step. Returns when to try again, or None when nothing is left to this item."""
         now_ms = self.tools.clock.now_ms()
+        if self.tools.is_late(now_ms):
+            return now_ms
         claim = await self.tools.journal.claim(
             work.run_id, work.step_id, work.attempt, now_ms=now_ms, until_ms=now_ms + LEASE_MS
         )
@@ -49,7 +51,7 @@ class Executor:
             case Refused(entry):
                 return await self._refused(work, entry, deliveries)
             case Claimed():
-                return await self.driver.drive(work.run_id, deliveries) if await self._run(work) else None
+                return await self.driver.drive(work.run_id, deliveries) if await self._run(work, now_ms) else None
 
     async def _finish_end(self, run_id: str) -> None:
         """Tell of the run's end, which the delivery before may have committed without getting further."""
@@ -66,15 +68,17 @@ class Executor:
             return entry.claim_until_ms
         return await self.driver.drive(work.run_id, deliveries)
 
-    async def _run(self, work: Execute) -> bool:
+    async def _run(self, work: Execute, claimed_at_ms: int) -> bool:
         """Call, commit, dispatch. Whether the run may go on by it."""
         journal = self.tools.journal
         async with renewing(
             self.tools.clock,
-            lambda until_ms: journal.renew_claim(work.run_id, work.step_id, work.attempt, until_ms),
+            lambda until_ms: journal.renew_claim(
+                work.run_id, work.step_id, claimed_at_ms=claimed_at_ms, until_ms=until_ms
+            ),
         ):
             run = await self.tools.existing(work.run_id)
-            if not _is_claimed(run, work):
+            if not _is_claimed(run, work, claimed_at_ms):
                 return True
             function = await self.tools.registry.get_function(run.header.function_id)
             called_at_ms = self.tools.clock.now_ms()
@@ -98,7 +102,7 @@ class Executor:
         return not retries(decision, work.step_id)
 
 
-def _is_claimed(run: Run, work: Execute) -> bool:
-    """Whether the attempt is still to be made: its run may have ended since the claim, or its claim run out."""
+def _is_claimed(run: Run, work: Execute, claimed_at_ms: int) -> bool:
+    """Whether the attempt is still to be made: its run may have ended since the claim, or another one be in force."""
     entry = run.entries[work.step_id]
-    return run.header.outcome is None and entry.status is StepStatus.RUNNING and entry.attempt == work.attempt
+    return run.header.outcome is None and entry.status is StepStatus.RUNNING and entry.claimed_at_ms == claimed_at_ms

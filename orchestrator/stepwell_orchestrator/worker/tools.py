@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stepwell_orchestrator.dispatch import Dispatcher
@@ -17,7 +17,10 @@ from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Ports, policies and the observer."""
+    """Ports, policies and the observer.
+
+    ``stops_at_ms`` tells from when on this process starts nothing more, if it has such a time.
+    """
 
     journal: Journal
     waits: Waits
@@ -27,11 +30,17 @@ class Tools:
     limits: Limits
     retries: RetryPolicy
     observe: Observe
+    stops_at_ms: Callable[[], int | None]
 
     @property
     def dispatcher(self) -> Dispatcher:
         """What carries out commands."""
         return Dispatcher(self.journal, self.waits, self.queue, self.clock)
+
+    def is_late(self, now_ms: int) -> bool:
+        """Whether nothing more is started here."""
+        stops_at_ms = self.stops_at_ms()
+        return stops_at_ms is not None and now_ms >= stops_at_ms
 
     async def dispatch(self, commands: Sequence[Command]) -> None:
         """Carry out commands."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from stepwell_orchestrator.engine.retry import RetryPolicy
@@ -33,11 +33,17 @@ def _unobserved(_notice: Notice) -> None:
     """Nobody watches."""
 
 
+def _endless() -> int | None:
+    """A process that is not about to be stopped."""
+    return None
+
+
 class Worker:
     """Carries out queue items. Safe to run any number of times at once, in any number of processes.
 
     ``retry_delay_ms`` replaces the back-off table by a fixed delay; ``signing_keys`` sign call requests, the first
-    one does; ``server_kind`` is announced to functions.
+    one does; ``server_kind`` is announced to functions. ``stops_at_ms`` gives the epoch milliseconds from which on no
+    more calls are begun: runs are handed over to another delivery.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Worker:
         retry_delay_ms: int | None = None,
         signing_keys: Sequence[str] = (),
         server_kind: str = "dev",
+        stops_at_ms: Callable[[], int | None] = _endless,
     ) -> None:
         self._tools = Tools(
             ports.journal,
@@ -59,6 +66,7 @@ class Worker:
             limits or Limits(),
             RetryPolicy(retry_delay_ms),
             observe,
+            stops_at_ms,
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         self._driver = Driver(self._tools, caller)

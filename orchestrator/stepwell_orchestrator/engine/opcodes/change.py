@@ -68,6 +68,7 @@ def finished(situation: Situation, opcode: Opcode, memo: object, *, failed: bool
         ended_at_ms=situation.now_ms,
         due_at_ms=None,
         claim_until_ms=None,
+        claimed_at_ms=None,
         place=situation.place(offset),
         size_bytes=len(encode(memo)),
     )

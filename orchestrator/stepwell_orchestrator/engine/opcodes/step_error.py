@@ -36,6 +36,7 @@ def _again(situation: Situation, opcode: Opcode, error: ErrorBody, retry_at_ms: 
         attempt=attempt,
         due_at_ms=retry_at_ms,
         claim_until_ms=None,
+        claimed_at_ms=None,
         error=error.memo(),
     )
     if situation.target is None:
