@@ -1,0 +1,95 @@
+"""One deployment in this process: a table, a bucket, a queue and a schedule group on moto, made anew in milliseconds.
+
+No network, no credentials but made-up ones, nothing in the environment; any number of beds stand side by side.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from moto import mock_aws
+
+from stepwell_orchestrator.aws import table
+from stepwell_orchestrator.aws.backend import AwsBackend, Names, Services
+from stepwell_orchestrator.aws.service import Carry, Meter, Service, in_place
+from tests.aws import strict
+from tests.aws.faults import FaultyClient
+
+SERVICES = ("dynamodb", "s3", "sqs", "scheduler")
+_numbers = itertools.count(1)
+
+
+@cache
+def _client(service: str) -> Any:
+    """A client that can reach nothing but moto. Making one takes longer than most tests."""
+    session = boto3.session.Session(aws_access_key_id="made-up", aws_secret_access_key="made-up")
+    config = Config(region_name=strict.REGION, retries={"total_max_attempts": 1})
+    return session.client(service, config=config)
+
+
+@dataclass
+class Bed:
+    """One deployment. ``clients`` let faults in; ``backend()`` is one process of it, of which there may be several."""
+
+    names: Names
+    clients: dict[str, FaultyClient] = field(default_factory=dict)
+
+    def services(self, carry: Carry = in_place, meter: Meter | None = None) -> Services:
+        """The services as a process of the deployment sees them."""
+        return Services(**{name: Service(name, client, carry, meter) for name, client in self.clients.items()})
+
+    def backend(self, carry: Carry = in_place, meter: Meter | None = None) -> AwsBackend:
+        """Another process of the deployment."""
+        return AwsBackend.of(self.services(carry, meter), self.names)
+
+    @property
+    def dynamodb(self) -> FaultyClient:
+        """The database's client."""
+        return self.clients["dynamodb"]
+
+    @property
+    def s3(self) -> FaultyClient:
+        """The bucket's client."""
+        return self.clients["s3"]
+
+    def expire(self, now_ms: int) -> int:
+        """Remove the items whose time is up; how many."""
+        return strict.expire(self.names.table, now_ms)
+
+    def fire_schedules(self, now_ms: int) -> list[strict.Fired]:
+        """The one-time schedules that are due."""
+        return strict.fire_schedules(self.names.schedule_group, now_ms)
+
+
+@contextmanager
+def a_bed() -> Iterator[Bed]:
+    """An empty deployment, gone afterwards."""
+    strict.install()
+    with mock_aws(config={"core": {"mock_credentials": False, "reset_boto3_session": False}}):
+        strict.forget_tokens()
+        clients = {name: _client(name) for name in SERVICES}
+        yield Bed(_made(clients, next(_numbers)), {name: FaultyClient(client) for name, client in clients.items()})
+
+
+def _made(clients: dict[str, Any], number: int) -> Names:
+    name = f"stepwell-{number}"
+    clients["dynamodb"].create_table(TableName=name, **table.SCHEMA)
+    clients["dynamodb"].update_time_to_live(TableName=name, TimeToLiveSpecification=table.TTL_SPECIFICATION)
+    clients["s3"].create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": strict.REGION})
+    queue_url = clients["sqs"].create_queue(QueueName=name)["QueueUrl"]
+    clients["scheduler"].create_schedule_group(Name=name)
+    return Names(
+        table=name,
+        bucket=name,
+        queue_url=queue_url,
+        queue_arn=f"arn:aws:sqs:{strict.REGION}:{strict.ACCOUNT}:{name}",
+        schedule_group=name,
+        schedule_role_arn=f"arn:aws:iam::{strict.ACCOUNT}:role/{name}-schedules",
+    )
