@@ -1,0 +1,84 @@
+"""Queue items as messages: what is sent, and what comes back. Pure.
+
+A message may lie in a schedule for a year, so that this form is read by every later version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell.errors import WireError
+from stepwell.wire.encoding import decode, encode
+from stepwell_orchestrator.documents import read_work, work_document
+from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.limits import MEBIBYTE
+from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Route, Work
+
+MESSAGE_BYTES_MAX: Final = MEBIBYTE
+"""What SQS takes in one message, and in one batch."""
+_NOT_IN_MESSAGES: Final = {ord(character): f"\\u{ord(character):04x}" for character in "\ufffe\uffff"}
+"""JSON may spell these two, SQS refuses them; in JSON they only occur in strings, where an escape says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An item handed out for the ``deliveries``-th time, counted from 1, hand-outs of earlier messages included."""
+
+    item: QueueItem
+    deliveries: int
+    message_id: str
+    receipt_handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A message that is no queue item; ``reason`` says why. It is to fail until the queue gives it up."""
+
+    message_id: str
+    receipt_handle: str
+    reason: str
+
+
+def message_body(item: QueueItem, deliveries: int = 0) -> str:
+    """The message of an item that was handed out ``deliveries`` times before. Raises StoreError if it is too long."""
+    members = {"id": item.id, "due_at_ms": item.due_at_ms, "deliveries": deliveries}
+    body = encode(members | {"work": decode(work_document(item.work))}).decode().translate(_NOT_IN_MESSAGES)
+    size = len(body.encode())
+    if size > MESSAGE_BYTES_MAX:
+        raise StoreError(
+            f"queue item {item.id} has {size} bytes and cannot be sent; SQS takes {MESSAGE_BYTES_MAX}: "
+            "send less data with the signal"
+        )
+    return body
+
+
+def message_group(work: Work) -> str:
+    """Whose turn a message takes: its run's, or its event's as long as there is no run."""
+    match work:
+        case Route(event_id):
+            return event_id
+        case CancelMatching():
+            return work.cancellation_id
+        case _:
+            return work.run_id
+
+
+def receive(record: Mapping[str, Any]) -> Delivery | Poison:
+    """What a record of Lambda's SQS event holds."""
+    message_id, receipt_handle = record["messageId"], record["receiptHandle"]
+    received = int(record["attributes"]["ApproximateReceiveCount"])
+    try:
+        item, before = _read(decode(record["body"]))
+    except (LookupError, TypeError, ValueError, WireError) as error:
+        reason = f"message {message_id} is no queue item of this version ({type(error).__name__}: {error}); "
+        return Poison(message_id, receipt_handle, reason + "if another program sent it, delete it; otherwise upgrade")
+    return Delivery(item, before + received, message_id, receipt_handle)
+
+
+def _read(body: Any) -> tuple[QueueItem, int]:
+    item_id, due_at_ms, deliveries = body["id"], body["due_at_ms"], body["deliveries"]
+    if not isinstance(item_id, str) or type(due_at_ms) is not int or type(deliveries) is not int:
+        raise TypeError("id must be a text, due_at_ms and deliveries must be whole numbers")
+    return QueueItem(item_id, read_work(encode(body["work"])), due_at_ms), deliveries
