@@ -19,6 +19,7 @@ from moto import mock_aws
 from stepwell_orchestrator.aws import table
 from stepwell_orchestrator.aws.backend import AwsBackend, Names, Services
 from stepwell_orchestrator.aws.service import Carry, Meter, Service, in_place
+from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from tests.aws import strict
 from tests.aws.faults import FaultyClient
 
@@ -40,6 +41,7 @@ class Bed:
 
     names: Names
     clients: dict[str, FaultyClient] = field(default_factory=dict)
+    clock: VirtualClock = field(default_factory=VirtualClock)
 
     def services(self, carry: Carry = in_place, meter: Meter | None = None) -> Services:
         """The services as a process of the deployment sees them."""
@@ -47,7 +49,7 @@ class Bed:
 
     def backend(self, carry: Carry = in_place, meter: Meter | None = None) -> AwsBackend:
         """Another process of the deployment."""
-        return AwsBackend.of(self.services(carry, meter), self.names)
+        return AwsBackend.of(self.services(carry, meter), self.names, self.clock)
 
     @property
     def dynamodb(self) -> FaultyClient:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from stepwell_orchestrator.aws.queue import SqsQueue
+from stepwell_orchestrator.aws.schedules import Schedules
 from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.visibility import Visibility
+from stepwell_orchestrator.aws.waits import DynamoWaits
+from stepwell_orchestrator.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,20 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class AwsBackend:
-    """The ports of one deployment."""
+    """The ports of one deployment, and the leases on what its queue handed out."""
+
+    waits: DynamoWaits
+    queue: SqsQueue
+    visibility: Visibility
 
     @classmethod
-    def of(cls, services: Services, names: Names) -> Self:
+    def of(cls, services: Services, names: Names, clock: Clock) -> Self:
         """The ports on those services."""
-        return cls()
+        schedules = Schedules(
+            services.scheduler, group=names.schedule_group, role_arn=names.schedule_role_arn, queue_arn=names.queue_arn
+        )
+        return cls(
+            waits=DynamoWaits(services.dynamodb, table=names.table),
+            queue=SqsQueue(services.sqs, schedules, clock, url=names.queue_url),
+            visibility=Visibility(services.sqs, clock, url=names.queue_url),
+        )
