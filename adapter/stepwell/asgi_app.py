@@ -22,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 KEEP_ALIVE_MS: Final = 3_000
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+TRUSTED: Final = "stepwell.trusted"
+"""Set in the scope by what runs the application, never by a client: the request needs no signature."""
 
 
 class AsgiApp:
@@ -156,6 +158,7 @@ def _request(scope: Scope, body: bytes) -> HttpRequest:
         query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)),
         headers=headers,
         body=body,
+        trusted=scope.get(TRUSTED) is True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from stepwell import system
@@ -27,6 +27,9 @@ from stepwell.wire.registration import Registration
 from stepwell.wire.reply import Failed, Outcome, encode_reply
 from stepwell.wire.signing import sign, verify_request
 
+if TYPE_CHECKING:
+    from stepwell.execution import Runtime
+
 Execute = Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]
 """Runs a function for a call request; the third argument is the hashed id of the step it targets, if any."""
 
@@ -37,7 +40,10 @@ _log = logging.getLogger("stepwell")
 
 @dataclass(frozen=True, slots=True)
 class _Trust:
-    """What the signature of a request is worth: the key that made it, or why it is refused. Dev mode has neither."""
+    """What the signature of a request is worth: the key that made it, or why it is refused.
+
+    Neither in dev mode, nor when the platform vouches for whoever asks.
+    """
 
     key: str | None = None
     problem: str | None = None
@@ -46,8 +52,8 @@ class _Trust:
 class Handler:
     """Serves one app. ``dev``, ``serve_origin`` and ``serve_path`` override the app's own settings when given.
 
-    ``framework`` is the word the app reports for what serves it. The clock, the network and the execution of a
-    function are replaceable.
+    ``framework`` is the word the app reports for what serves it. ``response_bytes_max`` is what can carry a response
+    away. The clock, the network and the execution of a function are replaceable.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Handler:
         now_ms: Callable[[], int] = system.now_ms,
         fetch: Fetch = fetch,
         execute: Execute | None = None,
+        response_bytes_max: int | None = None,
     ) -> None:
         own_dev = app.overrides.dev if dev is None else dev
         overrides = replace(app.overrides, dev=own_dev, serve_origin=serve_origin, serve_path=serve_path)
@@ -70,6 +77,7 @@ class Handler:
         self._now_ms = now_ms
         self._fetch = fetch
         self._execute = execute or _executor(app, now_ms)
+        self._response_bytes_max = response_bytes_max
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer any request. Never raises: what goes wrong is in the response, and in the log when unexpected."""
@@ -79,6 +87,7 @@ class Handler:
         except Exception as error:  # noqa: BLE001 - the last line of defence; the server must get an answer
             _log.exception("the request %s %s could not be answered", request.method, request.url)
             response = _failed(f"{type(error).__name__}: {error}", code="unknown", name="InternalError")
+        response = self._carried(response)
         headers = {**self.base_headers(), **response.headers}
         if trust.key is not None:
             headers[names.SIGNATURE] = sign(response.body, trust.key, self._now_ms() // 1000)
@@ -114,7 +123,7 @@ class Handler:
                 return replace(_error(405, f"use one of {ALLOWED_METHODS}"), headers={"allow": ALLOWED_METHODS})
 
     def _trust(self, request: HttpRequest) -> _Trust:
-        if self.settings.dev:
+        if self.settings.dev or request.trusted:
             return _Trust()
         keys = self.settings.signing_keys
         if not keys:
@@ -185,6 +194,15 @@ class Handler:
         status, headers, body = encode_reply(outcome, self._now_ms())
         return HttpResponse(status, headers, body)
 
+    def _carried(self, response: HttpResponse) -> HttpResponse:
+        """The response, or what is said in place of one that is too long for its way."""
+        size, most = len(response.body), self._response_bytes_max
+        if most is None or size <= most:
+            return response
+        message = f"the answer is {size} bytes and at most {most} can be sent: return less, or store it elsewhere"
+        error = ErrorBody("OutputTooLargeError", message, code="output_too_large")
+        return HttpResponse(*encode_reply(Failed(error, error.encode(), no_retry=True), now_ms=0))
+
     def _function(self, slug: str) -> Function[Any] | None:
         function = self._app.functions.get(slug.removeprefix(f"{self._app.id}-"))
         return function if function is not None and function.slug == slug else None
@@ -199,11 +217,18 @@ class Handler:
         return origin + (self.settings.serve_path or parts.path)
 
 
+def runtime_of(app: App, now_ms: Callable[[], int]) -> Runtime:
+    """What the functions of ``app`` need from outside."""
+    from stepwell.execution import Runtime
+
+    return Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms)
+
+
 def _executor(app: App, now_ms: Callable[[], int]) -> Execute:
     """Execution proper, imported when first served."""
-    from stepwell.execution import Runtime, execute
+    from stepwell.execution import execute
 
-    runtime = Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms)
+    runtime = runtime_of(app, now_ms)
 
     async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
         return await execute(function, call, target=target, runtime=runtime)

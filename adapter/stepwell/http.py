@@ -12,13 +12,17 @@ from stepwell.wire.encoding import decode
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. ``url`` has no query, ``headers`` has lower-case names, ``query`` the last value of each name."""
+    """One request. ``url`` has no query, ``headers`` has lower-case names, ``query`` the last value of each name.
+
+    ``trusted``: the platform has let nobody through who may not call the app, so that it needs no signature.
+    """
 
     method: str
     url: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

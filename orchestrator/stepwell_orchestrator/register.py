@@ -98,10 +98,15 @@ class Register:
 def normal_url(url: str) -> str:
     """The one spelling of an app's URL (protocol 2.5): loopback is ``localhost``, no ``deployId``, no last slash."""
     parts = urlsplit(url)
-    host, colon, port = parts.netloc.rpartition(":") if parts.port is not None else (parts.netloc, "", "")
-    netloc = ("localhost" if host.lower() in _LOOPBACK else host.lower()) + colon + port
+    # The name of a Lambda function is no host: it tells A from a.
+    netloc = parts.netloc if parts.scheme == "lambda" else _normal_netloc(parts)
     query = _without_deploy_id(parts.query)
     return parts._replace(netloc=netloc, path=parts.path.rstrip("/"), query=query, fragment="").geturl()
+
+
+def _normal_netloc(parts: SplitResult) -> str:
+    host, colon, port = parts.netloc.rpartition(":") if parts.port is not None else (parts.netloc, "", "")
+    return ("localhost" if host.lower() in _LOOPBACK else host.lower()) + colon + port
 
 
 def _without_deploy_id(query: str) -> str:

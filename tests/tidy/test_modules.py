@@ -12,6 +12,7 @@ NOT_IMPORTED_BECAUSE = {
     "stepwell": "the package itself",
     "stepwell.cli": "the console script",
     "stepwell.pytest_plugin": "an entry point that pytest loads",
+    "stepwell.aws": "public: stepwell.aws.handler(app)",
     "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
     "stepwell_orchestrator": "the package itself",
     "stepwell_orchestrator.local.virtual_clock": "what tests turn instead of the system clock",

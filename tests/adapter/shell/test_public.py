@@ -36,7 +36,7 @@ def test_every_public_name_is_an_attribute_of_the_package() -> None:
     """Each name resolves to the object itself, again and again, and is listed by dir()."""
     for name in PUBLIC_NAMES:
         assert getattr(stepwell, name) is getattr(stepwell, name) is getattr(public, name)
-    assert set(dir(stepwell)) >= PUBLIC_NAMES | {"fastapi", "__version__"}
+    assert set(dir(stepwell)) >= PUBLIC_NAMES | {"aws", "fastapi", "__version__"}
 
 
 def test_no_module_hides_a_public_name() -> None:
