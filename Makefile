@@ -13,7 +13,9 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n $(WORKERS)
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test sim sim-long check bench-wake format clean
+ENGINE_FUNCTIONS := ApiFunction QueueFunction SweepFunction SyncFunction
+.PHONY: help demo dev test sim sim-long check bench-wake aws-local sam-local format clean
+.PHONY: $(ENGINE_FUNCTIONS:%=build-%) build-OrdersFunction
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -46,12 +48,25 @@ check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contract
 bench-wake: $(INSTALLED) ## Time how events resume waiting runs, with up to 100,000 waiting; about 4 minutes
 	@$(BIN)/python bench/wake.py
 
+aws-local: $(INSTALLED) ## Deploy to an emulated AWS on this machine, run the demo there, delete the stack
+	@$(BIN)/python -m infra.local.deploy
+
+sam-local: $(INSTALLED) ## Run every function with its sample event by `sam local`, in containers where they can be had
+	@$(BIN)/python -m infra.local.invoke
+
+# What `sam build` calls, with ARTIFACTS_DIR as the folder to fill. See infra/build.py.
+$(ENGINE_FUNCTIONS:%=build-%):
+	@"$(PYTHON)" infra/build.py engine "$(ARTIFACTS_DIR)"
+
+build-OrdersFunction:
+	@"$(PYTHON)" infra/build.py app orders "$(ARTIFACTS_DIR)"
+
 format: $(INSTALLED) ## Format the code and fix what the linter can fix
 	@$(BIN)/python -m ruff check --fix-only --quiet .
 	@$(BIN)/python -m ruff format .
 
 clean: ## Remove .venv, caches and build output; keeps .stepwell/ (your local runs)
-	@rm -rf $(VENV) $(CACHES)
+	@rm -rf $(VENV) $(CACHES) .aws-sam .aws-local
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "removed $(VENV), caches and build output"
 
