@@ -22,7 +22,7 @@ def main() -> int:
 def _one(seed: int, *, whole: bool) -> int:
     lived = simulate(seed)
     if whole:
-        print("\n".join(lived.lines))
+        print("\n".join(lived.trace.lines()))
     print(*lived.report.failures or [f"seed {seed}: every promise held"], f"trace {lived.report.digest}", sep="\n")
     return 1 if lived.report.failures else 0
 

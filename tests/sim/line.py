@@ -118,15 +118,16 @@ class Line:
         setting = self._setting
         slug = parse_qs(urlsplit(url).query)["fnId"][0]
         exchange = self._functions.begin(decode_call_request(decode(body)), headers[names.STEP_ID])
-        run_id, fault = exchange.request.ctx.run_id, setting.faults.draw(OF_CALLS)
-        what = f"call {exchange.number}, {_whom(exchange)}, attempt {exchange.request.ctx.attempt}"
-        setting.trace.note(self._node.name, what if fault is None else f"{what}; {fault}", run_id)
+        run_id, attempt = exchange.request.ctx.run_id, exchange.request.ctx.attempt
+        whom = "discovery" if exchange.target == DISCOVERY_STEP_ID else setting.trace.step(exchange.target)
+        setting.trace.note(self._node.name, f"call {exchange.number}, {whom}, attempt {attempt}", run_id)
+        fault = setting.strike(OF_CALLS, self._node.name, "function", (exchange.target,))
         if fault is not None and fault is not Fault.SLOW_FUNCTION:
             setting.trouble(fault)
         if fault is Fault.UNREACHABLE:
             raise CallError("connection refused")
         longest_ms = setting.knobs.call_timeout_ms if fault is Fault.SLOW_FUNCTION else setting.knobs.latency_ms
-        function = self._functions.run(slug, exchange, delay_ms=setting.faults.duration_ms(longest_ms))
+        function = self._functions.run(slug, exchange, delay_ms=setting.lots.up_to(longest_ms, f"{run_id} answer"))
         if fault is Fault.CRASH_IN_CALL:
             self._node.die()
         if fault is Fault.DEAD_FUNCTION:
@@ -135,10 +136,6 @@ class Line:
         reply = await asyncio.shield(function)
         setting.trace.note("function", f"call {exchange.number} answers {reply.status} {reply.body[:160]!r}", run_id)
         return _spoilt(reply, fault)
-
-
-def _whom(exchange: Exchange) -> str:
-    return "discovery" if exchange.target == DISCOVERY_STEP_ID else f"step {exchange.target[:8]}"
 
 
 def _spoilt(reply: HttpReply, fault: Fault | None) -> HttpReply:
