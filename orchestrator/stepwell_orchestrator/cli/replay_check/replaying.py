@@ -20,6 +20,9 @@ from stepwell_orchestrator.cli.replay_check.recording import Recording
 REST_S: Final = 30.0
 """How long one replay may take; code between steps is meant to be quick."""
 
+_PATIENCE_SHARE: Final = 1 / 3
+"""Of that, for a branch that is busy with something else while others have steps to report."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -64,7 +67,12 @@ def _replay(function: Function[Any], recording: Recording, end: int) -> Replay:
 
 
 async def _replayed(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:
-    runtime = Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=lambda: now_ms)
+    runtime = Runtime(
+        send=app.send_wire,
+        send_signal=app.send_signal,
+        now_ms=lambda: now_ms,
+        patience_s=rest_s * _PATIENCE_SHARE,
+    )
     try:
         async with asyncio.timeout(rest_s):
             return Replayed(replay, await carry_on(function, replay, runtime))
