@@ -135,29 +135,29 @@ class Lots:
 class Faults:
     """Decides, call by call, what goes wrong; counts it; and stops when the world heals.
 
-    ``allows`` is asked for each fault that is about to strike, by a name that no other has and that stays the same in a
-    world with less in it.
+    ``joins`` is asked for each fault that could strike, and told whether it was drawn. A fault has a name that no other
+    has, and that stays the same in a world with less in it.
     """
 
-    def __init__(self, lots: Lots, odds: Mapping[Fault, float], allows: Callable[[str], bool]) -> None:
+    def __init__(self, lots: Lots, odds: Mapping[Fault, float], joins: Callable[[str, bool], bool]) -> None:
         self.healed = False
         self.counts: Counter[str] = Counter()
         self.crash_points: Counter[str] = Counter()
         self._lots = lots
         self._odds = odds
-        self._allows = allows
+        self._joins = joins
 
     def draw(self, kinds: Sequence[Fault], where: str, whom: str) -> Fault | None:
-        """Which of the kinds strikes now, if any: at the port call ``where``, done for ``whom``."""
+        """Which of the kinds strikes now, if any: at the port call ``where``, done for ``whom``, which says for which
+        item or request and about what.
+        """
         occasion = f"{whom} {where} {kinds[0].name}"
         roll = self._lots.draw(occasion)
         if self.healed:
             return None
         for kind in kinds:
             roll -= self._odds[kind]
-            if roll < 0:
-                if not self._allows(f"fault {occasion} {self._lots.drawn[occasion]}"):
-                    return None
+            if self._joins(f"fault {occasion} {kind.name} {self._lots.drawn[occasion]}", roll < 0):
                 self._count(kind, where)
                 return kind
         return None

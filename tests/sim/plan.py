@@ -12,7 +12,7 @@ class Plan:
     """Asked before anything joins in that a world can do without: a worker, a function, an event, a fault.
 
     A part is named by its kind, then by what tells it from others of its kind. A part keeps its name when others are
-    left out. ``only`` names those that may join in; None lets everything.
+    left out. ``only`` names those that join in; None lets everything.
     """
 
     def __init__(self, only: Collection[str] | None = None) -> None:
@@ -21,11 +21,15 @@ class Plan:
         self._only = None if only is None else frozenset(only)
 
     def has(self, part: str) -> bool:
-        """Whether a part joins in."""
-        if self._only is not None and part not in self._only:
-            return False
-        self.taken[part] = None
-        return True
+        """Whether a part that the seed drew joins in."""
+        return self.joins(part, True)
+
+    def joins(self, part: str, drawn: bool) -> bool:
+        """Whether a part joins in: as the seed drew it, or as the plan names it."""
+        if drawn if self._only is None else part in self._only:
+            self.taken[part] = None
+            return True
+        return False
 
 
 def lived(knobs: Knobs, plan: Plan) -> Knobs:

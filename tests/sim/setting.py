@@ -10,7 +10,7 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from tests.sim.chance import Fault, Faults, Knobs, Lots
 from tests.sim.facts import Fact, Trouble
-from tests.sim.trace import Trace
+from tests.sim.trace import Trace, told
 from tests.sim.witness import HANDLING, NOBODY, Witness
 
 
@@ -33,10 +33,10 @@ class Setting:
 
     def strike(self, kinds: Sequence[Fault], who: str, where: str, args: Sequence[Any] = ()) -> Fault | None:
         """What goes wrong now, if anything, at the port call ``where`` of ``who``; the trace tells of it."""
-        handling = HANDLING.get(NOBODY)
-        fault = self.faults.draw(kinds, where, handling.whom)
+        handling, about = HANDLING.get(NOBODY), self.trace.about(args)
+        fault = self.faults.draw(kinds, where, f"{handling.whom} {about}")
         if fault is not None:
-            self.trace.strike(who, self.trace.told(fault, where, args), handling.run_id)
+            self.trace.strike(who, told(fault, where, about), handling.run_id)
         return fault
 
     def trouble(self, what: str) -> None:

@@ -70,14 +70,11 @@ class Trace:
         step_id = getattr(item.work, "step_id", None)
         return type(item.work).__name__ + ("" if step_id is None else f" of {self.step(step_id)}")
 
-    def told(self, fault: str, where: str, args: Sequence[Any]) -> str:
-        """A fault in a sentence about whoever it strikes: ``dies after journal.commit (step charge completed)``."""
-        sentence = fault.removeprefix("worker ").replace("a port call", where).replace("port", where, 1)
-        about = ", ".join(self._about(args))
-        return f"{sentence} ({about})" if about else sentence
+    def about(self, args: Sequence[Any]) -> str:
+        """What a port call is about, as far as its arguments tell a person: ``step charge completed``."""
+        return ", ".join(self._about(args))
 
     def _about(self, things: Sequence[Any]) -> Iterator[str]:
-        """What the arguments of a port call are about, as far as it helps."""
         for thing in things:
             match thing:
                 case PutEntry(entry):
@@ -116,3 +113,9 @@ class Trace:
         elapsed_ms = self._now_ms() - VIRTUAL_START_MS
         whom = f" {self.alias(run_id)}" if run_id else ""
         self._lines.append(Line(run_id, f"{elapsed_ms / 1_000:>12.3f}s  {actor:<9}{whom}: {text}", is_fault))
+
+
+def told(fault: str, where: str, about: str) -> str:
+    """A fault in a sentence on whoever it strikes: ``dies after journal.commit (step charge completed)``."""
+    sentence = fault.removeprefix("worker ").replace("a port call", where).replace("port", where, 1)
+    return f"{sentence} ({about})" if about else sentence

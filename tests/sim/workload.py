@@ -12,6 +12,7 @@ from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from tests.sim.chance import stream
 from tests.sim.corpus import EVENT_NAMES
 from tests.sim.facts import EventAnswered
+from tests.sim.items import lasting
 from tests.sim.node import InjectedError, Node
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ class Workload:
     async def _insist(self, what: str, run_id: str, act: Callable[[Node], Coroutine[Any, Any, None]]) -> None:
         """Ask one worker, and then another, until one answers."""
         world, clock = self._world, self._world.clock
+        whom = f"{what} {lasting(run_id)}"
         while True:
-            node = world.alive(f"{what} {run_id}")
+            node = world.alive(whom)
             if node is not None:
                 world.trace.note("client", f"{what} ({node.name})", run_id)
                 try:
-                    await world.on(node, run_id, f"{what} {run_id}", act(node))
+                    await world.on(node, run_id, whom, act(node))
                     return
                 except InjectedError:
                     world.trace.note("client", f"{what} was not answered", run_id)

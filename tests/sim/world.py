@@ -60,7 +60,7 @@ class World:
         self.trace = Trace(self.clock.now_ms)
         self.coverage = Coverage()
         self.ledger = Ledger()
-        self.faults = Faults(self.lots, self.knobs.odds, plan.has)
+        self.faults = Faults(self.lots, self.knobs.odds, plan.joins)
         corpus = draw_corpus(seed, drawn, self.clock.now_ms)
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
         self.violation: ViolationError | None = None
