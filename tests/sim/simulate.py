@@ -16,11 +16,15 @@ from tests.sim.world import World
 
 @dataclass(slots=True)
 class Report:
-    """What one seed, or many, came to. ``failures`` has a line for each seed that broke a promise."""
+    """What one seed, or many, came to.
+
+    ``failures`` has a line for each seed that broke a promise, ``broken`` the promise by the seed.
+    """
 
     seeds: int = 0
     digest: str = ""
     failures: list[str] = field(default_factory=list)
+    broken: dict[int, int] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     crash_points: Counter[str] = field(default_factory=Counter)
     steps: Counter[Move] = field(default_factory=Counter)
@@ -30,6 +34,7 @@ class Report:
         """Take in another report."""
         self.seeds += other.seeds
         self.failures += other.failures
+        self.broken |= other.broken
         for mine, theirs in (
             (self.faults, other.faults),
             (self.crash_points, other.crash_points),
@@ -69,6 +74,7 @@ async def _simulate(seed: int, plan: Plan) -> Lived:
         seeds=1,
         digest=world.trace.digest(),
         failures=[] if violation is None else [verdict(seed, world.trace, violation)],
+        broken={} if violation is None else {seed: violation.promise},
         faults=world.faults.counts,
         crash_points=world.faults.crash_points,
         steps=world.coverage.steps,
