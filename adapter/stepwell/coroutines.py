@@ -139,7 +139,7 @@ class CoroutineHost:
         give_up_at: float | None = None
         while True:
             view = await self._look(strays)
-            moving = view.ready or view.outside or (view.locked and self._replay.overdue)
+            moving = view.ready or view.outside or (view.locked and self._replay.overdue is not None)
             if self._handler.done() or (self._open() and not moving):
                 return True
             if self._open():

@@ -22,7 +22,7 @@ from stepwell.wire.call import CallRequest
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome
 
-__all__ = ["Runtime", "execute"]
+__all__ = ["Runtime", "carry_on", "execute"]
 
 FOUND_STEPS_MAX: Final = 25
 
@@ -65,8 +65,17 @@ async def execute(function: Executable, call: CallRequest, *, target: str | None
     Never raises for what user code does. Cancelling it cancels the function.
     """
     replay = Replay(call, target)
+    try:
+        return await carry_on(function, replay, runtime)
+    finally:
+        _warn(function, replay)
+
+
+async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Outcome:
+    """The same for a replay of the caller's own, which then knows what was asked for and how it differed."""
     if replay.target_finished:
         return Instructions(())
+    call = replay.call
     try:
         events = tuple(_event(function, raw) for raw in call.events or [call.event])
     except EventError as error:
@@ -78,7 +87,6 @@ async def execute(function: Executable, call: CallRequest, *, target: str | None
         return await _outcome(function, replay, host, progress, runtime)
     finally:
         await host.close()
-        _warn(function, replay)
 
 
 async def _outcome(function: Executable, replay: Replay, host: Host, progress: Progress, runtime: Runtime) -> Outcome:
@@ -156,5 +164,5 @@ def _warn(function: Executable, replay: Replay) -> None:
             "alone, and give a changed step a new id, e.g. with a version in it",
             function.slug,
             replay.call.ctx.run_id,
-            replay.problem,
+            replay.problem.text,
         )

@@ -28,6 +28,9 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (RetryAfterError, "retry_after_error"),
     (DefinitionError, "step_misused"),
 )
+_OTHER_CODE: Final = "unknown"
+RAISED_CODES: Final = frozenset(code for _, code in _CODES) | {_OTHER_CODE}
+"""The codes of what a function itself raised, as against what went wrong around it."""
 _MACHINERY = tuple(
     os.path.dirname(inspect.getfile(module)) + os.sep for module in (errors, asyncio, concurrent.futures)
 )
@@ -118,7 +121,7 @@ def _sole_leaf(error: BaseException) -> BaseException:
 
 def _code(error: BaseException) -> str:
     leaves = list(_leaves(error))
-    return next((code for kind, code in _CODES if any(isinstance(leaf, kind) for leaf in leaves)), "unknown")
+    return next((code for kind, code in _CODES if any(isinstance(leaf, kind) for leaf in leaves)), _OTHER_CODE)
 
 
 def _after_ms(after: float | str | dt.timedelta | dt.datetime, now_ms: int) -> int:

@@ -1,9 +1,10 @@
-"""What pytest finds when Stepwell is installed: the fixture ``engine``, and timelines in a failed test's report."""
+"""What pytest finds when Stepwell is installed: the fixture ``engine``, the marker ``crash_everywhere``, timelines."""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from stepwell.testing import Engine, SyncEngine
 
 _ENGINE: pytest.StashKey[Engine | SyncEngine] = pytest.StashKey()
+_MARKER = "crash_everywhere"
 
 
 @pytest.fixture
@@ -26,6 +28,63 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine | SyncEngine]:
         yield made
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        f"{_MARKER}(only=None, limit=1000): run the test once for every place where its engine's worker may die "
+        "(Stepwell); the test must take the fixture engine",
+    )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let a marked test be the scenario of its engine's ``crash_everywhere``. Whatever runs the test runs all of it."""
+    marker = item.get_closest_marker(_MARKER)
+    if marker is not None and isinstance(item, pytest.Function):
+        wrap = _async_everywhere if inspect.iscoroutinefunction(item.obj) else _everywhere
+        item.obj = functools.wraps(item.obj)(wrap(item, item.obj, marker.kwargs))
+
+
+def _async_everywhere(item: pytest.Item, test: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+    async def run(**fixtures: Any) -> None:
+        __tracebackhide__ = True
+
+        async def scenario(fresh: Engine) -> None:
+            item.stash[_ENGINE] = fresh
+            await test(**{**fixtures, "engine": fresh})
+
+        made = _engine_among(fixtures)
+        _show(item, made, await made.crash_everywhere(scenario, **options))
+
+    return run
+
+
+def _everywhere(item: pytest.Item, test: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
+    def run(**fixtures: Any) -> None:
+        __tracebackhide__ = True
+
+        def scenario(fresh: SyncEngine) -> None:
+            item.stash[_ENGINE] = fresh
+            test(**{**fixtures, "engine": fresh})
+
+        made = _engine_among(fixtures)
+        _show(item, made, made.crash_everywhere(scenario, **options))
+
+    return run
+
+
+def _engine_among(fixtures: dict[str, Any]) -> Any:
+    if "engine" not in fixtures:
+        pytest.fail(f"a test marked {_MARKER} must take the fixture engine, and nothing else may", pytrace=False)
+    return fixtures["engine"]
+
+
+def _show(item: pytest.Item, made: Engine | SyncEngine, report: object) -> None:
+    """Put the report beside what the test printed: ``pytest -rP`` shows it."""
+    item.stash[_ENGINE] = made
+    item.add_report_section("call", _MARKER, str(report))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
@@ -33,8 +92,10 @@ def pytest_runtest_makereport(
     """Show the runs that have not completed beside what failed."""
     report = yield
     made = item.stash.get(_ENGINE, None)
-    if made is not None and call.when == "call" and report.failed:
+    if made is not None and call.when == "call" and report.failed and call.excinfo is not None:
+        from stepwell.testing import CrashError
+
         text = made.report()
-        if text:
+        if text and not isinstance(call.excinfo.value, CrashError):
             report.sections.append(("Stepwell runs that have not completed", text))
     return report

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from stepwell.errors import InvokeTimeoutError, StepError
+from stepwell.kinds import Conflict, Difference, Recorded, shape_conflict
 from stepwell.wire.call import CallRequest
 from stepwell.wire.ids import StepName, StepNames
 from stepwell.wire.memo import INVOKE_TIMEOUT, Failure, Input, Memo, Value, decode_memo
@@ -66,14 +67,37 @@ class RequestedStep:
         return f"{self.name.user_id}:{self.name.index}" if self.name.index else self.name.user_id
 
 
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """How a replay first differed from the journal.
+
+    ``step`` is the hashed id of the step that the journal has, ``after`` of the one whose memo was given out last, None
+    at the beginning; ``found`` is what the function asks for there.
+    """
+
+    what: Difference
+    step: str
+    after: str | None
+    found: tuple[RequestedStep, ...]
+    text: str
+
+
 @dataclass(slots=True)
 class Replay:
-    """The state of one replay of ``call``; ``target`` is the hashed id of the only step to execute or report."""
+    """The state of one replay of ``call``; ``target`` is the hashed id of the only step to execute or report.
+
+    A call request tells no more of the journal than its memos. ``recorded`` is what else is known of its steps, and
+    ``upcoming`` the hashed id of the step that it has next.
+    """
 
     call: CallRequest
     target: str | None = None
-    problem: str | None = None
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)
+    upcoming: str | None = None
+    problem: Divergence | None = None
     """How this replay first differed from the journal; None as long as the function is deterministic."""
+    last_given: str | None = None
+    """The hashed id of the step whose memo was given out last."""
     _names: StepNames = field(default_factory=StepNames)
     _requested: dict[str, RequestedStep] = field(default_factory=dict)
     _memos: dict[str, Memo] = field(init=False)
@@ -85,6 +109,8 @@ class Replay:
         self._inputs = {hashed: memo.args for hashed, memo in decoded.items() if isinstance(memo, Input)}
         self._memos = {hashed: memo for hashed, memo in decoded.items() if not isinstance(memo, Input)}
         stacked = dict.fromkeys((hashed for hashed in self.call.ctx.stack if hashed in self._memos), True)
+        if self.upcoming is not None:
+            stacked[self.upcoming] = True
         self._waiting = stacked | {hashed: False for hashed in self._memos if hashed not in stacked}
 
     @property
@@ -98,14 +124,14 @@ class Replay:
         return next(iter(self._waiting), None) in self._requested
 
     @property
-    def overdue(self) -> bool:
-        """Whether the step stored next has not been asked for.
+    def overdue(self) -> str | None:
+        """The hashed id of the step stored next when that has not been asked for.
 
         Once everything stored before it was given out, a deterministic function asks for it: it was stored because an
         earlier replay, with no more memos than these, had asked for it.
         """
         hashed, stacked = next(iter(self._waiting.items()), ("", False))
-        return stacked and hashed not in self._requested
+        return hashed if stacked and hashed not in self._requested else None
 
     @property
     def target_finished(self) -> bool:
@@ -122,17 +148,24 @@ class Replay:
         """The steps asked for that have no memo, in the order they were asked for."""
         return [step for hashed, step in self._requested.items() if hashed not in self._memos]
 
+    @property
+    def requested(self) -> Mapping[str, RequestedStep]:
+        """Every step asked for, by hashed id, in the order they were asked for."""
+        return self._requested
+
     def request(self, call: StepCall) -> RequestedStep:
         """Name a step call; calls must come in the same order in every replay."""
         name = self._names.name(call.user_id)
         step = RequestedStep(name, call, self._inputs.get(name.hashed))
         self._requested[name.hashed] = step
+        if name.hashed not in self._memos:
+            self._check_kind(step)
         return step
 
     def next_memo(self) -> tuple[RequestedStep, Memo] | None:
         """Take the earliest stored memo whose step has been asked for; those outside the stack come last."""
         for hashed in self._waiting:
-            if hashed in self._requested:
+            if hashed in self._requested and hashed in self._memos:
                 step = self._requested[hashed]
                 return step, self._take(step)
         return None
@@ -143,56 +176,33 @@ class Replay:
 
     def check_order(self, found: Sequence[RequestedStep]) -> None:
         """Note a problem when a step is overdue; ``found`` is what the function asked for instead."""
-        if self.overdue:
-            expected = next(iter(self._waiting))
+        expected = self.overdue
+        if expected is not None:
             labels = ", ".join(f'"{step.label}"' for step in found) or "no other step"
-            self._note(f"the journal has step {expected} here, this replay asked for {labels} instead")
+            text = f"the journal has step {expected} here, this replay asked for {labels} instead"
+            self._note(Divergence(Difference.ORDER, expected, self.last_given, tuple(found), text))
 
     def _take(self, step: RequestedStep) -> Memo:
         if self._waiting.pop(step.hashed, False):
             self._check_kind(step)
+        self.last_given = step.hashed
         return self._memos[step.hashed]
 
     def _check_kind(self, step: RequestedStep) -> None:
-        raw, kind = self.call.steps[step.hashed], _KINDS.get(step.call.op)
-        if kind is not None and not kind.may_store(raw):
-            found = "a sleep or a timed-out wait" if raw is None else "the result of another kind of step"
-            self._note(f'step "{step.label}" is {kind.noun} now, the journal has {found} for it')
+        conflict = self._conflict(step)
+        if conflict is not None:
+            text = f'step "{step.label}" {conflict.text}'
+            self._note(Divergence(conflict.what, step.hashed, self.last_given, (step,), text))
 
-    def _note(self, problem: str) -> None:
+    def _conflict(self, step: RequestedStep) -> Conflict | None:
+        """How a step differs from what the journal has for it, which is its record, its memo, or nothing."""
+        recorded = self.recorded.get(step.hashed)
+        if recorded is not None:
+            return recorded.conflict(step.call.op, step.call.opts)
+        return shape_conflict(step.call.op, self.call.steps[step.hashed]) if step.hashed in self._memos else None
+
+    def _note(self, problem: Divergence) -> None:
         self.problem = self.problem or problem
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of step, and whether it may have stored a raw memo, as far as the memo's shape proves (protocol 4.3)."""
-
-    noun: str
-    may_store: Callable[[Any], bool]
-
-
-def _is_event(raw: Any) -> bool:
-    return isinstance(raw, Mapping) and isinstance(raw.get("name"), str)
-
-
-def _is_signal(raw: Any) -> bool:
-    memo = decode_memo(raw)
-    return isinstance(memo, Failure) or (
-        isinstance(memo, Value) and isinstance(memo.value, Mapping) and "signal" in memo.value
-    )
-
-
-def _is_wrapped(raw: Any) -> bool:
-    return isinstance(raw, Mapping) and set(raw) - {"type"} in ({"data"}, {"error"})
-
-
-_KINDS: Final[Mapping[Op, _Kind]] = {
-    Op.STEP_RUN: _Kind("a run", lambda raw: raw is not None),
-    Op.SLEEP: _Kind("a sleep", lambda raw: raw is None),
-    Op.WAIT_FOR_EVENT: _Kind("a wait for an event", lambda raw: raw is None or _is_event(raw)),
-    Op.WAIT_FOR_SIGNAL: _Kind("a wait for a signal", lambda raw: raw is None or _is_signal(raw)),
-    Op.INVOKE_FUNCTION: _Kind("an invocation", _is_wrapped),
-}
 
 
 def result_of(step: RequestedStep, memo: Memo) -> Any:

@@ -9,9 +9,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepwell_orchestrator.entry.testing import Engine, ExpectationError, Failure, Run, Step, Stub, SyncEngine
+    from stepwell_orchestrator.entry.testing import (
+        CrashError,
+        CrashReport,
+        Engine,
+        ExpectationError,
+        Failure,
+        Finding,
+        Run,
+        Step,
+        Stub,
+        SyncEngine,
+    )
 
-__all__ = ["Engine", "ExpectationError", "Failure", "Run", "Step", "Stub", "SyncEngine"]
+__all__ = [
+    "CrashError",
+    "CrashReport",
+    "Engine",
+    "ExpectationError",
+    "Failure",
+    "Finding",
+    "Run",
+    "Step",
+    "Stub",
+    "SyncEngine",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepwell.wire.ids import is_ulid
 from stepwell_orchestrator.engine import items, resume
-from stepwell_orchestrator.engine.telling import created_notice, step_notice
+from stepwell_orchestrator.engine.telling import step_notice
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import IDEMPOTENCY_MS, LEASE_MS
+from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
 from stepwell_orchestrator.model.notice import NoticeKind, Observe
 from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
@@ -76,27 +76,26 @@ class Control:
     async def rerun(self, run_id: str) -> str:
         """Run a run's function again on the same events, from its start; returns the new run's id.
 
-        Every call makes one more run. It is queued for later before it exists, and for now after: whatever crashes in
-        between, it goes on. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
+        Every call makes one more run. The wish is queued for later, then acted upon, so it survives a crash; when this
+        returns, the run exists. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
         function that is no longer registered.
         """
         original = await find_run(self._journal, run_id)
         if await self._registry.get_function(original.function_id) is None:
             message = f"function {original.function_id} is not registered any more; serve its app and sync it"
             raise ApiError(404, message, code="function_not_found")
-        now_ms = self._clock.now_ms()
-        header = _again(original, self._ids.draw(), now_ms)
-        await self._queue.send([items.start(header.run_id, now_ms + LEASE_MS).item])
-        await self._journal.create_run(header, idempotency_keys=(), expires_at_ms=now_ms + IDEMPOTENCY_MS)
-        await self._queue.send([items.rerun(header.run_id, now_ms).item])
-        self._observe(created_notice(header, now_ms))
-        return header.run_id
+        rerun_id, now_ms = self._ids.draw(), self._clock.now_ms()
+        item = items.rerun(rerun_id, run_id, now_ms).item
+        await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
+        await self._handle(item, 1)
+        return rerun_id
 
     async def signal(self, name: str, data: Any) -> str | None:
         """Resume the run that waits for a signal; its id, or None when nobody waits.
 
-        The wish to drive the run is queued first and the signal committed second: of several signals, or a timeout,
-        one wins, and only the winner is told so; whatever crashes, the run goes on.
+        It is queued for later, then committed, then the run is queued for now. Of several signals, or a timeout, one
+        wins, and only the winner is told so: what is queued for later comes after every commit, unless a crash came
+        first. Whatever crashes, the run goes on.
         """
         now_ms = self._clock.now_ms()
         wait = await self._waits.get_signal(name)
@@ -105,12 +104,14 @@ class Control:
         entry = await self._journal.get_entry(wait.run_id, wait.step_id)
         if entry is None or not entry.pending:
             return None
-        await self._queue.send([items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item])
+        late = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
+        await self._queue.send([replace(late, due_at_ms=now_ms + LEASE_MS)])
         put = PutEntry(resume.by_signal(entry, name, data, now_ms), Guard.NOT_MEMOISED)
         try:
             await self._journal.commit(wait.run_id, [put], term=None)
         except ConflictError:
             return None
+        await self._queue.send([items.settled(wait.run_id, wait.step_id, now_ms).item])
         header = await find_run(self._journal, wait.run_id)
         self._observe(step_notice(header, put.entry, NoticeKind.STEP_COMPLETED, now_ms))
         return wait.run_id
@@ -145,15 +146,3 @@ async def find_run(journal: Journal, run_id: str) -> RunHeader:
     if header is None:
         raise ApiError(404, f"Unable to load function run: {run_id}")
     return header
-
-
-def _again(original: RunHeader, run_id: str, now_ms: int) -> RunHeader:
-    return RunHeader(
-        run_id=run_id,
-        app_id=original.app_id,
-        function_id=original.function_id,
-        event_name=original.event_name,
-        event_ids=original.event_ids,
-        created_at_ms=now_ms,
-        original_run_id=original.run_id,
-    )

@@ -75,8 +75,23 @@ class Dispatcher:
         wait, now_ms = command.wait, self.clock.now_ms()
         if await self.waits.take_signal(wait, replace=command.replace, now_ms=now_ms):
             return []
+        if await self._free_signal(wait.name) and await self.waits.take_signal(wait, replace=False, now_ms=now_ms):
+            return []
         refused = Refused("Signal conflict; signal wait already exists for another run")
         return [items.settle(wait.run_id, wait.step_id, refused, now_ms).item]
+
+
+    async def _free_signal(self, name: str) -> bool:
+        """Whether nobody waits for a signal: a waiter whose run ended while it became the waiter does not count."""
+        holder = await self.waits.get_signal(name)
+        if holder is None:
+            return True
+        header = await self.journal.get_header(holder.run_id)
+        entry = await self.journal.get_entry(holder.run_id, holder.step_id)
+        if header is not None and header.outcome is None and entry is not None and entry.pending:
+            return False
+        await self.waits.drop_signal(holder)
+        return True
 
 
 def consequence(pause: Pause, event: Event, now_ms: int) -> QueueItem:

@@ -26,6 +26,7 @@ from stepwell_orchestrator.model.queue_item import (
     EventArrived,
     Execute,
     Refused,
+    Rerun,
     Route,
     Settle,
     SignalArrived,
@@ -183,6 +184,8 @@ def work_document(work: Work) -> bytes:
             return encode(["settle", run_id, step_id, [_CAUSE_NAMES[type(cause)], *_members(cause).values()]])
         case Deadline(run_id, kind, limit_ms):
             return encode(["deadline", run_id, kind, limit_ms])
+        case Rerun(run_id, original_run_id, requested_at_ms):
+            return encode(["rerun", run_id, original_run_id, requested_at_ms])
         case CancelMatching():
             return encode(["cancel matching", _members(work)])
     assert_never(work)
@@ -202,6 +205,7 @@ _WORK: Mapping[str, Callable[..., Work]] = {
     "cancel": Cancel,
     "settle": lambda run_id, step_id, cause: Settle(run_id, step_id, _CAUSES[cause[0]](*cause[1:])),
     "deadline": Deadline,
+    "rerun": Rerun,
     "cancel matching": lambda members: CancelMatching(**members),
 }
 _CAUSES: Mapping[str, Callable[..., Cause]] = {

@@ -53,7 +53,7 @@ def run_body(header: RunHeader) -> dict[str, Any]:
         "cron": None,
         "status": RUN_STATUS_NAMES[header.status],
         "queued_at": format_instant(header.created_at_ms),
-        "started_at": _instant(header.started_at_ms),
+        "started_at": instant_text(header.started_at_ms),
         "ended_at": None if outcome is None else format_instant(outcome.ended_at_ms),
         "output": None if outcome is None else outcome.output,
     }
@@ -101,8 +101,8 @@ def _row(entry: StepEntry) -> dict[str, Any]:
         "status": STEP_STATUS_NAMES[entry.status],
         "attempts": attempts(entry),
         "queued_at": format_instant(entry.queued_at_ms),
-        "started_at": _instant(entry.started_at_ms),
-        "ended_at": _instant(entry.ended_at_ms),
+        "started_at": instant_text(entry.started_at_ms),
+        "ended_at": instant_text(entry.ended_at_ms),
         "output": output,
         "error": error,
     }
@@ -133,5 +133,6 @@ def _result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
             assert_never(memo)
 
 
-def _instant(at_ms: int | None) -> str | None:
+def instant_text(at_ms: int | None) -> str | None:
+    """The instant as the API spells it, None when it has not come."""
     return None if at_ms is None else format_instant(at_ms)

@@ -8,7 +8,7 @@ import pytest
 from stepwell.version import VERSION
 from tests.cli.conftest import Stepwell
 
-COMMANDS = ("dev", "demo", "send", "runs", "run", "cancel", "rerun", "sync", "doctor", "version")
+COMMANDS = ("dev", "demo", "send", "runs", "run", "cancel", "rerun", "replay-check", "sync", "doctor", "version")
 
 
 def test_help_lists_every_command(stepwell: Stepwell):

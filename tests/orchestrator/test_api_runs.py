@@ -230,3 +230,50 @@ async def test_state_of_an_unknown_run(api: httpx.AsyncClient, what: str) -> Non
     error = f"runtime state is no longer available for runID: {UNKNOWN_ID}"
     assert (gone.status_code, gone.json()) == (410, {"error": error, "data": None, "status": 410})
     assert (await api.get(f"/v0/runs/bad/{what}")).status_code == 400
+
+
+async def test_journal_is_one_document(api: httpx.AsyncClient, shop_world: World) -> None:
+    """The journal has the run, its events, its steps in order, memos of finished ones, and the outcome once there."""
+    run_id = await sleeping_run(shop_world)
+    before = (await api.get(f"/v1/runs/{run_id}/journal")).json()["data"]
+    assert {key: before[key] for key in ("format", "version", "run_id", "app_id", "function_id", "status")} == {
+        "format": "stepwell.journal",
+        "version": 1,
+        "run_id": run_id,
+        "app_id": "shop",
+        "function_id": "shop-fulfil",
+        "status": "Running",
+    }
+    assert (before["exported_at"], before["created_at"], before["outcome"]) == (START, START, None)
+    assert [(event["name"], event["data"]) for event in before["events"]] == [("shop/order", {"n": 1})]
+    assert before["stack"] == [FETCH]
+    fetched, sleeping = before["steps"]
+    assert fetched == {
+        "id": FETCH,
+        "name": "fetch-user",
+        "op": "StepRun",
+        "opts": {},
+        "status": "Completed",
+        "attempts": 1,
+        "queued_at": START,
+        "ended_at": START,
+        "error": None,
+        "memo": {"data": {"name": "Ada"}},
+    }
+    assert (sleeping["id"], sleeping["op"], sleeping["status"]) == (NAP, "Sleep", "Sleeping")
+    assert "memo" not in sleeping
+
+    await shop_world.clock.advance(HOUR_MS)
+    await shop_world.ended(run_id)
+    after = (await api.get(f"/v1/runs/{run_id}/journal")).json()["data"]
+    assert after["stack"] == [FETCH, NAP]
+    assert after["steps"][1]["memo"] is None
+    ended_at = format_instant(VIRTUAL_START_MS + HOUR_MS)
+    output = {"user": {"name": "Ada"}}
+    assert after["outcome"] == {"status": "Completed", "ended_at": ended_at, "output": output, "error": None}
+
+
+async def test_journal_of_an_unknown_run(api: httpx.AsyncClient) -> None:
+    """A run that is not there has no journal, and what is no run id is refused."""
+    assert (await api.get(f"/v1/runs/{UNKNOWN_ID}/journal")).status_code == 404
+    assert (await api.get("/v1/runs/bogus/journal")).status_code == 400

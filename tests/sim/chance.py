@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
+from typing import TypeVar
 
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 
 SKEW_MAX_MS = 2 * SECOND_MS
+
+T = TypeVar("T")
 
 
 class Fault(StrEnum):
@@ -103,34 +107,62 @@ def _odds(chance: random.Random) -> dict[Fault, float]:
     return odds
 
 
-class Faults:
-    """Decides, call by call, what goes wrong; counts it; and stops when the world heals."""
+class Lots:
+    """Numbers for occasions. The n-th for one occasion depends on the seed, the occasion and n, and on nothing else:
+    a world without one fault draws the same as before wherever the same happens.
+    """
 
-    def __init__(self, seed: int, odds: Mapping[Fault, float]) -> None:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.drawn: Counter[str] = Counter()
+        """How many numbers each occasion had."""
+
+    def draw(self, occasion: str) -> float:
+        """A number from 0 up to, not including, 1."""
+        self.drawn[occasion] += 1
+        text = f"{self._seed}:{occasion}:{self.drawn[occasion]}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=6).digest()) / 2**48
+
+    def up_to(self, longest: int, occasion: str) -> int:
+        """A whole number from 0 up to and including ``longest``."""
+        return int(self.draw(occasion) * (longest + 1))
+
+    def pick(self, things: Sequence[T], occasion: str) -> T:
+        """One of the things."""
+        return things[self.up_to(len(things) - 1, occasion)]
+
+
+class Faults:
+    """Decides, call by call, what goes wrong; counts it; and stops when the world heals.
+
+    ``joins`` is asked for each fault that could strike, and told whether it was drawn. A fault has a name that no other
+    has, and that stays the same in a world with less in it.
+    """
+
+    def __init__(self, lots: Lots, odds: Mapping[Fault, float], joins: Callable[[str, bool], bool]) -> None:
         self.healed = False
         self.counts: Counter[str] = Counter()
         self.crash_points: Counter[str] = Counter()
+        self._lots = lots
         self._odds = odds
-        self._chance = stream(seed, "faults")
+        self._joins = joins
 
-    def draw(self, kinds: Sequence[Fault], where: str = "") -> Fault | None:
-        """Which of the kinds strikes now, if any. ``where`` names the port call, for the count of crash points."""
-        roll = self._chance.random()
+    def draw(self, kinds: Sequence[Fault], where: str, whom: str) -> Fault | None:
+        """Which of the kinds strikes now, if any: at the port call ``where``, done for ``whom``, which says for which
+        item or request and about what.
+        """
+        occasion = f"{whom} {where} {kinds[0].name}"
+        roll = self._lots.draw(occasion)
         if self.healed:
             return None
         for kind in kinds:
             roll -= self._odds[kind]
-            if roll < 0:
-                self.counts[kind] += 1
-                if kind in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER):
-                    self.crash_points[f"{'before' if kind is Fault.CRASH_BEFORE else 'after'} {where}"] += 1
+            if self._joins(f"fault {occasion} {kind.name} {self._lots.drawn[occasion]}", roll < 0):
+                self._count(kind, where)
                 return kind
         return None
 
-    def withdraw(self, fault: Fault) -> None:
-        """A fault that was drawn turned out not to apply."""
-        self.counts[fault] -= 1
-
-    def duration_ms(self, longest_ms: int) -> int:
-        """How long something takes."""
-        return self._chance.randint(0, longest_ms)
+    def _count(self, kind: Fault, where: str) -> None:
+        self.counts[kind] += 1
+        if kind in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER):
+            self.crash_points[f"{'before' if kind is Fault.CRASH_BEFORE else 'after'} {where}"] += 1

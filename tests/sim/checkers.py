@@ -22,6 +22,7 @@ class ViolationError(Exception):
 
     def __init__(self, promise: int, message: str, run_id: str = "") -> None:
         super().__init__(f"promise {promise}: {message}")
+        self.promise = promise
         self.run_id = run_id
 
 

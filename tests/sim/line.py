@@ -14,6 +14,7 @@ from stepwell.wire.encoding import decode
 from stepwell_orchestrator.ports import CallError, HttpReply
 from tests.sim.chance import OF_CALLS, Fault
 from tests.sim.facts import BodyRan, CallMade
+from tests.sim.items import lasting
 from tests.sim.node import Node
 from tests.sim.scripted import Entered
 from tests.sim.setting import Setting
@@ -118,15 +119,18 @@ class Line:
         setting = self._setting
         slug = parse_qs(urlsplit(url).query)["fnId"][0]
         exchange = self._functions.begin(decode_call_request(decode(body)), headers[names.STEP_ID])
-        run_id, fault = exchange.request.ctx.run_id, setting.faults.draw(OF_CALLS)
-        what = f"call {exchange.number}, {_whom(exchange)}, attempt {exchange.request.ctx.attempt}"
-        setting.trace.note(self._node.name, what if fault is None else f"{what}; {fault}", run_id)
+        run_id, attempt = exchange.request.ctx.run_id, exchange.request.ctx.attempt
+        whom = "discovery" if exchange.target == DISCOVERY_STEP_ID else setting.trace.step(exchange.target)
+        setting.trace.note(self._node.name, f"call {exchange.number}, {whom}, attempt {attempt}", run_id)
+        fault = setting.strike(OF_CALLS, self._node.name, "function", (exchange.target,))
         if fault is not None and fault is not Fault.SLOW_FUNCTION:
             setting.trouble(fault)
         if fault is Fault.UNREACHABLE:
             raise CallError("connection refused")
         longest_ms = setting.knobs.call_timeout_ms if fault is Fault.SLOW_FUNCTION else setting.knobs.latency_ms
-        function = self._functions.run(slug, exchange, delay_ms=setting.faults.duration_ms(longest_ms))
+        function = self._functions.run(
+            slug, exchange, delay_ms=setting.lots.up_to(longest_ms, f"{lasting(run_id)} answer")
+        )
         if fault is Fault.CRASH_IN_CALL:
             self._node.die()
         if fault is Fault.DEAD_FUNCTION:
@@ -135,10 +139,6 @@ class Line:
         reply = await asyncio.shield(function)
         setting.trace.note("function", f"call {exchange.number} answers {reply.status} {reply.body[:160]!r}", run_id)
         return _spoilt(reply, fault)
-
-
-def _whom(exchange: Exchange) -> str:
-    return "discovery" if exchange.target == DISCOVERY_STEP_ID else f"step {exchange.target[:8]}"
 
 
 def _spoilt(reply: HttpReply, fault: Fault | None) -> HttpReply:

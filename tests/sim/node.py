@@ -77,7 +77,7 @@ class FaultyPort:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if name == "send" and len(args[0]) > 1:
                 await self._node.maybe_send_in_part(method, *args)
-            return await self._node.through(f"{self._name}.{name}", lambda: method(*args, **kwargs))
+            return await self._node.through(f"{self._name}.{name}", lambda: method(*args, **kwargs), args)
 
         return call
 
@@ -123,43 +123,41 @@ class Node:
         if self.dead:
             return
         self.dead = True
-        self._setting.trace.note(self.name, "dies")
         self._setting.worker_died(self)
         for task in self._tasks:
             task.cancel()
 
-    async def through(self, label: str, act: Callable[[], Awaitable[T]]) -> T:
-        """One port call with whatever goes wrong with it."""
-        await self._disturb(BEFORE_PORT, label)
+    async def through(self, label: str, act: Callable[[], Awaitable[T]], args: Sequence[Any]) -> T:
+        """One port call with whatever goes wrong with it. ``args`` only tell people what it was about."""
+        await self._disturb(BEFORE_PORT, label, args)
         try:
             # What has reached a port is done there, even when the worker dies meanwhile.
             done = asyncio.get_running_loop().create_task(_done(act))
             done.add_done_callback(lambda task: task.cancelled() or task.exception())
             result = await asyncio.shield(done)
         except StepwellError:
-            await self._disturb(AFTER_PORT, label)
+            await self._disturb(AFTER_PORT, label, args)
             raise
-        await self._disturb(AFTER_PORT, label)
+        await self._disturb(AFTER_PORT, label, args)
         return result
 
     async def maybe_send_in_part(self, send: Callable[..., Awaitable[None]], items: Any) -> None:
         """A send of several items may do some of them and report failure."""
-        if self._setting.faults.draw((Fault.PARTIAL_SEND,)) is not None:
+        if self._setting.strike((Fault.PARTIAL_SEND,), self.name, "queue.send", (items,)) is not None:
             await send(items[: len(items) // 2])
             self._setting.trouble(Fault.PARTIAL_SEND)
             raise InjectedError("the queue took some of the items")
 
-    async def _disturb(self, kinds: tuple[Fault, ...], label: str) -> None:
+    async def _disturb(self, kinds: tuple[Fault, ...], label: str, args: Sequence[Any]) -> None:
         await self._latency()
-        fault = self._setting.faults.draw(kinds, label)
+        fault = self._setting.strike(kinds, self.name, label, args)
         if fault is None:
             return
-        self._setting.trace.note(self.name, f"{fault} ({label})")
         match fault:
             case Fault.SLOW_REQUEST | Fault.SLOW_REPLY:
                 if self._setting.knobs.slow_ms > SLOW_MAX_MS:
                     self._setting.trouble(fault)
-                await self._setting.wait_up_to(self._setting.knobs.slow_ms)
+                await self._setting.wait_up_to(self._setting.knobs.slow_ms, f"{label} {fault.name}")
             case Fault.THROTTLED | Fault.LOST_REPLY:
                 self._setting.trouble(fault)
                 raise InjectedError(f"{label}: {fault}")
@@ -170,7 +168,7 @@ class Node:
     async def _latency(self) -> None:
         await self._hang_if_dead()
         if self._setting.knobs.latency_ms:
-            await self._setting.wait_up_to(self._setting.knobs.latency_ms)
+            await self._setting.wait_up_to(self._setting.knobs.latency_ms, "latency")
             await self._hang_if_dead()
 
     async def _hang_if_dead(self) -> None:

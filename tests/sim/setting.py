@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
-from tests.sim.chance import Faults, Knobs
+from tests.sim.chance import Fault, Faults, Knobs, Lots
 from tests.sim.facts import Fact, Trouble
-from tests.sim.trace import Trace
-from tests.sim.witness import HANDLING, Witness
+from tests.sim.trace import Trace, told
+from tests.sim.witness import HANDLING, NOBODY, Witness
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Setting:
     clock: VirtualClock
     backend: LocalBackend
     witness: Witness
+    lots: Lots
     faults: Faults
     trace: Trace
     tell: Callable[[Fact], int]
@@ -30,12 +31,21 @@ class Setting:
     line_of: Callable[[Any], Any]
     worker_died: Callable[[Any], None]
 
+    def strike(self, kinds: Sequence[Fault], who: str, where: str, args: Sequence[Any] = ()) -> Fault | None:
+        """What goes wrong now, if anything, at the port call ``where`` of ``who``; the trace tells of it."""
+        handling, about = HANDLING.get(NOBODY), self.trace.about(args)
+        fault = self.faults.draw(kinds, where, f"{handling.whom} {about}")
+        if fault is not None:
+            self.trace.strike(who, told(fault, where, about), handling.run_id)
+        return fault
+
     def trouble(self, what: str) -> None:
         """A fault struck whoever the current code works for."""
-        handling = HANDLING.get(None)
-        if handling is not None and handling.run_id:
-            self.tell(Trouble(handling.run_id, what))
+        run_id = HANDLING.get(NOBODY).run_id
+        if run_id:
+            self.tell(Trouble(run_id, what))
 
-    async def wait_up_to(self, longest_ms: int) -> None:
+    async def wait_up_to(self, longest_ms: int, why: str) -> None:
         """Let some time pass."""
-        await self.clock.sleep_until(self.clock.now_ms() + self.faults.duration_ms(longest_ms))
+        duration_ms = self.lots.up_to(longest_ms, f"{HANDLING.get(NOBODY).whom} {why}")
+        await self.clock.sleep_until(self.clock.now_ms() + duration_ms)

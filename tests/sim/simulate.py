@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tests.sim.checkers import ViolationError
 from tests.sim.coverage import Move
+from tests.sim.plan import Plan
+from tests.sim.trace import Trace
 from tests.sim.world import World
-
-LAST_LINES = 60
 
 
 @dataclass(slots=True)
 class Report:
-    """What one seed, or many, came to."""
+    """What one seed, or many, came to.
+
+    ``failures`` has a line for each seed that broke a promise, ``broken`` the promise by the seed.
+    """
 
     seeds: int = 0
     digest: str = ""
     failures: list[str] = field(default_factory=list)
+    broken: dict[int, int] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     crash_points: Counter[str] = field(default_factory=Counter)
     steps: Counter[Move] = field(default_factory=Counter)
@@ -29,6 +34,7 @@ class Report:
         """Take in another report."""
         self.seeds += other.seeds
         self.failures += other.failures
+        self.broken |= other.broken
         for mine, theirs in (
             (self.faults, other.faults),
             (self.crash_points, other.crash_points),
@@ -38,45 +44,46 @@ class Report:
         self.runs.update(other.runs)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Lived:
-    """A report, and the whole trace it comes from."""
+    """A world that was lived: its report, its trace, the parts it had, and the promise it broke, if any."""
 
+    seed: int
     report: Report
-    lines: list[str]
+    trace: Trace
+    parts: tuple[str, ...]
+    violation: ViolationError | None
 
 
-def simulate(seed: int) -> Lived:
-    """Live through the world of a seed."""
-    return asyncio.run(_simulate(seed))
+def simulate(seed: int, only: Collection[str] | None = None) -> Lived:
+    """Live through the world of a seed, or through what remains of it when ``only`` some of its parts join in."""
+    return asyncio.run(_simulate(seed, Plan(only)))
 
 
-async def _simulate(seed: int) -> Lived:
-    world = World(seed)
-    failures: list[str] = []
+async def _simulate(seed: int, plan: Plan) -> Lived:
+    world = World(seed, plan)
+    violation: ViolationError | None = None
     try:
         await world.live()
-    except ViolationError as violation:
-        failures.append(_explained(world, violation))
+    except ViolationError as found:
+        violation = found
+    except Exception as error:
+        error.add_note(f"in the world of seed {seed}")
+        raise
     report = Report(
         seeds=1,
         digest=world.trace.digest(),
-        failures=failures,
+        failures=[] if violation is None else [verdict(seed, world.trace, violation)],
+        broken={} if violation is None else {seed: violation.promise},
         faults=world.faults.counts,
         crash_points=world.faults.crash_points,
         steps=world.coverage.steps,
         runs=world.coverage.runs,
     )
-    return Lived(report, world.trace.lines())
+    return Lived(seed, report, world.trace, tuple(plan.taken), violation)
 
 
-def _explained(world: World, violation: ViolationError) -> str:
-    about = f" ({world.trace.alias(violation.run_id)})" if violation.run_id else ""
-    lines = world.trace.lines(violation.run_id)[-LAST_LINES:]
-    return "\n".join(
-        [
-            f"seed {world.seed}: {violation}{about}",
-            *(f"  {line}" for line in lines),
-            f"  replay with: make sim SEED={world.seed} TRACE=1",
-        ]
-    )
+def verdict(seed: int, trace: Trace, violation: ViolationError) -> str:
+    """A broken promise in one line."""
+    about = f" ({trace.alias(violation.run_id)})" if violation.run_id else ""
+    return f"seed {seed}: {violation}{about}"

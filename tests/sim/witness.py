@@ -23,16 +23,20 @@ from tests.sim.facts import EntryWritten, EventStored, Fact, RunCreated, RunEnde
 @dataclass(slots=True)
 class Handling:
     """One worker at one queue item, or at one request of a client. Facts are numbered; ``since`` and ``looked`` say at
-    which number it began, and at which it last read a run.
+    which number it began, and at which it last read a run. ``whom`` names the item or the request; it is the same in a
+    world with less in it.
     """
 
     number: int
     run_id: str
     since: int
     looked: int
+    whom: str = ""
 
 
 HANDLING: ContextVar[Handling] = ContextVar("handling")
+NOBODY = Handling(0, "", 0, 0)
+"""Stands for the world itself, which works for nobody in particular."""
 
 
 class Witness:

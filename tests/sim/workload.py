@@ -12,6 +12,7 @@ from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from tests.sim.chance import stream
 from tests.sim.corpus import EVENT_NAMES
 from tests.sim.facts import EventAnswered
+from tests.sim.items import lasting
 from tests.sim.node import InjectedError, Node
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ class Workload:
     async def run(self) -> None:
         """All clients, side by side, until each was answered."""
         knobs, chance = self._world.knobs, self._chance
-        senders = [self._send(*_draw_event(chance)) for _ in range(knobs.events)]
-        cancels = [self._cancel(chance.randint(0, _CANCEL_SPREAD_MS), chance.random()) for _ in range(knobs.cancels)]
-        await asyncio.gather(*senders, *cancels)
+        has = self._world.plan.has
+        events = [_draw_event(chance) for _ in range(knobs.events)]
+        cancels = [(chance.randint(0, _CANCEL_SPREAD_MS), chance.random()) for _ in range(knobs.cancels)]
+        await asyncio.gather(
+            *(self._send(number, *event) for number, event in enumerate(events, 1) if has(f"event {number}")),
+            *(self._cancel(*cancel) for number, cancel in enumerate(cancels, 1) if has(f"cancel {number}")),
+        )
 
-    async def _send(self, delay_ms: int, raw: dict[str, Any], later_ms: int, entropy: bytes) -> None:
+    async def _send(self, number: int, delay_ms: int, raw: dict[str, Any], later_ms: int, entropy: bytes) -> None:
         clock = self._world.clock
         await clock.sleep_until(clock.now_ms() + delay_ms)
         seed = EventIdSeed(clock.now_ms(), entropy)
@@ -47,7 +52,7 @@ class Workload:
             for internal_id in await node.ingest.accept_events([raw], seed):
                 self._world.tell(EventAnswered(internal_id))
 
-        await self._insist(f"send {raw['name']} {raw.get('id', '')}", "", accept)
+        await self._insist(f"send event {number}, {raw['name']} {raw.get('id', '')}", "", accept)
 
     async def _cancel(self, delay_ms: int, which: float) -> None:
         clock = self._world.clock
@@ -60,12 +65,13 @@ class Workload:
     async def _insist(self, what: str, run_id: str, act: Callable[[Node], Coroutine[Any, Any, None]]) -> None:
         """Ask one worker, and then another, until one answers."""
         world, clock = self._world, self._world.clock
+        whom = f"{what} {lasting(run_id)}"
         while True:
-            node = world.alive()
+            node = world.alive(whom)
             if node is not None:
                 world.trace.note("client", f"{what} ({node.name})", run_id)
                 try:
-                    await world.on(node, run_id, act(node))
+                    await world.on(node, run_id, whom, act(node))
                     return
                 except InjectedError:
                     world.trace.note("client", f"{what} was not answered", run_id)

@@ -13,15 +13,16 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.function import App
-from stepwell_orchestrator.model.queue_item import Route
-from tests.sim.chance import OF_DELIVERIES, SKEW_MAX_MS, Fault, Faults, Knobs, stream
+from tests.sim.chance import OF_DELIVERIES, SKEW_MAX_MS, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Moment, ViolationError, all_checkers
 from tests.sim.corpus import URL, draw_corpus
 from tests.sim.coverage import Coverage
 from tests.sim.facts import Fact, Trouble
 from tests.sim.final import Ledger, check_at_rest, check_end
+from tests.sim.items import run_id_of, whom
 from tests.sim.line import Functions, Line
 from tests.sim.node import InjectedError, Node
+from tests.sim.plan import Plan, lived
 from tests.sim.setting import Setting
 from tests.sim.trace import Trace
 from tests.sim.witness import HANDLING, Handling, Witness
@@ -44,19 +45,25 @@ class Work:
 
 
 class World:
-    """Everything of one seed. ``live`` runs it to its end and raises ViolationError when a promise is broken."""
+    """Everything of one seed that the plan lets in.
 
-    def __init__(self, seed: int) -> None:
+    ``live`` runs it to its end and raises ViolationError when a promise is broken.
+    """
+
+    def __init__(self, seed: int, plan: Plan) -> None:
         self.seed = seed
-        self.knobs = Knobs.draw(seed)
+        self.plan = plan
+        drawn = Knobs.draw(seed)
+        self.knobs = lived(drawn, plan)
+        self.lots = Lots(seed)
         self.clock = VirtualClock()
         self.trace = Trace(self.clock.now_ms)
         self.coverage = Coverage()
         self.ledger = Ledger()
-        self.faults = Faults(seed, self.knobs.odds)
-        self.members = draw_corpus(seed, self.knobs, self.clock.now_ms)
+        self.faults = Faults(self.lots, self.knobs.odds, plan.joins)
+        corpus = draw_corpus(seed, drawn, self.clock.now_ms)
+        self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
         self.violation: ViolationError | None = None
-        self.chance = stream(seed, "world")
         self._facts = 0
         self._checkers = (self.ledger, self.coverage, *all_checkers(SKEW_MAX_MS))
         backend = LocalBackend.open(None)
@@ -65,6 +72,7 @@ class World:
             clock=self.clock,
             backend=backend,
             witness=Witness(backend.journal, self.tell, self._count),
+            lots=self.lots,
             faults=self.faults,
             trace=self.trace,
             tell=self.tell,
@@ -86,6 +94,7 @@ class World:
     def tell(self, fact: Fact) -> int:
         """Show a fact to every checker; its number."""
         self._facts += 1
+        self.trace.fact(fact)
         for checker in self._checkers:
             try:
                 checker.see(fact, Moment(self._facts, self.clock.now_ms()))
@@ -113,7 +122,7 @@ class World:
             await self._turn_until(start_ms + self.knobs.faulty_ms)
             self.faults.healed = True
             self.trace.note("world", "heals")
-            longest_ms = max(member.longest_ms for member in self.members.values())
+            longest_ms = max((member.longest_ms for member in self.members.values()), default=0)
             await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
             await check_end(self.setting, self.ledger, self.members)
         except ViolationError as violation:
@@ -123,9 +132,9 @@ class World:
         if self.violation is not None:
             raise self.violation
 
-    def alive(self) -> Node | None:
-        """One of the workers that live."""
-        return self.chance.choice(self.nodes) if self.nodes else None
+    def alive(self, whom: str) -> Node | None:
+        """One of the workers that live, to do something for ``whom``."""
+        return self.lots.pick(self.nodes, f"{whom} worker") if self.nodes else None
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Something that goes on beside the workers."""
@@ -133,10 +142,10 @@ class World:
         self._others[task] = None
         task.add_done_callback(self._others.pop)
 
-    async def on(self, node: Node, run_id: str, work: Coroutine[Any, Any, Any]) -> None:
-        """Do something on a worker; InjectedError when it failed or died."""
+    async def on(self, node: Node, run_id: str, whom: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something on a worker, for ``whom``; InjectedError when it failed or died."""
         self._handlings += 1
-        handling = Handling(self._handlings, run_id, self._facts, self._facts)
+        handling = Handling(self._handlings, run_id, self._facts, self._facts, whom)
         token = HANDLING.set(handling)
         task = node.start(work)
         HANDLING.reset(token)
@@ -183,36 +192,37 @@ class World:
             return False
         queue, now_ms = self.setting.backend.queue, self.clock.now_ms()
         deliveries = await queue.receive(_BATCH, now_ms, now_ms + LEASE_MS)
-        self.chance.shuffle(deliveries)
+        deliveries.sort(key=lambda delivery: self.lots.draw(f"{whom(delivery.item)} order"))
         for delivery in deliveries:
-            fault = self.faults.draw(OF_DELIVERIES)
+            outside = HANDLING.set(Handling(0, run_id_of(delivery.item), 0, 0, whom(delivery.item)))
+            fault = self.setting.strike(OF_DELIVERIES, "queue", type(delivery.item.work).__name__)
             self.spawn(self._handle(delivery, late=fault is Fault.LATE))
             if fault in (Fault.TWICE, Fault.AGAIN):
                 self.spawn(self._handle_copy(delivery, stale=fault is Fault.AGAIN))
+            HANDLING.reset(outside)
         return bool(deliveries)
 
     async def _handle(self, delivery: Delivery, *, late: bool) -> None:
         if late:
-            await self.setting.wait_up_to(2 * LEASE_MS)
-        node = self.alive()
+            await self.setting.wait_up_to(2 * LEASE_MS, "late")
+        node = self.alive(whom(delivery.item))
         if node is not None:
             await self._attempt(node, delivery, self._settle(node, delivery))
 
     async def _handle_copy(self, delivery: Delivery, *, stale: bool) -> None:
         if stale:
-            await self.setting.wait_up_to(_STALE_AFTER_MS)
-        node = self.alive()
+            await self.setting.wait_up_to(_STALE_AFTER_MS, "again")
+        node = self.alive(f"copy of {whom(delivery.item)}")
         if node is not None:
             await self._attempt(node, delivery, node.worker.handle(delivery.item, delivery.deliveries))
 
     async def _attempt(self, node: Node, delivery: Delivery, work: Coroutine[Any, Any, Any]) -> None:
-        item = delivery.item
-        run_id = "" if isinstance(item.work, Route) else item.work.run_id
-        self.trace.note(node.name, f"gets {type(item.work).__name__} ({delivery.deliveries})", run_id)
+        what, run_id = self.trace.item(delivery.item), run_id_of(delivery.item)
+        self.trace.note(node.name, f"gets {what} ({delivery.deliveries})", run_id)
         try:
-            await self.on(node, run_id, work)
+            await self.on(node, run_id, whom(delivery.item), work)
         except InjectedError:
-            self.trace.note(node.name, f"lost {type(item.work).__name__}", run_id)
+            self.trace.note(node.name, f"lost {what}", run_id)
 
     async def _settle(self, node: Node, delivery: Delivery) -> None:
         """What a pump does with a delivery."""
@@ -234,10 +244,10 @@ class World:
     async def _sweep(self) -> None:
         while True:
             await self.clock.sleep_until(self.clock.now_ms() + SWEEP_MS)
-            node = self.alive()
+            node = self.alive("sweep")
             if node is not None:
                 try:
-                    await self.on(node, "", node.sweep())
+                    await self.on(node, "", "sweep", node.sweep())
                 except InjectedError:
                     continue
 
@@ -257,8 +267,8 @@ class World:
         self.spawn(self._replace())
 
     async def _replace(self) -> None:
-        await self.setting.wait_up_to(_REPLACED_WITHIN_MS)
-        self.nodes.append(self._node(self.chance.choice(self.knobs.skews_ms)))
+        await self.setting.wait_up_to(_REPLACED_WITHIN_MS, "replacement")
+        self.nodes.append(self._node(self.lots.pick(self.knobs.skews_ms, "replacement's skew")))
 
     async def _close(self) -> None:
         self._functions.stop()

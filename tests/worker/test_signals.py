@@ -83,6 +83,22 @@ async def test_an_ended_run_frees_its_names() -> None:
     assert await world.backend.waits.get_signal("approve") is None
 
 
+async def test_a_waiter_whose_run_has_ended_does_not_keep_the_name() -> None:
+    """A run that was cancelled while it became the waiter leaves its name taken; the next run gets it all the same."""
+    world = await started(Script([["wait"]], ops=waiting()))
+    (first,) = await world.headers()
+    wait = await world.backend.waits.get_signal("approve")
+    assert wait is not None
+    await world.worker.handle(items.cancel(first.run_id, 0).item, 1)
+    assert await world.backend.waits.take_signal(wait, replace=False, now_ms=world.clock.now_ms())
+    await world.send(number=2)
+    await world.settle()
+    (_, second) = await world.headers()
+    taken = await world.backend.waits.get_signal("approve")
+    assert taken is not None
+    assert taken.run_id == second.run_id
+
+
 @pytest.mark.parametrize("signal", ["", "x" * 256])
 async def test_a_bad_name_fails_the_run(signal: str) -> None:
     """A name that is empty or over its bound is a final error."""

@@ -13,6 +13,7 @@ from stepwell_orchestrator.api.deps import Deps, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, success
 from stepwell_orchestrator.control import find_run
 from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.journal_export import journal_body
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Run, RunStatus
 from stepwell_orchestrator.ports import RunFilter
@@ -61,6 +62,14 @@ async def get_trace(run_id: str, deps: WithDeps) -> Response:
     await find_run(deps.journal, run_id)
     run = await deps.journal.load(run_id)
     return success(trace_rows(run) if run else [], deps.clock.now_ms())
+
+
+@router.get("/v1/runs/{run_id}/journal")
+async def get_journal(run_id: str, deps: WithDeps) -> Response:
+    """A run's journal as one document, for replaying the run elsewhere."""
+    await find_run(deps.journal, run_id)
+    now_ms = deps.clock.now_ms()
+    return success(journal_body(await _state(run_id, deps), now_ms), now_ms)
 
 
 @router.get("/v1/runs/{run_id}/jobs")

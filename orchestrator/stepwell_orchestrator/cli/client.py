@@ -70,6 +70,11 @@ class Client:
         """Its steps."""
         return await self._get(f"/v1/runs/{run_id}/trace")
 
+    async def journal(self, run_id: str) -> dict[str, Any]:
+        """Its journal as one document."""
+        document: dict[str, Any] = (await self._get(f"/v1/runs/{run_id}/journal")).data
+        return document
+
     async def cancel(self, run_id: str) -> None:
         """Cancel it."""
         await self._request("DELETE", f"{self._server.api_origin}/v1/runs/{run_id}")

@@ -8,6 +8,7 @@ from stepwell_orchestrator.cli import cancel, dev, rerun, run, runs, send, sync,
 from stepwell_orchestrator.cli.demo import command as demo
 from stepwell_orchestrator.cli.doctor import command as doctor
 from stepwell_orchestrator.cli.errors import reporting
+from stepwell_orchestrator.cli.replay_check import command as replay_check
 from stepwell_orchestrator.cli.terminal import prepare_streams
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command(epilog=runs.EPILOG)(reporting(runs.runs))
 app.command(epilog=run.EPILOG)(reporting(run.run))
 app.command(epilog=cancel.EPILOG)(reporting(cancel.cancel))
 app.command(epilog=rerun.EPILOG)(reporting(rerun.rerun))
+app.command(epilog=replay_check.EPILOG)(reporting(replay_check.replay_check))
 app.command(epilog=sync.EPILOG)(reporting(sync.sync))
 app.command(epilog=doctor.EPILOG)(reporting(doctor.doctor))
 app.command(epilog=version.EPILOG)(reporting(version.version))

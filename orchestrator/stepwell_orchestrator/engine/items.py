@@ -16,6 +16,7 @@ from stepwell_orchestrator.model.queue_item import (
     Execute,
     QueueItem,
     Refused,
+    Rerun,
     Route,
     Settle,
     SignalArrived,
@@ -28,9 +29,9 @@ def start(run_id: str, due_at_ms: int) -> Send:
     return Send(QueueItem(f"{run_id}:start", Drive(run_id, "started"), due_at_ms))
 
 
-def rerun(run_id: str, due_at_ms: int) -> Send:
-    """Drive a rerun for the first time, now that it exists."""
-    return Send(QueueItem(f"{run_id}:rerun", Drive(run_id, "rerun"), due_at_ms))
+def rerun(run_id: str, original_run_id: str, now_ms: int) -> Send:
+    """Run another run's function again on its events."""
+    return Send(QueueItem(f"{run_id}:rerun", Rerun(run_id, original_run_id, now_ms), now_ms))
 
 
 def retry(run_id: str, due_at_ms: int) -> Send:
@@ -71,6 +72,11 @@ def cancel(run_id: str, now_ms: int) -> Send:
 def settle(run_id: str, step_id: str, cause: Cause, now_ms: int) -> Send:
     """End a step's wait."""
     return Send(QueueItem(f"{run_id}:{step_id}:{_occurrence(cause, now_ms)}", Settle(run_id, step_id, cause), now_ms))
+
+
+def settled(run_id: str, step_id: str, now_ms: int) -> Send:
+    """Drive a run on, one of whose waits was ended from outside."""
+    return Send(QueueItem(f"{run_id}:{step_id}:settled:{now_ms}", TimerDue(run_id, step_id), now_ms))
 
 
 def deadline(run_id: str, kind: Literal["start", "finish"], limit_ms: int, due_at_ms: int) -> Send:

@@ -41,6 +41,19 @@ def new_run(event: Event, function: Function, invoked_by: Invoker | None = None)
     )
 
 
+def run_again(original: RunHeader, run_id: str, now_ms: int) -> RunHeader:
+    """The header of a rerun: the same function, the same events."""
+    return RunHeader(
+        run_id=run_id,
+        app_id=original.app_id,
+        function_id=original.function_id,
+        event_name=original.event_name,
+        event_ids=original.event_ids,
+        created_at_ms=now_ms,
+        original_run_id=original.run_id,
+    )
+
+
 def invoked(event: Event) -> tuple[str, Invoker] | None:
     """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events."""
     internal = event.data.get("_inngest") if event.name == INVOKED_EVENT else None

@@ -15,6 +15,7 @@ from stepwell_orchestrator.model.decision import Command
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
+from stepwell_orchestrator.model.run import RunHeader
 
 
 def idempotency_keys(event: Event, function: Function, now_ms: int) -> tuple[str, ...]:
@@ -37,13 +38,13 @@ def idempotency_keys(event: Event, function: Function, now_ms: int) -> tuple[str
     return own if value is False else (*own, f"{function.slug}\x00key\x00{json.dumps(value, sort_keys=True)}")
 
 
-def cancellations(run_id: str, function: Function, event: Event, now_ms: int) -> tuple[Pause, ...]:
+def cancellations(header: RunHeader, function: Function, event: Event, now_ms: int) -> tuple[Pause, ...]:
     """The pauses that may cancel the run (protocol 6.7)."""
     options = function.options.get("cancel")
     wanted = [option for option in options if isinstance(option, Mapping)] if isinstance(options, list) else []
     return tuple(
         cancellation_pause(
-            run_id,
+            header,
             number,
             event,
             event_name=option["event"],

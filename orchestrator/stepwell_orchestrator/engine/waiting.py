@@ -15,7 +15,7 @@ from stepwell_orchestrator.engine.matching import file_under
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
-from stepwell_orchestrator.model.run import Run
+from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 
@@ -64,17 +64,20 @@ def pause_of(run: Run, entry: StepEntry) -> Pause:
 
 
 def cancellation_pause(
-    run_id: str, number: int, trigger: Event, *, event_name: str, expression: str | None, expires_at_ms: int
+    header: RunHeader, number: int, trigger: Event, *, event_name: str, expression: str | None, expires_at_ms: int
 ) -> Pause:
-    """The pause of a run's cancellation number ``number``, counted from 0. Raises ExpressionError."""
+    """The pause of a run's cancellation number ``number``, counted from 0. Raises ExpressionError.
+
+    Only what is received after the run was created counts: what cancelled a run does not cancel its rerun.
+    """
     shape, index = file_under(expression, trigger.wire())
     return Pause(
-        key=PauseKey(event_name, index, run_id, f"cancel:{number}"),
+        key=PauseKey(event_name, index, header.run_id, f"cancel:{number}"),
         kind=PauseKind.CANCEL,
         shape=shape,
         expression=expression,
         trigger_event_id=trigger.internal_id,
-        since_ms=trigger.received_at_ms,
+        since_ms=header.created_at_ms,
         expires_at_ms=expires_at_ms,
     )
 

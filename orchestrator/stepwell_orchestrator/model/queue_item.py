@@ -111,7 +111,16 @@ class CancelMatching:
     cursor: str | None = None
 
 
-Work = Route | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """Create the run ``run_id`` on the function and the events of another run, and start it."""
+
+    run_id: str
+    original_run_id: str
+    requested_at_ms: int
+
+
+Work = Route | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun
 
 
 @dataclass(frozen=True, slots=True)

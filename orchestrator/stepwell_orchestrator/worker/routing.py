@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from stepwell_orchestrator.dispatch import consequence
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.matching import accepts, index_in, is_eligible
-from stepwell_orchestrator.engine.route import invoked, new_run, patterns, route, starts_at_ms
+from stepwell_orchestrator.engine.route import invoked, new_run, patterns, route, run_again, starts_at_ms
 from stepwell_orchestrator.engine.starting import cancellations, deadlines, idempotency_keys
 from stepwell_orchestrator.engine.telling import created_notice
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
@@ -16,7 +16,7 @@ from stepwell_orchestrator.model.decision import Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
-from stepwell_orchestrator.model.queue_item import Refused
+from stepwell_orchestrator.model.queue_item import Refused, Rerun
 from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.worker.tools import Tools
 
@@ -55,19 +55,35 @@ class Router:
         refused = Refused(f"could not find function with ID: {function_id}")
         await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
 
+    async def rerun(self, work: Rerun) -> None:
+        """Create and start a rerun, unless the original or its function is gone; a repeat finishes what is undone."""
+        rerun = await self.tools.journal.get_header(work.run_id)
+        if rerun is not None and rerun.started_at_ms is not None:
+            return
+        original = await self.tools.journal.get_header(work.original_run_id)
+        function = None if original is None else await self.tools.registry.get_function(original.function_id)
+        event = None if original is None else await self.tools.journal.get_event(original.event_ids[0])
+        if original is not None and function is not None and event is not None:
+            header = run_again(original, work.run_id, work.requested_at_ms)
+            await self._create(event, header, function, (), work.requested_at_ms)
+
     async def _start(self, event: Event, header: RunHeader, function: Function) -> None:
         now_ms = self.tools.clock.now_ms()
-        pauses = cancellations(header.run_id, function, event, now_ms)
+        keys = idempotency_keys(event, function, now_ms)
+        await self._create(event, header, function, keys, starts_at_ms(event, now_ms))
+
+    async def _create(
+        self, event: Event, header: RunHeader, function: Function, keys: Sequence[str], start_ms: int
+    ) -> None:
+        """Create a run and queue what follows from that; a repeat queues it again."""
+        now_ms = self.tools.clock.now_ms()
+        pauses = cancellations(header, function, event, now_ms)
         header = replace(header, cancellations=tuple(pause.key for pause in pauses))
-        holder = await self.tools.journal.create_run(
-            header,
-            idempotency_keys=idempotency_keys(event, function, now_ms),
-            expires_at_ms=header.created_at_ms + IDEMPOTENCY_MS,
-        )
+        expires_at_ms = header.created_at_ms + IDEMPOTENCY_MS
+        holder = await self.tools.journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
         if holder != header.run_id:
             return
         self.tools.observe(created_notice(header, now_ms))
-        start_ms = starts_at_ms(event, now_ms)
         await self.tools.dispatch(
             [
                 *(Watch(pause) for pause in pauses),

@@ -15,6 +15,7 @@ from stepwell_orchestrator.model.queue_item import (
     Drive,
     Execute,
     QueueItem,
+    Rerun,
     Route,
     Settle,
     TimerDue,
@@ -98,6 +99,9 @@ class Worker:
                 return None
             case Deadline() as work:
                 return await self._canceller.deadline(work)
+            case Rerun() as work:
+                await self._router.rerun(work)
+                return None
             case CancelMatching() as work:
                 await self._canceller.cancel_matching(work)
                 return None

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from stepwell_orchestrator.entry.testing.crash_report import CrashError, CrashReport, Finding
 from stepwell_orchestrator.entry.testing.engine import Engine
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.run import Failure, Run, Step
 from stepwell_orchestrator.entry.testing.stubs import Stub
 from stepwell_orchestrator.entry.testing.sync import SyncEngine
 
-__all__ = ["Engine", "ExpectationError", "Failure", "Run", "Step", "Stub", "SyncEngine"]
+__all__ = [
+    "CrashError",
+    "CrashReport",
+    "Engine",
+    "ExpectationError",
+    "Failure",
+    "Finding",
+    "Run",
+    "Step",
+    "Stub",
+    "SyncEngine",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -11,8 +12,11 @@ from stepwell.errors import WireError
 from stepwell.event import Event
 from stepwell.function import Function
 from stepwell.wire.times import format_instant, instant_of, parse_duration_ms
+from stepwell_orchestrator.entry.testing.crash_report import CrashReport
+from stepwell_orchestrator.entry.testing.crashing import FAULTS_MAX, Crashes, refuse_used
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.explain import no_run, several_runs
+from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.entry.testing.stubs import Raisable, Stub
 from stepwell_orchestrator.entry.testing.world import World
@@ -32,17 +36,20 @@ class Engine:
     Between two calls nothing happens: work is done in ``settle``, ``advance``, ``advance_to`` and ``send_one`` alone.
     ``now`` is the time it starts at. ``patience`` is how many seconds of real time one stretch of work may take. Use it
     in one thread, with ``async with`` or ``close``. Serving an app again takes its functions as they are now.
+    ``faults`` is for ``crash_everywhere``.
     """
 
-    def __init__(self, *, now: dt.datetime = START, patience: float = PATIENCE_S) -> None:
-        self._world = World(_instant_ms("now", now), patience)
+    def __init__(self, *, now: dt.datetime = START, patience: float = PATIENCE_S, faults: Faults | None = None) -> None:
+        self._world = World(_instant_ms("now", now), patience, faults)
+        self._start = self.now
+        self._patience = patience
 
     @staticmethod
     def sync(*, now: dt.datetime = START, patience: float = PATIENCE_S) -> SyncEngine:
         """The same engine for tests that are not ``async``."""
         from stepwell_orchestrator.entry.testing.sync import SyncEngine
 
-        return SyncEngine(lambda: Engine(now=now, patience=patience))
+        return SyncEngine(lambda faults: Engine(now=now, patience=patience, faults=faults))
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,6 +155,30 @@ class Engine:
     async def cancel(self, run: Run) -> None:
         """Cancel a run that has not ended, as ``stepwell cancel`` does."""
         await self._world.cancel(run.id)
+
+    async def crash_everywhere(
+        self, scenario: Callable[[Engine], Awaitable[Any]], *, only: str | None = None, limit: int = FAULTS_MAX
+    ) -> CrashReport:
+        """Live through a scenario again and again, each time letting the worker die at another place.
+
+        ``scenario`` is given a new engine each time, that serves the apps this one serves. The worker dies once, right
+        before or after a port call that has an effect or a call of a function; another one takes over at once. Twice
+        every delivery is made two times instead. Every run has to come to what it comes to without a fault: how
+        runs end, the events that are sent, what the scenario returns, and that it does not raise.
+
+        ``only`` names the one fault to try, as a report does; ``limit`` is how many are tried, spread evenly. Raises
+        CrashError with a report on what was found, and what the scenario raises without a fault.
+        """
+        __tracebackhide__ = True
+        refuse_used(used=bool(self.runs or self.report() or self.now != self._start))
+        crashes = Crashes(only, limit)
+        for trial in crashes:
+            async with Engine(now=self._start, patience=self._patience, faults=trial.faults) as engine:
+                engine.serve(*self._world.apps)
+                with trial.living():
+                    trial.returned = await scenario(engine)
+            crashes.judge(trial)
+        return crashes.verdict()
 
     def report(self) -> str:
         """The timelines of the runs that have not completed, and what was stubbed in vain; empty when all is well."""

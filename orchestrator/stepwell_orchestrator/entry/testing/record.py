@@ -9,9 +9,10 @@ from stepwell_orchestrator.entry.testing.clock import SteppedClock
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.model.event import Event as Received
 from stepwell_orchestrator.model.notice import Notice
-from stepwell_orchestrator.ports import EventFilter, Journal
+from stepwell_orchestrator.ports import EventFilter, Journal, RunFilter
 
 _PAGE = 1_000
+_RUNS_MAX = 10_000
 
 
 class Record:
@@ -40,6 +41,11 @@ class Record:
         """Take note of what happened to a run."""
         if notice.run_id:
             self._stale[notice.run_id] = None
+
+    @property
+    def received(self) -> list[Received]:
+        """All events, in the order they were received."""
+        return list(self._events.values())
 
     def events(self, name: str, kind: type[Event]) -> list[Event]:
         """The events of a name, in the order they were received."""
@@ -70,6 +76,11 @@ class Record:
             else:
                 self._runs[run_id] = Run(run, self)
         await self._read_own_events()
+
+    async def read_again(self) -> None:
+        """Read every run at the next refresh: what was to be told of them may have been lost."""
+        headers = await self._journal.list_runs(RunFilter(), cursor=None, limit=_RUNS_MAX)
+        self._stale |= dict.fromkeys(header.run_id for header in reversed(headers))
 
     async def _read_own_events(self) -> None:
         """Those the engine has sent itself since the last look; of its very millisecond, more may have come."""

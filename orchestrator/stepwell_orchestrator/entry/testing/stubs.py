@@ -12,6 +12,8 @@ from stepwell.replay import Body, RequestedStep
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 
 Raisable = Exception | type[Exception]
+Execution = tuple[str, str, int]
+"""One attempt of one step of one run."""
 
 
 class Call(NamedTuple):
@@ -57,6 +59,7 @@ class Stubs:
 
     def __init__(self) -> None:
         self._stubs: list[Stub] = []
+        self._given: dict[Execution, Any] = {}
         self._failures: list[Failures] = []
 
     def stub(self, step: str, outcome: Any, function: str | None) -> Stub:
@@ -78,19 +81,28 @@ class Stubs:
         chosen = error or RuntimeError(f'step "{step}" was told to fail')
         self._failures.insert(0, Failures(step, function, chosen, times))
 
-    def body_of(self, function: Function[Any], step: RequestedStep, body: Body) -> Body:
-        """What is executed for a step of a function now."""
+    def body_of(self, function: Function[Any], step: RequestedStep, body: Body, execution: Execution) -> Body:
+        """What is executed for a step of a function now.
+
+        An attempt that is made again, because its worker died, is given what it was given before and is not counted.
+        """
+        if execution in self._given:
+            return _replaced(body, self._given[execution])
         for failures in self._failures:
             if failures.left != 0 and _covers(failures, function, step):
                 failures.left = None if failures.left is None else failures.left - 1
                 failures.failed += 1
-                return _replaced(body, failures.error)
+                return self._give(body, failures.error, execution)
         for stub in self._stubs:
             if _covers(stub, function, step):
                 args = tuple(body.args if step.args is None else step.args)
                 stub.calls.append(Call(args, body.kwargs if step.args is None else {}))
-                return _replaced(body, stub.outcome())
+                return self._give(body, stub.outcome(), execution)
         return body
+
+    def _give(self, body: Body, outcome: Any, execution: Execution) -> Body:
+        self._given[execution] = outcome
+        return _replaced(body, outcome)
 
     def unused(self) -> list[str]:
         """The ids of steps that were given a stub or failures and have never been executed."""

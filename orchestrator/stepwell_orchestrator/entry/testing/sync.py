@@ -12,7 +12,10 @@ from typing import Any, Self, TypeVar
 from stepwell.app import App
 from stepwell.event import Event
 from stepwell.function import Function
+from stepwell_orchestrator.entry.testing.crash_report import CrashReport
+from stepwell_orchestrator.entry.testing.crashing import FAULTS_MAX, Crashes, refuse_used
 from stepwell_orchestrator.entry.testing.engine import Duration, Engine
+from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.entry.testing.stubs import Raisable, Stub
 
@@ -22,14 +25,17 @@ T = TypeVar("T")
 class SyncEngine:
     """``Engine`` without ``await``; a context manager. Code under test may call ``app.send_sync`` as it does live."""
 
-    def __init__(self, make: Callable[[], Engine]) -> None:
+    def __init__(self, make: Callable[[Faults | None], Engine], faults: Faults | None = None) -> None:
+        self._make = make
+        self._apps: list[App] = []
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="stepwell-engine", daemon=True)
         self._thread.start()
         self._ready.wait()
-        self._engine = self._do(_called(make))
+        self._engine = self._do(_called(lambda: make(faults)))
+        self._start = self.now
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +68,7 @@ class SyncEngine:
 
     def serve(self, *apps: App) -> None:
         """Call the apps' functions, and take in what they send."""
+        self._apps += apps
         self._do(_called(lambda: self._engine.serve(*apps)))
 
     def stub(self, step: str, outcome: Any, *, function: str | Function[Any] | None = None) -> Stub:
@@ -106,6 +113,21 @@ class SyncEngine:
     def cancel(self, run: Run) -> None:
         """Cancel a run that has not ended."""
         self._do(self._engine.cancel(run))
+
+    def crash_everywhere(
+        self, scenario: Callable[[SyncEngine], Any], *, only: str | None = None, limit: int = FAULTS_MAX
+    ) -> CrashReport:
+        """Live through a scenario again and again, each time letting the worker die at another place."""
+        __tracebackhide__ = True
+        refuse_used(used=bool(self.runs or self.report() or self.now != self._start))
+        crashes = Crashes(only, limit)
+        for trial in crashes:
+            with SyncEngine(self._make, trial.faults) as engine:
+                engine.serve(*self._apps)
+                with trial.living():
+                    trial.returned = scenario(engine)
+            crashes.judge(trial)
+        return crashes.verdict()
 
     def report(self) -> str:
         """The timelines of the runs that have not completed, and what was stubbed in vain."""

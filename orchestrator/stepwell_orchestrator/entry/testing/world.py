@@ -20,13 +20,14 @@ from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.testing.clock import SteppedClock
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
+from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.record import Record
 from stepwell_orchestrator.entry.testing.stubs import Stubs
 from stepwell_orchestrator.entry.testing.transport import CALLING, Connection
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import InProcessInvoker
-from stepwell_orchestrator.local.backend import LocalBackend
+from stepwell_orchestrator.local.backend import LocalBackend, recover
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.pump import Pump
@@ -38,10 +39,11 @@ class World:
     """The engine's parts on a database in memory, and the apps it calls.
 
     Work is done in ``settle`` and ``move_to`` alone, one at a time, each of which ends when everything that they set
-    going has ended, I/O and threads too. They wait ``patience_s`` of real time for it at most.
+    going has ended, I/O and threads too. They wait ``patience_s`` of real time for it at most. When ``faults`` let the
+    worker die meanwhile, another one takes over at once.
     """
 
-    def __init__(self, now_ms: int, patience_s: float) -> None:
+    def __init__(self, now_ms: int, patience_s: float, faults: Faults | None = None) -> None:
         self.clock = SteppedClock(now_ms)
         self.stubs = Stubs()
         self._backend = LocalBackend.open(None)
@@ -50,24 +52,23 @@ class World:
         self.queue = self._backend.queue
         self.record = Record(self.journal, self.clock)
         self._invoker = InProcessInvoker()
-        waits = self._backend.waits
-        ports = Ports(self.journal, waits, self.registry, self.queue, self._invoker, self.clock)
-        worker = Worker(ports, observe=self.record.observe)
+        self._faults = faults
+        ports = Ports(self.journal, self._backend.waits, self.registry, self.queue, self._invoker, self.clock)
+        self._ports = ports if faults is None else faults.on(ports, self.record)
         ids = FreshIds(self.clock, _counting_entropy())
-        self._ingest = Ingest(self.journal, self.queue, self.clock, ids, self.record.observe)
+        self._hire()
+        self._ingest = Ingest(self._ports.journal, self._ports.queue, self.clock, ids, self.record.observe)
         self._register = Register(self.registry, self.clock, self.record.observe)
         self._control = Control(
-            self.journal,
-            waits,
+            self._ports.journal,
+            self._ports.waits,
             self.registry,
-            self.queue,
+            self._ports.queue,
             self.clock,
             ids=ids,
-            handle=worker.handle,
+            handle=self._handle,
             observe=self.record.observe,
         )
-        self._handle = worker.handle
-        self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
         self._patience_s = patience_s
         self._busy: dict[asyncio.Task[Any], QueueItem] = {}
         self._begun: dict[str, str] = {}
@@ -152,13 +153,21 @@ class World:
             self._invoker.mount(in_process_url(app.id), endpoint)
             await self._register.accept(registration.encode())
 
+    def _hire(self) -> None:
+        """Put a worker to work, in the place of the one before."""
+        self._worker = Worker(self._ports, observe=self.record.observe)
+        self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
+
     def _executor(self, app: App) -> Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]:
         runtime = Runtime(send=self.send, send_signal=self.send_signal, now_ms=self.clock.now_ms)
 
         async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
             def body_of(step: Any, body: Any) -> Any:
-                self._begun[call.ctx.run_id] = step.label
-                return self.stubs.body_of(function, step, body)
+                run_id, attempt = call.ctx.run_id, call.ctx.attempt
+                self._begun[run_id] = step.label
+                if self._faults is not None:
+                    self._faults.begins(run_id, step.hashed, step.label, attempt)
+                return self.stubs.body_of(function, step, body, (run_id, step.hashed, attempt))
 
             CALLING.set(self)
             return await execute(function, call, target=target, runtime=replace(runtime, body_of=body_of))
@@ -168,7 +177,7 @@ class World:
     async def _drained(self) -> None:
         try:
             async with asyncio.timeout(self._patience_s) as patience:
-                await self._pump.drain()
+                await self._work()
             self.record.unsettled = False
         except TimeoutError:
             if patience.expired():
@@ -178,13 +187,31 @@ class World:
             await self._abandon()
             await self.record.refresh()
 
+    async def _work(self) -> None:
+        """Drain the queue, with as many workers as it takes."""
+        if self._faults is None:
+            await self._pump.drain()
+            return
+        while not await self._faults.survives(self._pump.drain()):
+            await self._abandon()
+            async with self._backend.database.write() as db:
+                recover(db)
+            self._hire()
+            await self._pump.sweep()
+            await self.record.read_again()
+
+    async def _handle(self, item: QueueItem, deliveries: int) -> int | None:
+        return await self._worker.handle(item, deliveries)
+
     async def _busy_with(self, item: QueueItem, deliveries: int) -> int | None:
         """Handle an item, noting that it is being handled."""
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
         self._busy[task] = item
         try:
-            return await self._handle(item, deliveries)
+            if self._faults is None:
+                return await self._handle(item, deliveries)
+            return await self._faults.deliver(self._handle, item, deliveries)
         finally:
             del self._busy[task]
 

@@ -1,0 +1,1 @@
+"""``stepwell replay-check``: recorded journals against the code as it is now."""

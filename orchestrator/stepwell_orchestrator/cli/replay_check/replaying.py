@@ -1,0 +1,103 @@
+"""A recorded journal replayed by the code as it is now, on the real adapter: no step runs, nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell.app import App
+from stepwell.execution import Runtime, carry_on
+from stepwell.function import Function
+from stepwell.kinds import Recorded
+from stepwell.replay import Replay
+from stepwell.wire.ids import EventIdSeed
+from stepwell.wire.reply import Failed, Outcome
+from stepwell_orchestrator.cli.replay_check.recording import Recording
+
+REST_S: Final = 30.0
+"""How long one replay may take; code between steps is meant to be quick."""
+
+_PATIENCE_SHARE: Final = 1 / 3
+"""Of that, for a branch that is busy with something else while others have steps to report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The replay that shows the first difference, or the whole of it; ``outcome`` is None when it did not end."""
+
+    replay: Replay
+    outcome: Outcome | None
+
+
+async def replay_journal(
+    app: App, function: Function[Any], recording: Recording, *, rest_s: float = REST_S
+) -> Replayed:
+    """Replay as the orchestrator does: no memo first, then one more at a time, in the order of the stack.
+
+    An ``async def`` function is given its memos one at a time by the adapter itself, when it has come to rest. A
+    ``def`` function runs on through every memo there is, so it is replayed with none, one, two, and so on.
+    """
+    count = len(recording.stack)
+    ends = [count] if function.is_async else range(count + 1)
+    replayed: Replayed | None = None
+    for end in ends:
+        replay = _replay(function, recording, end)
+        replayed = await _replayed(app, function, replay, rest_s, recording.exported_at_ms)
+        if _ends_here(replayed):
+            break
+    assert replayed is not None, "there is at least the replay without memos"
+    return replayed
+
+
+def _ends_here(replayed: Replayed) -> bool:
+    replay, outcome = replayed.replay, replayed.outcome
+    raised_before = isinstance(outcome, Failed) and replay.overdue is not None
+    return replay.problem is not None or outcome is None or raised_before
+
+
+def _replay(function: Function[Any], recording: Recording, end: int) -> Replay:
+    return Replay(
+        recording.call(end, function.retries + 1),
+        recorded={step.id: Recorded(step.op, step.opts) for step in recording.steps.values() if not step.dropped},
+        upcoming=recording.stack[end] if end < len(recording.stack) else None,
+    )
+
+
+async def _replayed(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:
+    runtime = Runtime(
+        send=app.send_wire,
+        send_signal=app.send_signal,
+        now_ms=lambda: now_ms,
+        patience_s=rest_s * _PATIENCE_SHARE,
+    )
+    try:
+        async with asyncio.timeout(rest_s):
+            return Replayed(replay, await carry_on(function, replay, runtime))
+    except TimeoutError:
+        return Replayed(replay, None)
+
+
+class Nowhere:
+    """Where an app's events and signals go in a check: they are accepted, and nothing follows."""
+
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """The ids they would have."""
+        return [seed.event_id(number) for number in range(1, len(events) + 1)]
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Nobody waits."""
+        return None
+
+
+@contextmanager
+def disconnected(app: App) -> Iterator[None]:
+    """The app sends nothing meanwhile, also not what its functions send outside their steps."""
+    before = app.transport
+    app.transport = Nowhere()
+    try:
+        yield
+    finally:
+        app.transport = before
