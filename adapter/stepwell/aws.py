@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
-
 from stepwell import system
 from stepwell.app import App
 from stepwell.asgi_app import TRUSTED, AsgiApp, Receive, Scope, Send
-from stepwell.errors import DefinitionError, WireError
+from stepwell.errors import DefinitionError
 from stepwell.handler import Handler
 from stepwell.in_time import ALLOWANCE, Allowance, execute_in_time
-from stepwell.wire.invocation import PAYLOAD_BYTES_MAX, is_direct
-
-if TYPE_CHECKING:
-    from mangum import Mangum
-
-RESPONSE_BYTES_MAX: Final = (PAYLOAD_BYTES_MAX - 128 * 1024) // 4 * 3
-"""The longest body that fits into an answer, in base64 and with room for its headers."""
-TEXT_BYTES_MAX: Final = 1024 * 1024
-"""A longer body goes as base64: as text, each of its quotation marks would take two bytes."""
-
-
-class LambdaHandler:
-    """A Lambda handler; one event loop serves all its invocations, so that what user code keeps open stays open."""
-
-    def __init__(self, mangum: Callable[[], Mangum]) -> None:
-        self._make_mangum = mangum
-        self._mangum: Mangum | None = None
-        self._runner = asyncio.Runner()
-
-    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
-        """Answer one invocation. Raises WireError for an event that is no HTTP request."""
-        _check(event)
-        # Mangum runs its application on the current loop, and makes one when there is none.
-        asyncio.set_event_loop(self._runner.get_loop())
-        self._mangum = self._mangum or self._make_mangum()
-        return _compact(self._mangum(event, context))
-
-    def close(self) -> None:
-        """Close the event loop. Lambda has no use for it, but tests have."""
-        self._runner.close()
+from stepwell.lambda_handler import RESPONSE_BYTES_MAX, LambdaHandler
+from stepwell.wire.invocation import is_direct
 
 
 def handler(
@@ -74,7 +41,8 @@ def handler(
         execute=execute_in_time(app, system.now_ms),
         response_bytes_max=RESPONSE_BYTES_MAX,
     )
-    return LambdaHandler(lambda: Mangum(_InLambda(AsgiApp(served, path=path)), lifespan="off"))
+    application = _InLambda(AsgiApp(served, path=path))
+    return LambdaHandler(lambda: Mangum(application, lifespan="off"))
 
 
 class _InLambda:
@@ -86,25 +54,6 @@ class _InLambda:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         event, context = scope["aws.event"], scope["aws.context"]
         if context is not None:
-            ALLOWANCE.set(
-                Allowance(context.get_remaining_time_in_millis(), f'Lambda function "{context.function_name}"')
-            )
+            giver = f'Lambda function "{context.function_name}"'
+            ALLOWANCE.set(Allowance(context.get_remaining_time_in_millis(), giver))
         await self._application({**scope, TRUSTED: is_direct(event)}, receive, send)
-
-
-def _check(event: Any) -> None:
-    context = event.get("requestContext") if isinstance(event, Mapping) else None
-    if isinstance(context, Mapping) and (isinstance(context.get("http"), Mapping) or "httpMethod" in event):
-        return
-    shown = ", ".join(map(str, event)) if isinstance(event, Mapping) else type(event).__name__
-    raise WireError(
-        f"this event is not an HTTP request (it has: {shown[:200] or 'nothing'}); stepwell.aws.handler(app) answers "
-        "function URLs, HTTP APIs and Stepwell's invokes: give other event sources a Lambda function of their own"
-    )
-
-
-def _compact(answer: dict[str, Any]) -> dict[str, Any]:
-    body = answer.get("body") or ""
-    if answer.get("isBase64Encoded") or len(body) <= TEXT_BYTES_MAX:
-        return answer
-    return {**answer, "body": base64.b64encode(body.encode()).decode(), "isBase64Encoded": True}

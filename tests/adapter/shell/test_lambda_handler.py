@@ -18,8 +18,8 @@ import pytest
 import stepwell
 import stepwell.aws
 from stepwell import system
-from stepwell.aws import RESPONSE_BYTES_MAX, TEXT_BYTES_MAX, LambdaHandler
 from stepwell.errors import DefinitionError, WireError
+from stepwell.lambda_handler import RESPONSE_BYTES_MAX, TEXT_BYTES_MAX, LambdaHandler
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import canonical, encode
 from stepwell.wire.invocation import DIRECT, PAYLOAD_BYTES_MAX
@@ -169,7 +169,7 @@ def test_a_request_cannot_claim_to_be_an_invocation(serve):
 )
 def test_what_is_no_request_is_refused_by_name(serve, event: Any, shown: str):
     """An event of another kind fails with what it looked like and where such events belong."""
-    with pytest.raises(WireError, match="give other event sources a Lambda function of their own") as failure:
+    with pytest.raises(WireError, match="other event sources need a function of their own") as failure:
         serve(app_with(hello))(event, context())
     assert shown in str(failure.value)
 

@@ -1,0 +1,1 @@
+"""What the Lambda functions of a deployment are made of; each is put together in a module of ``entry``."""

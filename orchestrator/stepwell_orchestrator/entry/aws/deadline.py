@@ -1,0 +1,69 @@
+"""The time an invocation has: begin nothing more in time, and give up waiting in time to keep what is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.ports import CallError, Clock, HttpReply, Invoker
+
+BEGIN_SHARE: Final = 3
+"""Calls are begun in the first third of an invocation, so that each has twice as long to come back."""
+END_SHARE: Final = 30
+END_MAX_MS: Final = 20 * SECOND_MS
+"""A call that is not back a thirtieth of the time before the end has failed: that much is left to write it down."""
+
+
+class Deadline:
+    """The time of the invocation at hand; there is none before the first ``begin``."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stops_at_ms: int | None = None
+        self._ends_at_ms: int | None = None
+
+    def begin(self, remaining_ms: int) -> None:
+        """An invocation has begun that is killed after that long."""
+        now_ms = self._clock.now_ms()
+        self._stops_at_ms = now_ms + remaining_ms // BEGIN_SHARE
+        self._ends_at_ms = now_ms + remaining_ms - min(remaining_ms // END_SHARE, END_MAX_MS)
+
+    def stops_at_ms(self) -> int | None:
+        """From when on no more calls are begun."""
+        return self._stops_at_ms
+
+    def left_ms(self) -> int | None:
+        """How long there is still an answer to wait for."""
+        return None if self._ends_at_ms is None else max(self._ends_at_ms - self._clock.now_ms(), 0)
+
+
+class BoundedInvoker:
+    """An Invoker that gives up when there is no more time to wait.
+
+    A call that is given up has failed: it counts as an attempt, so that a function that always takes longer than its
+    caller may live is not called for ever.
+    """
+
+    def __init__(self, inner: Invoker, deadline: Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+
+    def body_bytes_max(self, url: str) -> int | None:
+        """As within."""
+        return self._inner.body_bytes_max(url)
+
+    async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """As within. Raises CallError when the time is up."""
+        left_ms = self._deadline.left_ms()
+        try:
+            async with asyncio.timeout(None if left_ms is None else left_ms / SECOND_MS) as scope:
+                return await self._inner.call(url, headers, body)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise CallError(
+                "the function did not answer while this server could wait for it; "
+                "give it a timeout below 10 minutes, or do less in one step"
+            ) from error
