@@ -10,14 +10,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from stepwell.errors import StepwellError
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
-from stepwell_orchestrator.model.queue_item import Drive, QueueItem
+from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Queue
+from stepwell_orchestrator.sweep import Sweep, SweptJournal
 
 CONCURRENCY_DEFAULT: Final = 200
 STOP_GRACE_MS: Final = 10 * SECOND_MS
 _FAILURE_PAUSE_MS: Final = SECOND_MS
-_SWEEP_RUNS_MAX: Final = 5_000
-_PRUNE_BATCH: Final = 10_000
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
 """Works on an item at its n-th delivery: None when it is done, else when it is to be handed out again."""
@@ -62,16 +61,6 @@ class LeasingQueue(Queue, Protocol[DeliveryT]):
         """When the next item becomes due or the next lease expires."""
 
 
-class SweptJournal(Protocol):
-    """What a sweep looks after."""
-
-    async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
-        """Runs whose driver died."""
-
-    async def prune(self, now_ms: int, limit: int) -> int:
-        """Forget what has expired; how much that was."""
-
-
 class Pump(Generic[DeliveryT]):
     """Hands due items to ``handle``, each in an asyncio task of its own, and settles them by what it returns.
 
@@ -91,7 +80,7 @@ class Pump(Generic[DeliveryT]):
         self._queue = queue
         self._handle = handle
         self._clock = clock
-        self._journal = journal
+        self._sweep = Sweep(journal, queue, clock)
         self._concurrency = concurrency
         self._in_flight: dict[asyncio.Task[None], DeliveryT] = {}
         self._sweep_at_ms = 0
@@ -132,19 +121,8 @@ class Pump(Generic[DeliveryT]):
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
 
     async def sweep(self) -> int:
-        """Queue a drive of each run whose lease has expired, and prune; how many runs.
-
-        A run that is found again within the same SWEEP_MS has the same item, so that it is not queued twice.
-        """
-        now_ms = self._clock.now_ms()
-        run_ids = await self._journal.expired_leases(now_ms, _SWEEP_RUNS_MAX)
-        sweep = now_ms // SWEEP_MS
-        await self._queue.send(
-            [QueueItem(f"{run_id}:sweep:{sweep}", Drive(run_id, "sweep"), now_ms) for run_id in run_ids]
-        )
-        while await self._journal.prune(now_ms, _PRUNE_BATCH) == _PRUNE_BATCH:
-            pass
-        return len(run_ids)
+        """Sweep now; how many runs were queued again."""
+        return await self._sweep.run()
 
     async def _turn(self, act: Callable[[], Awaitable[int]], until_ms: int | None = None) -> None:
         """Act, then wait for a change or the time that ``act`` named."""
