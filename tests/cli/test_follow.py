@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepwell_orchestrator.cli.client import Answer, EventRuns
-from stepwell_orchestrator.cli.follow import POLL_FIRST_MS, POLL_MAX_MS, Followed, Follower
+from stepwell_orchestrator.cli.follow import POLL_FIRST_MS, POLL_MAX_MS, ROUTED_WITHIN_MS, Followed, Follower
 from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS, VirtualClock
 from tests.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, START_MS, run_answer, trace_row
 
@@ -22,7 +22,7 @@ RERUN = run_answer(run_id=OTHER_RUN_ID, original_run_id=RUN_ID)
 class Server:
     """Says what it is told to say, one answer a look, the last one for ever; remembers when it was asked."""
 
-    def __init__(self, clock: VirtualClock, *looks: tuple[list[dict[str, Any]], bool]) -> None:
+    def __init__(self, clock: VirtualClock, *looks: tuple[list[dict[str, Any]], bool | None]) -> None:
         self.clock = clock
         self.looks = list(looks)
         self.asked_at_ms: list[int] = []
@@ -46,7 +46,7 @@ class Server:
 
 
 async def follow(
-    *looks: tuple[list[dict[str, Any]], bool], timeout_ms: int | None = None, passing_ms: int = 60_000
+    *looks: tuple[list[dict[str, Any]], bool | None], timeout_ms: int | None = None, passing_ms: int = 60_000
 ) -> tuple[Followed | None, Server]:
     """What a follower makes of the looks, given that much time; None when it is not done by then."""
     clock = VirtualClock()
@@ -88,6 +88,18 @@ async def test_an_event_that_starts_nothing_is_over_once_it_is_routed():
     followed, server = await follow(([], False), ([], False), ([], True))
     assert followed == Followed(over=True)
     assert len(server.asked_at_ms) == 3
+
+
+async def test_a_server_that_cannot_tell_has_routed_what_started_a_run():
+    """Without an answer to whether more will come, the first runs are waited for."""
+    followed, _ = await follow(([], None), ([OPEN], None), ([OVER], None))
+    assert followed == Followed({RUN_ID: {**OVER, "steps": STEPS}}, over=True)
+
+
+async def test_a_server_that_cannot_tell_is_given_a_while():
+    """An event that starts nothing is taken for routed after a while, and not before."""
+    assert (await follow(([], None), passing_ms=ROUTED_WITHIN_MS - 1))[0] is None
+    assert (await follow(([], None), passing_ms=ROUTED_WITHIN_MS + POLL_MAX_MS))[0] == Followed(over=True)
 
 
 async def test_reruns_are_somebody_elses():

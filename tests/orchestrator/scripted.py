@@ -16,7 +16,7 @@ from tests.orchestrator.world import counting_entropy
 from tests.worker.harness import World
 
 
-def client_of(world: World, **options: Any) -> httpx.AsyncClient:
+def client_of(world: World, *, looks_into_queue: bool = True, **options: Any) -> httpx.AsyncClient:
     """A client of the API in front of a world."""
     backend, clock = world.backend, world.clock
     ids = FreshIds(clock, counting_entropy())
@@ -35,7 +35,7 @@ def client_of(world: World, **options: Any) -> httpx.AsyncClient:
         ),
         journal=backend.journal,
         registry=backend.registry,
-        queued=backend.queue,
+        queued=backend.queue if looks_into_queue else None,
         clock=clock,
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(create_api(deps, **options)), base_url="http://api")

@@ -171,3 +171,17 @@ async def test_the_runs_of_an_event_are_complete_once_it_is_routed() -> None:
         after = (await api.get(f"/v1/events/{event_id}/runs")).json()
     assert (before["data"], before["routed"]) == ([], False)
     assert ([run["status"] for run in after["data"]], after["routed"]) == (["Running"], True)
+
+
+async def test_a_server_whose_queue_cannot_be_looked_into_says_so() -> None:
+    """Whether an event is routed is null, and the jobs of a run are not to be had, with a hint at what is."""
+    world = ScriptedWorld(Script([["sleep:1h"]]))
+    await world.register()
+    async with client_of(world, looks_into_queue=False) as api:
+        [event_id] = (await api.post("/e/k", content=b'{"name":"order/created"}')).json()["ids"]
+        await world.settle()
+        runs = (await api.get(f"/v1/events/{event_id}/runs")).json()
+        jobs = await api.get(f"/v1/runs/{runs['data'][0]['run_id']}/jobs")
+    assert runs["routed"] is None
+    assert jobs.status_code == 501
+    assert "/trace" in jobs.json()["error"]

@@ -35,7 +35,8 @@ def _never_asked(deploy_id: str) -> str | None:
 class Deps:
     """The parts behind the API.
 
-    ``reached_at`` maps the ``deployId`` this server put into a sync request to the URL it reached the app at.
+    ``queued`` is None where the queue cannot be looked into, as a message queue in the cloud. ``reached_at`` maps the
+    ``deployId`` this server put into a sync request to the URL it reached the app at.
     """
 
     ingest: Ingest
@@ -43,7 +44,7 @@ class Deps:
     control: Control
     journal: Journal
     registry: Registry
-    queued: QueuedItems
+    queued: QueuedItems | None
     clock: Clock
     reached_at: Callable[[str], str | None] = _never_asked
 

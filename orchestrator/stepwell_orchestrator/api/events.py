@@ -79,10 +79,14 @@ async def get_event(internal_id: str, deps: WithDeps) -> Response:
 
 @_queries.get("/v1/events/{internal_id}/runs")
 async def runs_of_event(internal_id: str, deps: WithDeps) -> Response:
-    """The runs an event started; ``routed``: it has been offered to every function, so no more will come."""
+    """The runs an event started; ``routed``: it has been offered to every function, so no more will come.
+
+    ``routed`` is null where nobody can tell.
+    """
     _check_id(internal_id)
     # Looked at before the runs: its item is done once the last of them exists.
-    routed = not await deps.queued.holds(items.route(internal_id, 0).item.id)
+    item_id = items.route(internal_id, 0).item.id
+    routed = None if deps.queued is None else not await deps.queued.holds(item_id)
     headers = await deps.journal.runs_of_event(internal_id)
     return success([run_body(header) for header in headers], deps.clock.now_ms(), routed=routed)
 

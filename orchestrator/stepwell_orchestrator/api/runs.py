@@ -76,6 +76,11 @@ async def get_journal(run_id: str, deps: WithDeps) -> Response:
 async def queued_items(run_id: str, deps: WithDeps) -> Response:
     """What is queued for a run."""
     await find_run(deps.journal, run_id)
+    if deps.queued is None:
+        message = (
+            f"this server's queue cannot be looked into; GET /v1/runs/{run_id}/trace shows what its steps wait for"
+        )
+        raise ApiError(501, message, code="queue_not_readable")
     items = await deps.queued.items_of_run(run_id)
     return success([_item_body(position, item) for position, item in enumerate(items)], deps.clock.now_ms())
 

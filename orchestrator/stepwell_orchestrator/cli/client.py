@@ -30,10 +30,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class EventRuns:
-    """The runs an event started. ``routed``: no more will come."""
+    """The runs an event started. ``routed``: no more will come; None where the server cannot tell."""
 
     runs: list[dict[str, Any]]
-    routed: bool
+    routed: bool | None
     at_ms: int
 
 
