@@ -14,6 +14,8 @@ BEGIN_SHARE: Final = 3
 END_SHARE: Final = 30
 END_MAX_MS: Final = 20 * SECOND_MS
 """A call that is not back a thirtieth of the time before the end has failed: that much is left to write it down."""
+LAST_SHARE: Final = 5
+"""The last fifth of that is kept for the answer itself."""
 
 
 class Deadline:
@@ -23,12 +25,15 @@ class Deadline:
         self._clock = clock
         self._stops_at_ms: int | None = None
         self._ends_at_ms: int | None = None
+        self._killed_at_ms: int | None = None
 
     def begin(self, remaining_ms: int) -> None:
         """An invocation has begun that is killed after that long."""
         now_ms = self._clock.now_ms()
         self._stops_at_ms = now_ms + remaining_ms // BEGIN_SHARE
-        self._ends_at_ms = now_ms + remaining_ms - min(remaining_ms // END_SHARE, END_MAX_MS)
+        margin_ms = min(remaining_ms // END_SHARE, END_MAX_MS)
+        self._ends_at_ms = now_ms + remaining_ms - margin_ms
+        self._killed_at_ms = now_ms + remaining_ms - margin_ms // LAST_SHARE
 
     def stops_at_ms(self) -> int | None:
         """From when on no more calls are begun."""
@@ -36,7 +41,14 @@ class Deadline:
 
     def left_ms(self) -> int | None:
         """How long there is still an answer to wait for."""
-        return None if self._ends_at_ms is None else max(self._ends_at_ms - self._clock.now_ms(), 0)
+        return self._until(self._ends_at_ms)
+
+    def killed_in_ms(self) -> int | None:
+        """How long until the invocation must be answered, whatever is still under way."""
+        return self._until(self._killed_at_ms)
+
+    def _until(self, at_ms: int | None) -> int | None:
+        return None if at_ms is None else max(at_ms - self._clock.now_ms(), 0)
 
 
 class BoundedInvoker:
