@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.aws.backend import Services
+from stepwell_orchestrator.aws.blobs import WholeObjects
 from stepwell_orchestrator.aws.invoke_lambda import WholeReplies
 from stepwell_orchestrator.aws.service import Carry, Service, in_threads
 
@@ -35,7 +36,7 @@ class Clients:
         """What a backend needs."""
         return Services(
             dynamodb=self._service("dynamodb"),
-            s3=self._service("s3"),
+            s3=self._service("s3", WholeObjects),
             sqs=self._service("sqs"),
             scheduler=self._service("scheduler"),
         )
@@ -60,8 +61,8 @@ class Clients:
     def _carry(self) -> Carry:
         return in_threads(ThreadPoolExecutor(THREADS, "stepwell-aws"))
 
-    def _service(self, name: str) -> Service:
-        return Service(name, _Lazy(lambda: self._make(name, _options(_READ_TIMEOUT_MS))), self._carry)
+    def _service(self, name: str, whole: Callable[[Any], Any] = lambda client: client) -> Service:
+        return Service(name, _Lazy(lambda: whole(self._make(name, _options(_READ_TIMEOUT_MS)))), self._carry)
 
 
 class _Lazy:

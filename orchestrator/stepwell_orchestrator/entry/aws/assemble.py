@@ -6,9 +6,11 @@ import secrets
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
 
+from stepwell.wire.times import DAY_MS
 from stepwell_orchestrator.aws.backend import AwsBackend
 from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
+from stepwell_orchestrator.aws.keeping import Keeping
 from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.keys import Keys, event_keys, signing_keys
@@ -48,7 +50,8 @@ class Deployment:
     @cached_property
     def backend(self) -> AwsBackend:
         """The ports on AWS."""
-        return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy)
+        keeping = Keeping(self.settings.retention_days * DAY_MS)
+        return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy, keeping)
 
     @cached_property
     def signing_keys(self) -> Keys:
