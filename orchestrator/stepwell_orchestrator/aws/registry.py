@@ -1,0 +1,178 @@
+"""The Registry port on DynamoDB: an app is a document, and a counter tells every process whether any has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from stepwell_orchestrator.aws.dynamo import (
+    Action,
+    Delete,
+    Item,
+    Key,
+    Put,
+    Range,
+    Refused,
+    Table,
+    Update,
+    binary,
+    integer,
+    key_of,
+    number,
+    text,
+)
+from stepwell_orchestrator.aws.registered import Registered, RegisteredApp, packed, unpacked
+from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table import PK, SK
+from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.model.function import App, Function
+
+_PARTITION: Final = "a"
+_APPS: Final = "a#"
+_VERSION_KEY: Final = key_of(_PARTITION, "v")
+_VERSION: Final = "v"
+_DOCUMENT: Final = "d"
+_PARTS: Final = "k"
+_PART_BYTES: Final = 350_000
+"""An item takes 400 KB."""
+_PARTS_MAX: Final = 11
+"""A transaction takes 4 MB."""
+_TRIES: Final = 10
+
+
+class DynamoRegistry:
+    """Apps and their functions in one table. The port says what each method promises.
+
+    Every call reads the counter; the apps are only read again, and parsed, when it has moved. So what a process keeps
+    is never older than the call. A change needs the counter where it was when the apps were read, and raises it. All
+    methods raise StoreError when the table cannot be reached.
+    """
+
+    def __init__(self, dynamodb: Service, *, table: str) -> None:
+        self._table = Table(dynamodb, table)
+        self._known = Registered()
+
+    async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
+        """Replace an app and all its functions; False when the checksum is the stored one."""
+        document = packed(app, functions)
+        parts = [document[start : start + _PART_BYTES] for start in range(0, len(document), _PART_BYTES)]
+        if len(parts) > _PARTS_MAX:
+            raise StoreError(
+                f'app "{app.id}" takes {len(document)} bytes to register, more than {_PARTS_MAX * _PART_BYTES}: '
+                "split it into several apps"
+            )
+        for _ in range(_TRIES):
+            known = await self._current()
+            held = known.apps.get(app.id)
+            if held is not None and held.app.checksum == app.checksum:
+                return False
+            put = [Put(_part(app.id, number, known.version + 1, parts)) for number in range(len(parts))]
+            if await self._change(known, [*put, *_removal(held, len(put))], app.checksum):
+                return True
+        raise _overtaken()
+
+    async def remove_app(self, url: str) -> bool:
+        """Forget the app served at ``url``; False when there is none."""
+        for _ in range(_TRIES):
+            known = await self._current()
+            removals = [removal for held in known.apps.values() if held.app.url == url for removal in _removal(held)]
+            if not removals:
+                return False
+            if await self._change(known, removals, url):
+                return True
+        raise _overtaken()
+
+    async def get_function(self, slug: str) -> Function | None:
+        """One function."""
+        return (await self._current()).functions.get(slug)
+
+    async def functions_on(self, patterns: Iterable[str]) -> list[Function]:
+        """Functions with a trigger whose event is one of ``patterns``, each once, ordered by slug."""
+        return (await self._current()).functions_on(patterns)
+
+    async def list_apps(self) -> list[App]:
+        """All apps, ordered by id."""
+        return [held.app for _, held in sorted((await self._current()).apps.items())]
+
+    async def list_functions(self, app_id: str | None = None) -> list[Function]:
+        """Functions of one app, or of all, ordered by slug."""
+        functions = (await self._current()).functions.values()
+        return [function for function in functions if app_id in (None, function.app_id)]
+
+    async def _current(self) -> Registered:
+        """What is registered now.
+
+        The counter is read before the apps: a change in between leaves the older count with the newer apps, and the
+        next call reads again.
+        """
+        known = self._known
+        version = await self._version()
+        for _ in range(_TRIES):
+            if known.version == version:
+                self._known = known
+                return known
+            rows = Range(f"{PK} = :pk AND begins_with({SK}, :sk)", {":pk": text(_PARTITION), ":sk": text(_APPS)})
+            apps = _whole_apps([item async for item in self._table.items(rows)])
+            if apps is not None:
+                known = Registered(version, apps)
+            else:
+                version = await self._version()
+        raise _overtaken()
+
+    async def _version(self) -> int:
+        item = await self._table.get(_VERSION_KEY)
+        return 0 if item is None else integer(item, _VERSION) or 0
+
+    async def _change(self, known: Registered, actions: Sequence[Action], what: str) -> bool:
+        """Write, and raise the counter; False, with nothing changed, when it is not where it was."""
+        raised = Update(
+            _VERSION_KEY,
+            f"SET {_VERSION} = :next",
+            f"{_VERSION} = :known" if known.version else f"attribute_not_exists({PK})",
+            {":next": number(known.version + 1)} | ({":known": number(known.version)} if known.version else {}),
+        )
+        # The same change of the same version is one: done again after a lost reply, it finds itself done.
+        token = hashlib.blake2b(f"{known.version}:{what}".encode(), digest_size=16).hexdigest()
+        try:
+            await self._table.transact([raised, *actions], token)
+        except Refused:
+            return False
+        return True
+
+
+def _part_key(app_id: str, part: int) -> Key:
+    return key_of(_PARTITION, f"{_APPS}{hashlib.sha256(app_id.encode()).hexdigest()}#{part:02}")
+
+
+def _part(app_id: str, part: int, version: int, parts: Sequence[bytes]) -> Item:
+    return {
+        **_part_key(app_id, part),
+        _VERSION: number(version),
+        _PARTS: number(len(parts)),
+        _DOCUMENT: binary(parts[part]),
+    }
+
+
+def _removal(held: RegisteredApp | None, start: int = 0) -> list[Action]:
+    """What takes an app's parts out, from the ``start``-th on."""
+    return [] if held is None else [Delete(_part_key(held.app.id, part)) for part in range(start, held.parts)]
+
+
+def _whole_apps(items: Sequence[Item]) -> list[RegisteredApp] | None:
+    """The apps whose parts these are; None when some parts were replaced while they were read."""
+    parts_of: dict[str, list[Item]] = {}
+    for item in items:
+        parts_of.setdefault(item[SK]["S"].rpartition("#")[0], []).append(item)
+    apps = []
+    for parts in parts_of.values():
+        versions = {integer(part, _VERSION) or 0 for part in parts}
+        if len(versions) > 1 or any(integer(part, _PARTS) != len(parts) for part in parts):
+            return None
+        document = b"".join(bytes(part[_DOCUMENT]["B"]) for part in parts)
+        apps.append(unpacked(document, versions.pop(), len(parts)))
+    return apps
+
+
+def _overtaken() -> StoreError:
+    return StoreError(f"the registry was changed by others {_TRIES} times in a row; register again")
