@@ -112,7 +112,7 @@ async def check_and_charge(ctx: stepwell.Context, order: Order, goods: Decimal) 
     if score > FRAUD_SCORE_MAX:
         raise NonRetriableError(f"held for review, fraud score {score}")
     payment = StepOptions("charge", retries=3, timeout="10s")
-    return quote, await ctx.step.run(payment, services.charge_card, order, goods + quote.price)
+    return quote, await ctx.step.run(payment, services.charge_card, order, goods + quote.price, ctx.attempt)
 
 
 def pieces(order: Order) -> int:

@@ -6,7 +6,6 @@ They take their time and fail the way such services do, as the order's own ``tro
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from decimal import Decimal
 
 from examples.orders.models import Address, Charge, Customer, Line, Offer, Order, Quote, Reservation
@@ -30,8 +29,6 @@ CARRIERS = {
     "US": ("USPS", "6.50"),
 }
 SUPPLIERS = {"Leaf & Bean": "1.80", "Harbour Imports": "1.65", "Northern Mill": "2.10"}
-
-_calls_of_order: Counter[str] = Counter()
 
 
 async def reserve(order_id: str, line: Line) -> Reservation:
@@ -61,14 +58,13 @@ async def shipping_quote(address: Address, pieces: int) -> Quote:
     return Quote(carrier=carrier, price=Decimal(fee) * -(-pieces // PIECES_PER_PARCEL))
 
 
-async def charge_card(order: Order, amount: Decimal) -> Charge:
-    """Take the money. The gateway is first busy, then it times out, then it answers."""
+async def charge_card(order: Order, amount: Decimal, attempt: int) -> Charge:
+    """Take the money. The gateway is busy at the first attempts, then it times out, then it answers."""
     await asyncio.sleep(0.06)
-    _calls_of_order[order.id] += 1
-    call, trouble = _calls_of_order[order.id], order.trouble
-    if call <= trouble.gateway_busy:
+    trouble = order.trouble
+    if attempt < trouble.gateway_busy:
         raise RetryAfterError("the payment gateway is busy", after="1s")
-    if call <= trouble.gateway_busy + trouble.gateway_timeouts:
+    if attempt < trouble.gateway_busy + trouble.gateway_timeouts:
         raise TimeoutError("the payment gateway did not answer")
     if trouble.card_declined:
         raise NonRetriableError("the card was declined")
