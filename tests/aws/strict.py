@@ -27,6 +27,8 @@ from moto.scheduler.models import scheduler_backends
 from moto.scheduler.responses import EventBridgeSchedulerResponse
 from moto.sqs.responses import SQSResponse
 
+from tests.aws import strict_timers
+
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 TRANSACTION_ITEMS_MAX = 100
@@ -56,6 +58,7 @@ def install() -> None:
     DynamoHandler.transact_write_items = _with_token(DynamoHandler.transact_write_items)
     DynamoHandler.batch_write_item = _bounded_batch(DynamoHandler.batch_write_item)
     DynamoDBBackend.transact_write_items = _transact
+    strict_timers.install()
 
 
 def forget_tokens() -> None:

@@ -38,8 +38,10 @@ class SqsQueue:
 
     async def send(self, items: Sequence[QueueItem]) -> None:
         """Queue items. Raises StoreError, and then some of them may have been queued."""
-        first_of_id = {item.id: item for item in reversed(items)}
-        await self._send([(item, message_body(item)) for item in reversed(first_of_id.values())])
+        first_of_id: dict[str, QueueItem] = {}
+        for item in items:
+            first_of_id.setdefault(item.id, item)
+        await self._send([(item, message_body(item)) for item in first_of_id.values()])
 
     async def hand_back(self, delivery: Delivery, at_ms: int) -> None:
         """Queue a received item anew for ``at_ms``; its message is done then. Raises StoreError.

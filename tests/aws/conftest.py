@@ -1,0 +1,16 @@
+"""The deployment that the tests of the AWS parts stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.aws.bed import Bed, a_bed
+
+
+@pytest.fixture
+def bed() -> Iterator[Bed]:
+    """An empty deployment."""
+    with a_bed() as made:
+        yield made
