@@ -13,6 +13,13 @@ class LeaseLostError(StepwellError):
     """The drive lease is another worker's by now. Nothing was written."""
 
 
+def lease_lost(run_id: str, term: int) -> LeaseLostError:
+    """The error for a driver whose term is over."""
+    return LeaseLostError(
+        f"run {run_id}: drive term {term} is over, another worker has or had the run; stop driving it"
+    )
+
+
 class StoreError(StepwellError):
     """A store could not be opened, read or written. Unless it says otherwise, nobody knows what has taken effect.
 

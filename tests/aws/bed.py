@@ -6,6 +6,7 @@ No network, no credentials but made-up ones, nothing in the environment; any num
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from moto import mock_aws
 
 from stepwell_orchestrator.aws import table
 from stepwell_orchestrator.aws.backend import AwsBackend, Names, Services
+from stepwell_orchestrator.aws.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Carry, Meter, Service, in_place
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
-from tests.aws import strict
+from tests.aws import strict, strict_timers
 from tests.aws.faults import FaultyClient
 
 SERVICES = ("dynamodb", "s3", "sqs", "scheduler")
@@ -32,7 +34,8 @@ def _client(service: str) -> Any:
     """A client that can reach nothing but moto. Making one takes longer than most tests."""
     session = boto3.session.Session(aws_access_key_id="made-up", aws_secret_access_key="made-up")
     config = Config(region_name=strict.REGION, retries={"total_max_attempts": 1})
-    return session.client(service, config=config)
+    client = session.client(service, config=config)
+    return WholeObjects(client) if service == "s3" else client
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Bed:
     names: Names
     clients: dict[str, FaultyClient] = field(default_factory=dict)
     clock: VirtualClock = field(default_factory=VirtualClock)
+    seeds: Iterator[int] = field(default_factory=itertools.count)
 
     def services(self, carry: Carry = in_place, meter: Meter | None = None) -> Services:
         """The services as a process of the deployment sees them."""
@@ -49,7 +53,8 @@ class Bed:
 
     def backend(self, carry: Carry = in_place, meter: Meter | None = None) -> AwsBackend:
         """Another process of the deployment."""
-        return AwsBackend.of(self.services(carry, meter), self.names, self.clock)
+        entropy = random.Random(next(self.seeds)).randbytes
+        return AwsBackend.of(self.services(carry, meter), self.names, self.clock, entropy)
 
     @property
     def dynamodb(self) -> FaultyClient:
@@ -77,14 +82,16 @@ def a_bed() -> Iterator[Bed]:
     with mock_aws(config={"core": {"mock_credentials": False, "reset_boto3_session": False}}):
         strict.forget_tokens()
         clients = {name: _client(name) for name in SERVICES}
-        yield Bed(_made(clients, next(_numbers)), {name: FaultyClient(client) for name, client in clients.items()})
+        bed = Bed(_made(clients, next(_numbers)), {name: FaultyClient(client) for name, client in clients.items()})
+        with strict_timers.going_by(bed.clock.now_ms):
+            yield bed
 
 
 def _made(clients: dict[str, Any], number: int) -> Names:
     name = f"stepwell-{number}"
     clients["dynamodb"].create_table(TableName=name, **table.SCHEMA)
     clients["dynamodb"].update_time_to_live(TableName=name, TimeToLiveSpecification=table.TTL_SPECIFICATION)
-    clients["s3"].create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": strict.REGION})
+    clients["s3"].client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": strict.REGION})
     queue_url = clients["sqs"].create_queue(QueueName=name)["QueueUrl"]
     clients["scheduler"].create_schedule_group(Name=name)
     return Names(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.queue_item import QueueItem
@@ -50,16 +51,37 @@ class Backend(Protocol):
     @property
     def registry(self) -> Registry: ...
 
+
+class QueueingBackend(Backend, Protocol):
+    """A backend whose queue hands items out itself."""
+
     @property
     def queue(self) -> WorkQueue: ...
 
 
-OpenBackend = Callable[[Path], AbstractAsyncContextManager[Backend]]
-"""Opens an empty backend, which may use the given empty folder."""
+BackendT_co = TypeVar("BackendT_co", bound=Backend, covariant=True)
+
+
+class OpenBackend(Protocol[BackendT_co]):
+    """Opens an empty backend, which may use the given empty folder."""
+
+    def __call__(self, folder: Path, /) -> AbstractAsyncContextManager[BackendT_co]: ...
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the ports leave to a backend."""
+
+    keeps_late_entries: bool = False
+    """An entry alone is stored whatever has become of the run and the term."""
+    prunes: bool = True
+    """What has expired is removed when asked; otherwise by the store itself, some day."""
+    examples: int = 40
+    """How many sequences of operations are tried: fewer where each takes longer."""
 
 
 @asynccontextmanager
-async def sqlite_memory(_: Path) -> AsyncIterator[Backend]:
+async def sqlite_memory(_: Path) -> AsyncIterator[LocalBackend]:
     """SQLite without a file."""
     backend = LocalBackend.open(None)
     try:
@@ -69,7 +91,7 @@ async def sqlite_memory(_: Path) -> AsyncIterator[Backend]:
 
 
 @asynccontextmanager
-async def sqlite_file(folder: Path) -> AsyncIterator[Backend]:
+async def sqlite_file(folder: Path) -> AsyncIterator[LocalBackend]:
     """SQLite on disk."""
     backend = LocalBackend.open(folder / "stepwell.db")
     try:
@@ -78,4 +100,19 @@ async def sqlite_file(folder: Path) -> AsyncIterator[Backend]:
         backend.close()
 
 
-BACKENDS: dict[str, OpenBackend] = {"sqlite-memory": sqlite_memory, "sqlite-file": sqlite_file}
+@asynccontextmanager
+async def dynamodb(_: Path) -> AsyncIterator[Backend]:
+    """DynamoDB and S3, as moto plays them."""
+    from tests.aws.bed import a_bed  # whoever runs one suite on SQLite does not wait for boto3
+
+    with a_bed() as bed:
+        yield bed.backend()
+
+
+QUEUEING_BACKENDS: dict[str, OpenBackend[QueueingBackend]] = {
+    "sqlite-memory": sqlite_memory,
+    "sqlite-file": sqlite_file,
+}
+BACKENDS: dict[str, OpenBackend[Backend]] = {**QUEUEING_BACKENDS, "dynamodb": dynamodb}
+TRAITS = {"dynamodb": Traits(keeps_late_entries=True, prunes=False, examples=12)}
+"""Of the backends that differ."""

@@ -8,17 +8,45 @@ from pathlib import Path
 import pytest
 
 from stepwell_orchestrator.ports import Registry, Waits
-from tests.conformance.backends import BACKENDS, Backend, OpenBackend, PrunedJournal, WorkQueue
+from tests.conformance.backends import (
+    BACKENDS,
+    QUEUEING_BACKENDS,
+    TRAITS,
+    Backend,
+    OpenBackend,
+    PrunedJournal,
+    QueueingBackend,
+    Traits,
+    WorkQueue,
+)
 
 
 @pytest.fixture(params=BACKENDS)
-def open_backend(request: pytest.FixtureRequest) -> OpenBackend:
-    """How to open an empty backend."""
-    return BACKENDS[request.param]
+def backend_name(request: pytest.FixtureRequest) -> str:
+    """One backend after the other."""
+    return request.param
 
 
 @pytest.fixture
-async def backend(open_backend: OpenBackend, tmp_path: Path) -> AsyncIterator[Backend]:
+def open_backend(backend_name: str) -> OpenBackend[Backend]:
+    """How to open an empty backend."""
+    return BACKENDS[backend_name]
+
+
+@pytest.fixture
+def traits(backend_name: str) -> Traits:
+    """What the ports leave to that backend."""
+    return TRAITS.get(backend_name, Traits())
+
+
+@pytest.fixture(params=QUEUEING_BACKENDS)
+def open_queueing_backend(request: pytest.FixtureRequest) -> OpenBackend[QueueingBackend]:
+    """How to open an empty backend whose queue hands items out itself."""
+    return QUEUEING_BACKENDS[request.param]
+
+
+@pytest.fixture
+async def backend(open_backend: OpenBackend[Backend], tmp_path: Path) -> AsyncIterator[Backend]:
     """An empty backend."""
     async with open_backend(tmp_path) as opened:
         yield opened
@@ -43,6 +71,7 @@ def registry(backend: Backend) -> Registry:
 
 
 @pytest.fixture
-def queue(backend: Backend) -> WorkQueue:
+async def queue(open_queueing_backend: OpenBackend[QueueingBackend], tmp_path: Path) -> AsyncIterator[WorkQueue]:
     """The queue of an empty backend."""
-    return backend.queue
+    async with open_queueing_backend(tmp_path) as opened:
+        yield opened.queue

@@ -8,10 +8,10 @@ import pytest
 from stepwell.errors import EncodingError
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
-from stepwell_orchestrator.model.decision import EndRun, PutProgress, Write
+from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-from tests.conformance.backends import PrunedJournal
+from tests.conformance.backends import PrunedJournal, Traits
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -157,11 +157,16 @@ async def test_a_write_that_is_not_json_refuses_them_all(journal: PrunedJournal)
     assert await journal.load(run_id(1)) == before
 
 
-async def test_an_unknown_run_accepts_no_write(journal: PrunedJournal):
-    """Committing to a run that does not exist is refused and creates nothing."""
-    with pytest.raises(ConflictError, match="does not exist"):
-        await journal.commit(run_id(1), [absent(a_result())], term=None)
-    assert await journal.get_entry(run_id(1), a_result().step_id) is None
+@pytest.mark.parametrize("writes", [[an_end()], [absent(a_result()), an_end()], [absent(a_result())]], ids=len)
+async def test_an_unknown_run_accepts_no_write(journal: PrunedJournal, traits: Traits, writes: list[Write]):
+    """Committing to a run that does not exist is refused and creates no run."""
+    if traits.keeps_late_entries and are_entries(writes):
+        await journal.commit(run_id(1), writes, term=None)
+    else:
+        with pytest.raises(ConflictError, match="does not exist"):
+            await journal.commit(run_id(1), writes, term=None)
+        assert await journal.get_entry(run_id(1), a_result().step_id) is None
+    assert await journal.load(run_id(1)) is None
 
 
 async def test_progress_needs_the_lease(journal: PrunedJournal):
@@ -174,6 +179,11 @@ async def test_progress_needs_the_lease(journal: PrunedJournal):
     assert (run.header.progress, run.entries) == (Progress(), {})
 
 
+def are_entries(writes: list[Write]) -> bool:
+    """Whether a commit concerns the run in nothing but its entries."""
+    return all(isinstance(write, PutEntry) for write in writes)
+
+
 LATE_WRITES: list[tuple[str, list[Write]]] = [
     ("nothing", []),
     ("an entry", [absent(a_result())]),
@@ -184,7 +194,9 @@ LATE_WRITES: list[tuple[str, list[Write]]] = [
 
 @pytest.mark.parametrize("writes", [writes for _, writes in LATE_WRITES], ids=[name for name, _ in LATE_WRITES])
 @pytest.mark.parametrize("how", ["taken over", "released", "never taken"])
-async def test_a_term_that_is_over_writes_nothing(journal: PrunedJournal, writes: list[Write], how: str):
+async def test_a_term_that_is_over_writes_nothing(
+    journal: PrunedJournal, traits: Traits, writes: list[Write], how: str
+):
     """A driver whose lease was taken over, or released, or which never had it, is fenced off."""
     await create_driven(journal)
     if how == "taken over":
@@ -193,6 +205,10 @@ async def test_a_term_that_is_over_writes_nothing(journal: PrunedJournal, writes
         await journal.release(run_id(1), 1, 1, None)
     before = await journal.load(run_id(1))
     term = 2 if how == "never taken" else 1
+    if traits.keeps_late_entries and are_entries(writes):
+        await journal.commit(run_id(1), writes, term=term)
+        assert await journal.get_header(run_id(1)) == (before and before.header)
+        return
     with pytest.raises(LeaseLostError, match=f"term {term} is over"):
         await journal.commit(run_id(1), writes, term=term)
     assert await journal.load(run_id(1)) == before
@@ -208,11 +224,17 @@ async def test_an_expired_lease_still_writes_until_it_is_taken(journal: PrunedJo
 
 @pytest.mark.parametrize("term", [None, 1])
 @pytest.mark.parametrize("writes", [writes for _, writes in LATE_WRITES[1:]], ids=[name for name, _ in LATE_WRITES[1:]])
-async def test_an_ended_run_accepts_no_write(journal: PrunedJournal, writes: list[Write], term: int | None):
+async def test_an_ended_run_accepts_no_write(
+    journal: PrunedJournal, traits: Traits, writes: list[Write], term: int | None
+):
     """After its end a run changes no more, whoever asks."""
     await create_driven(journal)
     await journal.commit(run_id(1), [an_end(output="first")], term=1)
     before = await journal.load(run_id(1))
+    if traits.keeps_late_entries and are_entries(writes):
+        await journal.commit(run_id(1), writes, term=term)
+        assert await journal.get_header(run_id(1)) == (before and before.header)
+        return
     with pytest.raises(ConflictError):
         await journal.commit(run_id(1), writes, term=term)
     assert await journal.load(run_id(1)) == before
@@ -232,7 +254,7 @@ async def test_a_run_ends_without_the_lease(journal: PrunedJournal):
     await create_driven(journal)
     await journal.commit(run_id(1), [an_end(RunStatus.CANCELLED)], term=None)
     with pytest.raises(ConflictError, match="has ended"):
-        await journal.commit(run_id(1), [absent(a_result())], term=1)
+        await journal.commit(run_id(1), [absent(a_result()), PROGRESS], term=1)
 
 
 async def test_of_competing_results_one_wins(journal: PrunedJournal):

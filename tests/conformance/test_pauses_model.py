@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.signal import SignalWait
-from tests.conformance.backends import OpenBackend
+from tests.conformance.backends import Backend, OpenBackend, Traits
 from tests.conformance.samples import NOW_MS, a_pause, a_signal_wait
 
 SHAPES = ("", '[["data","id"]]')
@@ -38,7 +38,7 @@ signals = st.builds(
 class WaitsMachine(RuleBasedStateMachine):
     """Pauses filed and dropped, signals taken and given up, and the passing of time, in any order."""
 
-    def __init__(self, open_backend: OpenBackend, folder: Path) -> None:
+    def __init__(self, open_backend: OpenBackend[Backend], folder: Path) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.opened = open_backend(folder)
@@ -113,9 +113,9 @@ class WaitsMachine(RuleBasedStateMachine):
             assert self.answer(self.waits.get_signal(name)) == self.signals.get(name)
 
 
-def test_waits_do_what_their_model_does(open_backend: OpenBackend, tmp_path_factory: Any):
+def test_waits_do_what_their_model_does(open_backend: OpenBackend[Backend], traits: Traits, tmp_path_factory: Any):
     """No sequence of operations tells pauses and signals from two dictionaries."""
     run_state_machine_as_test(
         lambda: WaitsMachine(open_backend, tmp_path_factory.mktemp("waits")),
-        settings=settings(max_examples=25, stateful_step_count=25, deadline=None),
+        settings=settings(max_examples=min(25, traits.examples), stateful_step_count=25, deadline=None),
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from tests.conformance.backends import OpenBackend
+from tests.conformance.backends import OpenBackend, QueueingBackend
 from tests.conformance.samples import NOW_MS
 
 DELAYS = st.integers(min_value=0, max_value=5)
@@ -32,7 +32,7 @@ class Queued:
 class QueueMachine(RuleBasedStateMachine):
     """Sends, receipts, settlements and the passing of time, in any order."""
 
-    def __init__(self, open_backend: OpenBackend, folder: Path) -> None:
+    def __init__(self, open_backend: OpenBackend[QueueingBackend], folder: Path) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.opened = open_backend(folder)
@@ -114,9 +114,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert [item.due_at_ms for item in items] == ([] if queued is None else [queued.due_at_ms])
 
 
-def test_the_queue_does_what_its_model_does(open_backend: OpenBackend, tmp_path_factory: Any):
+def test_the_queue_does_what_its_model_does(open_queueing_backend: OpenBackend[QueueingBackend], tmp_path_factory: Any):
     """No sequence of operations tells the queue from a dictionary of items with times and holders."""
     run_state_machine_as_test(
-        lambda: QueueMachine(open_backend, tmp_path_factory.mktemp("queue")),
+        lambda: QueueMachine(open_queueing_backend, tmp_path_factory.mktemp("queue")),
         settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
     )

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from stepwell_orchestrator.aws.blobs import Blobs
+from stepwell_orchestrator.aws.journal import DynamoJournal
+from stepwell_orchestrator.aws.keeping import Keeping
 from stepwell_orchestrator.aws.queue import SqsQueue
+from stepwell_orchestrator.aws.registry import DynamoRegistry
 from stepwell_orchestrator.aws.schedules import Schedules
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.visibility import Visibility
 from stepwell_orchestrator.aws.waits import DynamoWaits
+from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services a backend talks to."""
+    """The services a backend talks to. ``s3`` gives whole objects (``WholeObjects``)."""
 
     dynamodb: Service
     s3: Service
@@ -39,18 +44,27 @@ class Names:
 class AwsBackend:
     """The ports of one deployment, and the leases on what its queue handed out."""
 
+    journal: DynamoJournal
     waits: DynamoWaits
+    registry: DynamoRegistry
     queue: SqsQueue
     visibility: Visibility
 
     @classmethod
-    def of(cls, services: Services, names: Names, clock: Clock) -> Self:
-        """The ports on those services."""
+    def of(
+        cls, services: Services, names: Names, clock: Clock, entropy: Entropy, keeping: Keeping | None = None
+    ) -> Self:
+        """The ports on those services. ``entropy`` tells this process's writes from others'."""
         schedules = Schedules(
             services.scheduler, group=names.schedule_group, role_arn=names.schedule_role_arn, queue_arn=names.queue_arn
         )
+        blobs = Blobs(services.s3, bucket=names.bucket)
         return cls(
+            journal=DynamoJournal(
+                services.dynamodb, blobs, table=names.table, entropy=entropy, keeping=keeping or Keeping()
+            ),
             waits=DynamoWaits(services.dynamodb, table=names.table),
+            registry=DynamoRegistry(services.dynamodb, table=names.table),
             queue=SqsQueue(services.sqs, schedules, clock, url=names.queue_url),
             visibility=Visibility(services.sqs, clock, url=names.queue_url),
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from stepwell_orchestrator.documents import entry_document, outcome_document, progress_document
-from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.errors import ConflictError, lease_lost
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -70,13 +70,6 @@ def _check_run(db: sqlite3.Connection, run_id: str, term: int | None) -> RunStat
     if term is not None and (term != current or lease_until_ms is None):
         raise lease_lost(run_id, term)
     return RunStatus(status)
-
-
-def lease_lost(run_id: str, term: int) -> LeaseLostError:
-    """The error for a driver whose term is over."""
-    return LeaseLostError(
-        f"run {run_id}: drive term {term} is over, another worker has or had the run; stop driving it"
-    )
 
 
 def _check(db: sqlite3.Connection, run_id: str, write: Write, term: int | None) -> None:

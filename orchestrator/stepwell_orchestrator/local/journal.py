@@ -15,12 +15,13 @@ from stepwell_orchestrator.documents import (
     read_entries,
     read_entry,
 )
+from stepwell_orchestrator.errors import lease_lost
 from stepwell_orchestrator.local import listing
-from stepwell_orchestrator.local.commit import commit, encode_writes, lease_lost, put_entry
+from stepwell_orchestrator.local.commit import commit, encode_writes, put_entry
 from stepwell_orchestrator.local.database import Database
 from stepwell_orchestrator.local.rows import Row, read_event, read_header
 from stepwell_orchestrator.model.decision import Write
-from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.event import Event, is_internal
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import (
@@ -45,7 +46,7 @@ class SqliteJournal:
 
     async def put_event(self, event: Event) -> bool:
         """Store an event; False when its internal id exists already."""
-        internal = listing.is_internal(event.name)
+        internal = is_internal(event.name)
         row = (event.internal_id, event.name, event.received_at_ms, event_document(event), internal)
         async with self._database.write() as db:
             return db.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", row).rowcount == 1

@@ -9,18 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from stepwell_orchestrator.model.event import is_internal
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
 
-_INTERNAL_PREFIX = "inngest/"
-
 Statement = tuple[str, list[Any]]
 _Condition = tuple[str, Any]
-
-
-def is_internal(event_name: str) -> bool:
-    """Whether an event of that name is the engine's own."""
-    return event_name.startswith(_INTERNAL_PREFIX)
 
 
 def runs(wanted: RunFilter, cursor: str | None, limit: int) -> Statement:

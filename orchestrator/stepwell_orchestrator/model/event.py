@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_INTERNAL_PREFIX: Final = "inngest/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +42,8 @@ class Event:
         if self.meta is not None:
             body["meta"] = dict(self.meta)
         return body
+
+
+def is_internal(event_name: str) -> bool:
+    """Whether an event of that name is the engine's own."""
+    return event_name.startswith(_INTERNAL_PREFIX)

@@ -1,0 +1,147 @@
+"""A run's guarded writes: that method of the Journal port on DynamoDB.
+
+One entry is one conditional put, whatever has become of the run: looking at the run in the same breath would cost four
+times as much. What concerns the run is one conditional update of its header. Several writes are a transaction; those
+that do not fit into one are several, with the header last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from stepwell_orchestrator.aws import keys
+from stepwell_orchestrator.aws.dynamo import (
+    TRANSACTION_BYTES_MAX,
+    TRANSACTION_MAX,
+    Action,
+    Item,
+    Put,
+    Refused,
+    Update,
+    Value,
+    binary,
+    number,
+    text,
+)
+from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, WRITER
+from stepwell_orchestrator.aws.leases import HELD, drives
+from stepwell_orchestrator.aws.part import Part, wrote
+from stepwell_orchestrator.aws.sizes import action_bytes
+from stepwell_orchestrator.aws.table import PK, TTL
+from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, lease_lost
+from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
+
+_CONDITIONS = {
+    Guard.ABSENT: f"attribute_not_exists({PK})",
+    Guard.NOT_MEMOISED: f"attribute_not_exists({MEMOISED})",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One action of a commit and the write it stands for (None: what concerns the run)."""
+
+    action: Action
+    write: PutEntry | None
+
+
+class Commits(Part):
+    """Committing."""
+
+    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
+        """Apply all writes, or none.
+
+        Entries alone are stored whatever has become of the run and the term. Raises StoreError when a commit of
+        several transactions is refused after its first one was done.
+        """
+        if term is None and any(isinstance(write, PutProgress) for write in writes):
+            raise ConflictError(f"run {run_id}: progress is only written by the holder of the drive lease")
+        writer = self._writer()
+        steps = await self._steps(run_id, writes, term, writer)
+        for number_, part in enumerate(_parts(steps)):
+            try:
+                await self._table.transact([step.action for step in part], f"{writer.hex()}-{number_}")
+            except Refused as refused:
+                error = _refusal(run_id, part, refused, term, writer)
+                if error is None:
+                    continue
+                if number_ > 0:
+                    raise StoreError(f"{error}; an earlier part of this commit was written") from error
+                raise error from refused
+
+    async def _steps(self, run_id: str, writes: Sequence[Write], term: int | None, writer: bytes) -> list[_Step]:
+        entries = [write for write in writes if isinstance(write, PutEntry)]
+        items = await together(lambda write: self._items.entry(run_id, write.entry, writer), entries)
+        steps = [_Step(Put(item, _CONDITIONS[write.guard]), write) for write, item in zip(entries, items, strict=True)]
+        update = await self._update(run_id, writes, term, writer)
+        return steps if update is None else [*steps, _Step(update, None)]
+
+    async def _update(self, run_id: str, writes: Sequence[Write], term: int | None, writer: bytes) -> Update | None:
+        """The change of the header, if there is any."""
+        changes: list[str] = []
+        values: dict[str, Value] = {} if term is None else {":term": number(term)}
+        for write in writes:
+            match write:
+                case PutEntry():
+                    pass
+                case PutProgress(progress):
+                    changes.append(f"{PROGRESS} = :progress")
+                    values[":progress"] = await self._items.progress(progress)
+                case EndRun(outcome):
+                    values[":outcome"], payload = await self._items.outcome(run_id, outcome)
+                    if payload is not None:
+                        await self._table.do(payload)
+                    changes.append(f"{DOCUMENT} = :outcome, {STATUS} = :status, {ENDER} = :writer, {TTL} = :kept")
+                    values |= {
+                        ":status": text(outcome.status),
+                        ":writer": binary(writer),
+                        ":kept": self._items.keeping.after_end(outcome.ended_at_ms),
+                    }
+                case _:
+                    assert_never(write)
+        if not changes:
+            return None
+        allowed = f"attribute_exists({PK})" if term is None else HELD
+        condition = f"{allowed} AND attribute_not_exists({DOCUMENT})"
+        return Update(keys.header_key(run_id), f"SET {', '.join(changes)}", condition, values)
+
+
+def _parts(steps: Sequence[_Step]) -> list[list[_Step]]:
+    """As few transactions as may be, in order."""
+    parts: list[list[_Step]] = []
+    total = 0
+    for step in steps:
+        size = action_bytes(step.action)
+        if not parts or len(parts[-1]) == TRANSACTION_MAX or total + size > TRANSACTION_BYTES_MAX:
+            parts.append([])
+            total = 0
+        parts[-1].append(step)
+        total += size
+    return parts
+
+
+def _refusal(
+    run_id: str, steps: Sequence[_Step], refused: Refused, term: int | None, writer: bytes
+) -> ConflictError | LeaseLostError | None:
+    """Why a part was refused; None when it was done before, and its reply lost."""
+    found = [(steps[n].write, old) for n, old in refused.olds.items()]
+    if all(wrote(old, writer, WRITER if write else ENDER) for write, old in found):
+        return None
+    for write, old in found:
+        if write is None:
+            return _header_refusal(run_id, old, term)
+    write, _ = found[0]
+    assert write is not None
+    entry = write.entry
+    return ConflictError(f"run {run_id}, step {entry.step_id} ({entry.name}): the entry is not {write.guard.value}")
+
+
+def _header_refusal(run_id: str, header: Item | None, term: int | None) -> ConflictError | LeaseLostError:
+    if header is None:
+        return ConflictError(f"run {run_id} does not exist, so nothing can be committed to it")
+    if term is not None and not drives(header, term):
+        return lease_lost(run_id, term)
+    return ConflictError(f"run {run_id} has ended and accepts no write but a late entry")

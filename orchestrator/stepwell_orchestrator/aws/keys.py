@@ -1,0 +1,140 @@
+"""Where the journal's items are: the keys of decision 10."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from stepwell.wire.times import HOUR_MS
+from stepwell_orchestrator.aws.dynamo import Key, key_of
+from stepwell_orchestrator.model.event import is_internal
+
+LISTING_SHARDS: Final = 8
+LEASE_SHARDS: Final = 16
+RECORD_SHARDS: Final = 2
+"""Each shard takes a thousand writes a second. Every wait reads all the shards of records, so there are few."""
+
+RUNS: Final = "r"
+EVENTS: Final = "e"
+INTERNAL_EVENTS: Final = "i"
+"""What is listed apart."""
+
+HEADER_SK: Final = "h"
+EVENT_SK: Final = "e"
+ENTRY_PREFIX: Final = "s#"
+PAYLOAD_PREFIX: Final = "p#"
+LINK_PREFIX: Final = "r#"
+_RUN: Final = "r#"
+_EVENT: Final = "e#"
+_MS_DIGITS: Final = 15
+_HOUR_DIGITS: Final = 9
+
+
+def run_pk(run_id: str) -> str:
+    """The partition of a run's items."""
+    return f"{_RUN}{run_id}"
+
+
+def header_key(run_id: str) -> Key:
+    """A run's header."""
+    return key_of(run_pk(run_id), HEADER_SK)
+
+
+def entry_key(run_id: str, step_id: str) -> Key:
+    """A step's entry."""
+    return key_of(run_pk(run_id), f"{ENTRY_PREFIX}{step_id}")
+
+
+def payload_key(run_id: str, digest: bytes) -> Key:
+    """An outcome that is too long for the header."""
+    return key_of(run_pk(run_id), f"{PAYLOAD_PREFIX}{digest.hex()}")
+
+
+def event_pk(internal_id: str) -> str:
+    """The partition of an event and of the links to its runs."""
+    return f"{_EVENT}{internal_id}"
+
+
+def event_key(internal_id: str) -> Key:
+    """An event."""
+    return key_of(event_pk(internal_id), EVENT_SK)
+
+
+def link_key(internal_id: str, run_id: str) -> Key:
+    """The link from an event to a run that it started."""
+    return key_of(event_pk(internal_id), f"{LINK_PREFIX}{run_id}")
+
+
+def idempotency_key(key: str) -> Key:
+    """The holder of an idempotency key, which may be of any length."""
+    return key_of(f"k#{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}", "k")
+
+
+def hour_of(received_at_ms: int) -> int:
+    """The hour of the epoch in which an event was received."""
+    return received_at_ms // HOUR_MS
+
+
+def hours_pk(name: str) -> str:
+    """The partition of the hours in which events of a name were received."""
+    return f"n#{name}"
+
+
+def hour_sk(hour: int) -> str:
+    """An hour, sorted by time."""
+    return f"{hour:0{_HOUR_DIGITS}}"
+
+
+def records_pk(name: str, hour: int, shard: int) -> str:
+    """The partition of the records of one name, hour and shard."""
+    return f"n#{shard}#{hour_sk(hour)}#{name}"
+
+
+def record_sk(received_at_ms: int, internal_id: str = "") -> str:
+    """A record's place, by receipt time and then internal id; without an id the place before all of that time."""
+    return f"{received_at_ms:0{_MS_DIGITS}}#{internal_id}"
+
+
+def read_record_sk(sk: str) -> tuple[int, str]:
+    """The receipt time and internal id of a record."""
+    received_at_ms, _, internal_id = sk.partition("#")
+    return int(received_at_ms), internal_id
+
+
+def id_of(pk: str) -> str:
+    """The run's or event's id in a partition key."""
+    return pk[2:]
+
+
+def listed_under(kind: str, identifier: str) -> str:
+    """The shard of the listing in which a run or event is."""
+    return f"{kind}{_shard(identifier, LISTING_SHARDS)}"
+
+
+def leased_under(run_id: str) -> str:
+    """The shard of the leases in which a run is while it is driven."""
+    return f"x{_shard(run_id, LEASE_SHARDS)}"
+
+
+def lease_shards() -> list[str]:
+    """Every shard of the leases."""
+    return [f"x{shard}" for shard in range(LEASE_SHARDS)]
+
+
+def listing_shards(kind: str) -> list[str]:
+    """Every shard of the listing of a kind."""
+    return [f"{kind}{shard}" for shard in range(LISTING_SHARDS)]
+
+
+def record_shard(internal_id: str) -> int:
+    """The shard of an event's record."""
+    return _shard(internal_id, RECORD_SHARDS)
+
+
+def event_kind(name: str) -> str:
+    """Where events of a name are listed."""
+    return INTERNAL_EVENTS if is_internal(name) else EVENTS
+
+
+def _shard(identifier: str, shards: int) -> int:
+    return hashlib.sha256(identifier.encode()).digest()[0] % shards

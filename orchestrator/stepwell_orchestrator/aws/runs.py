@@ -1,0 +1,104 @@
+"""Creating and reading runs: those methods of the Journal port on DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stepwell_orchestrator.aws import keys
+from stepwell_orchestrator.aws.dynamo import Item, Put, Range, Refused, number, text
+from stepwell_orchestrator.aws.part import Part
+from stepwell_orchestrator.aws.table import CREATED, PK, SK, TTL
+from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.run import Run, RunHeader
+from stepwell_orchestrator.model.step import StepEntry
+
+_HOLDER = "r"
+_EXPIRES = CREATED
+
+
+class Runs(Part):
+    """Runs by id, and the runs of an event."""
+
+    async def create_run(self, header: RunHeader, *, idempotency_keys: Sequence[str], expires_at_ms: int) -> str:
+        """Create a run, unless one of its keys or its id is taken; the id of the run that holds them."""
+        assert header.outcome is None, f"run {header.run_id} cannot be created ended"
+        item = await self._items.header(header)
+        await together(lambda event_id: self._link(event_id, header), dict.fromkeys(header.event_ids))
+        names = list(dict.fromkeys(idempotency_keys))
+        actions = [
+            *(self._held(name, header, expires_at_ms) for name in names),
+            Put(item, f"attribute_not_exists({PK})"),
+        ]
+        try:
+            await self._table.transact(actions, self._writer().hex())
+        except Refused as refused:
+            holders = [old[_HOLDER]["S"] for old in refused.olds.values() if old is not None and _HOLDER in old]
+            return next(iter(holders), header.run_id)
+        return header.run_id
+
+    async def load(self, run_id: str) -> Run | None:
+        """A run with its events and all its entries.
+
+        The header is read first: a wish that it counts was made after everything that the entries show was written.
+        """
+        header = await self.get_header(run_id)
+        if header is None:
+            return None
+        events: list[Event] = []
+        entries: dict[str, StepEntry] = {}
+
+        async def read_events() -> None:
+            events.extend(await self._events(header.event_ids))
+
+        async def read_entries() -> None:
+            entries.update(await self._entries(run_id))
+
+        await together(lambda read: read(), (read_events, read_entries))
+        return Run(header, tuple(events), entries)
+
+    async def get_header(self, run_id: str) -> RunHeader | None:
+        """A run's header."""
+        item = await self._table.get(keys.header_key(run_id))
+        return None if item is None else await self._items.read_header(item)
+
+    async def get_entry(self, run_id: str, step_id: str) -> StepEntry | None:
+        """One entry."""
+        item = await self._table.get(keys.entry_key(run_id, step_id))
+        return None if item is None else await self._items.read_entry(item)
+
+    async def runs_of_event(self, internal_id: str) -> list[RunHeader]:
+        """The runs an event started, oldest first."""
+        values = {":pk": text(keys.event_pk(internal_id)), ":links": text(keys.LINK_PREFIX)}
+        links = Range(f"{PK} = :pk AND begins_with({SK}, :links)", values)
+        run_ids = [item[SK]["S"].removeprefix(keys.LINK_PREFIX) async for item in self._table.items(links)]
+        items = await self._table.get_many(map(keys.header_key, run_ids))
+        headers = await together(self._items.read_header, items)
+        return sorted(headers, key=lambda header: (header.created_at_ms, header.run_id))
+
+    async def _link(self, event_id: str, header: RunHeader) -> None:
+        """Lead from an event to its run. It comes before the run: one that leads nowhere is passed over."""
+        kept = {TTL: self._items.keeping.record(header.created_at_ms)}
+        await self._table.do(Put({**keys.link_key(event_id, header.run_id), **kept}))
+
+    def _held(self, name: str, header: RunHeader, expires_at_ms: int) -> Put:
+        """Take an idempotency key that is free, or has run out by the run's own time."""
+        item = {
+            **keys.idempotency_key(name),
+            _HOLDER: text(header.run_id),
+            _EXPIRES: number(expires_at_ms),
+            TTL: self._items.keeping.key(expires_at_ms),
+        }
+        condition = f"attribute_not_exists({PK}) OR {_EXPIRES} <= :now"
+        return Put(item, condition, {":now": number(header.created_at_ms)})
+
+    async def _events(self, event_ids: Sequence[str]) -> list[Event]:
+        items = await self._table.get_many(map(keys.event_key, event_ids))
+        events = {event.internal_id: event for event in await together(self._items.read_event, items)}
+        return [events[event_id] for event_id in event_ids if event_id in events]
+
+    async def _entries(self, run_id: str) -> dict[str, StepEntry]:
+        values = {":pk": text(keys.run_pk(run_id)), ":entries": text(keys.ENTRY_PREFIX)}
+        wanted = Range(f"{PK} = :pk AND begins_with({SK}, :entries)", values)
+        items: list[Item] = [item async for item in self._table.items(wanted)]
+        return await self._items.read_entries(items)
