@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,6 +48,26 @@ class Client:
         """Send one event; returns its internal id once it is durable."""
         body = await self._request("POST", self._server.event_url, body=event)
         return str(body["ids"][0])
+
+    async def send_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Send events; they are durable when it returns."""
+        await self._request("POST", self._server.event_url, body=events)
+
+    async def event(self, internal_id: str) -> Answer:
+        """One event."""
+        return await self._get(f"/v1/events/{internal_id}")
+
+    async def every_run(self, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        """Runs newest first, page after page."""
+        origin, cursor = self._server.api_origin, ""
+        while True:
+            asked = {**query, "cursor": cursor} if cursor else query
+            body = await self._request("GET", f"{origin}/v1/runs", query=asked)
+            for run in body["data"]:
+                yield run
+            cursor = body["page"]["cursor"]
+            if not cursor:
+                return
 
     async def runs(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """Runs newest first."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepwell_orchestrator.cli.demo.orders import Order
-from stepwell_orchestrator.cli.demo.outcome import RunRecord, read_records
+from stepwell_orchestrator.cli.demo.outcome import Outcome, read_records
 from stepwell_orchestrator.cli.demo.progress import Show
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.tally import Tally
@@ -22,14 +21,6 @@ _BATCH: Final = 50
 _LOOK_EVERY_MS: Final = 50
 _PATIENCE_MS: Final = 60_000
 """Runs that have not ended by then are reported as they stand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the journal holds at the end, and how long it took to get there."""
-
-    records: Sequence[RunRecord]
-    wall_ms: int
 
 
 async def fulfil(app: App, orders: Sequence[Order], tally: Tally, show: Show) -> Outcome:

@@ -9,7 +9,6 @@ from typing import Any
 
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Order
 from stepwell_orchestrator.display import error_text
-from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.ports import Journal, RunFilter
 from stepwell_orchestrator.trace import run_body, trace_rows
 
@@ -40,6 +39,14 @@ class RunRecord:
         return sum(max(int(step["attempts"]) - 1, 0) for step in self.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the orders, and how long it took to get there."""
+
+    records: Sequence[RunRecord]
+    wall_ms: int
+
+
 async def read_records(journal: Journal) -> list[RunRecord]:
     """Every run of the journal."""
     records: list[RunRecord] = []
@@ -49,7 +56,7 @@ async def read_records(journal: Journal) -> list[RunRecord]:
         for header in headers:
             run = await journal.load(header.run_id)
             assert run is not None, "a listed run can be loaded"
-            records.append(RunRecord(_order_id(run), run_body(run.header), trace_rows(run)))
+            records.append(RunRecord(order_id(run.events[0].data), run_body(run.header), trace_rows(run)))
     return records
 
 
@@ -59,7 +66,7 @@ def mismatches(orders: Sequence[Order], records: Sequence[RunRecord]) -> list[st
     for record in records:
         by_order[record.order_id].append(record)
     found = [line for order in orders for line in _order_mismatches(order, by_order.pop(order.id, []))]
-    return found + [f"{order_id}: has {len(runs)} runs, but is not in the file" for order_id, runs in by_order.items()]
+    return found + [f"{unknown}: has {len(runs)} runs, but is not in the file" for unknown, runs in by_order.items()]
 
 
 def _order_mismatches(order: Order, records: Sequence[RunRecord]) -> Iterator[str]:
@@ -91,9 +98,8 @@ def _follower_mismatches(order: Order, followers: Sequence[RunRecord]) -> Iterat
             yield f"{order.id}: {record.function_id} is {record.status}, expected Completed"
 
 
-def _order_id(run: Run) -> str:
+def order_id(data: Mapping[str, Any]) -> str:
     """An order's own event has its id; what follows from one names it; a failure carries the event that failed."""
-    data: Mapping[str, Any] = run.events[0].data
     if "event" in data:
         data = data["event"]["data"]
     return str(data.get("order_id") or data.get("id"))

@@ -34,9 +34,9 @@ def print_summary(console: Console, tally: Tally, wall_ms: int) -> None:
         table.add_row(f"{function}  {name}", *map(str, cells), duration_text(step.longest_ms))
     console.print(table)
     console.print()
+    calls = f", {tally.calls} call requests" if tally.calls else ""
     console.print(
-        f"{tally.ended} runs, {tally.steps_ended} steps, {tally.retries} retries, {tally.calls} call requests "
-        f"in {duration_text(wall_ms)}"
+        f"{tally.ended} runs, {tally.steps_ended} steps, {tally.retries} retries{calls} in {duration_text(wall_ms)}"
     )
 
 
