@@ -7,9 +7,9 @@ The zip has no boto3: the runtime brings it. Extension modules are there for arm
 file names say which is which; so one build fits whatever the stack's Architecture is. Everything is compiled to byte
 code, which the runtime cannot keep: without it, each cold start compiles a second's worth of Python.
 
-Dependencies are installed once and kept under .aws-sam/ for as long as constraints.txt and pyproject.toml stay as they are.
+Dependencies are installed once and kept under .aws-sam/ until constraints.txt or pyproject.toml change.
 
-Environment: LAMBDA_PYTHON, the interpreter to compile with, of the runtime's version (python3.13); LAMBDA_ARCHITECTURES.
+Environment: LAMBDA_PYTHON, an interpreter of the runtime's version (python3.13), and LAMBDA_ARCHITECTURES.
 """
 
 from __future__ import annotations
@@ -154,7 +154,10 @@ def install(wanted: Sequence[str], architecture: str, target: Target, folder: Pa
 def pip_interpreter(target: Target) -> str:
     """Who runs pip: of the runtime's version if possible, since markers are read with the version of who runs it."""
     for candidate in (target.interpreter, sys.executable, str(ROOT / ".venv/bin/python"), "python3"):
-        if candidate and not subprocess.run([candidate, "-m", "pip", "--version"], capture_output=True).returncode:
+        if candidate is None:
+            continue
+        tried = subprocess.run([candidate, "-m", "pip", "--version"], capture_output=True, check=False)
+        if tried.returncode == 0:
             return candidate
     raise SystemExit(
         "error: no pip; install it with `python3 -m ensurepip`, or on Debian and Ubuntu: apt install python3-pip"
@@ -176,7 +179,7 @@ def write_metadata(artifacts: Path) -> None:
 
 
 def compile_to_bytecode(folder: Path, target: Target, root: Path) -> None:
-    """Compile all of a folder, for where Lambda has it. The runtime trusts the byte code without looking at the source."""
+    """Compile all of a folder, for where Lambda has it. The runtime trusts it without looking at the source."""
     if target.interpreter is None:
         return
     command = [target.interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
