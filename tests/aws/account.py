@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from queue import Empty, SimpleQueue
 from threading import Lock
 from types import SimpleNamespace
@@ -206,6 +207,10 @@ class Account:
             self.work()
         self._turn_to(until_ms)
 
+    def put_secret(self, arn: str, value: str) -> None:
+        """Change a key."""
+        _secrets().put_secret_value(SecretId=arn, SecretString=value)
+
     def close(self) -> None:
         """End all loops."""
         for one in (self.api, self.queue, self.sweep, self.sync, self.lambdas, self._runner):
@@ -275,6 +280,7 @@ def _schedule_times(group: str) -> list[int]:
     return [int(time.timestamp() * 1000) for time in times]
 
 
+@cache
 def _secrets() -> Any:
     session = boto3.session.Session(aws_access_key_id="made-up", aws_secret_access_key="made-up")
     return session.client("secretsmanager", region_name=strict.REGION)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from stepwell_orchestrator.model.notice import Notice
 
 DETAIL_CHARS_MAX: Final = 500
-_NOISY: Final = ("aiohttp", "asyncio", "botocore", "mangum", "urllib3")
+NOISY: Final = ("aiohttp", "asyncio", "botocore", "mangum", "urllib3")
 """What these say below a warning holds paths with keys, or headers, or is of no use to an operator."""
 
 _ABOUT: ContextVar[dict[str, Any] | None] = ContextVar("stepwell_log_about", default=None)
@@ -43,7 +43,7 @@ class _About(logging.Filter):
 def set_up_logs(level: str) -> None:
     """Log as the stack wants it, on the handler that the Lambda runtime has put in place."""
     _log.setLevel(level)
-    for name in _NOISY:
+    for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         if not any(isinstance(one, _About) for one in handler.filters):

@@ -1,0 +1,150 @@
+"""The API behind its function URL: who may ask, what gets through, and what does not fit."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stepwell.errors import WireError
+from stepwell.lambda_handler import RESPONSE_BYTES_MAX
+from stepwell.wire.headers import SERVER_KIND
+from stepwell.wire.signing import hash_signing_key
+from stepwell_orchestrator.entry.aws.keys import FRESH_MS
+from stepwell_orchestrator.entry.aws.logs import NOISY, set_up_logs
+from tests.aws.account import EVENT_KEY, Account, an_account, context
+from tests.aws.faults import refused
+
+OTHER_KEY = "signkey-prod-ffeeddccbbaa99887766554433221100"
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """An empty deployment."""
+    with an_account() as one:
+        yield one
+
+
+def get(path: str, **headers: str) -> dict[str, Any]:
+    """A GET as a function URL gives it, with the right bearer."""
+    return {
+        "version": "2.0",
+        "rawPath": path.partition("?")[0],
+        "rawQueryString": path.partition("?")[2],
+        "headers": {"authorization": f"Bearer {hash_signing_key('00112233445566778899aabbccddeeff')}", **headers},
+        "requestContext": {"http": {"method": "GET", "path": path.partition("?")[0], "sourceIp": "1.2.3.4"}},
+        "isBase64Encoded": False,
+    }
+
+
+def test_everybody_may_ask_for_its_health(account: Account):
+    """The health check needs no key, and the answer says what kind of server this is."""
+    event = get("/health")
+    del event["headers"]["authorization"]
+    answer = account.api(event, context("api", 1_000))
+    assert (answer["statusCode"], answer["headers"][SERVER_KIND]) == (200, "cloud")
+    assert account.request("GET", "/dev", bearer=None)[0] == 404
+
+
+@pytest.mark.parametrize("bearer", [None, "", "wrong", hash_signing_key(OTHER_KEY)])
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/events", "/v0/runs/01M8226XFK38FN4FDW35DJ7CJD/actions"])
+def test_the_api_wants_its_bearer(account: Account, path: str, bearer: str | None):
+    """Without the signing key, or with another one, nothing is answered."""
+    assert account.request("GET", path, bearer=bearer)[0] == 401
+
+
+@pytest.mark.parametrize(("key", "status"), [(EVENT_KEY, 200), ("event%2Dkey", 200), ("wrong", 401), ("%20", 401)])
+def test_events_want_their_key(account: Account, key: str, status: int):
+    """Events are taken with the key, percent-encoded or not, and refused without storing anything otherwise."""
+    assert account.request("POST", f"/e/{key}", b'{"name":"a"}', bearer=None)[0] == status
+    assert len(account.request("GET", "/v1/events", query="received_after=1990-01-01T00:00:00Z")[1]["data"]) == (
+        status == 200
+    )
+
+
+def test_keys_can_be_rotated(account: Account):
+    """A second key is accepted within minutes of being added, the first no more within minutes of being removed."""
+    event_arn, signing_arn = account.settings.event_key_secret, account.settings.signing_key_secret
+    other = hash_signing_key(OTHER_KEY)
+    old = hash_signing_key("00112233445566778899aabbccddeeff")
+    assert account.request("GET", "/v1/runs", bearer=other)[0] == 401
+    account.put_secret(signing_arn, f"{OTHER_KEY} , signkey-prod-00112233445566778899aabbccddeeff")
+    account.put_secret(event_arn, f"new-key,{EVENT_KEY}")
+    account._turn_to(account.bed.clock.now_ms() + FRESH_MS)
+    assert [account.request("GET", "/v1/runs", bearer=one)[0] for one in (old, other)] == [200, 200]
+    assert [account.request("POST", f"/e/{key}", b"[]")[0] for key in (EVENT_KEY, "new-key")] == [200, 200]
+    account.put_secret(signing_arn, OTHER_KEY)
+    account._turn_to(account.bed.clock.now_ms() + FRESH_MS)
+    assert [account.request("GET", "/v1/runs", bearer=one)[0] for one in (old, other)] == [401, 200]
+
+
+def test_a_request_without_keys_to_check_is_refused(account: Account):
+    """When the keys cannot be read at all, nothing is let through: the request fails."""
+    object.__setattr__(account.settings, "signing_key_secret", "gone")
+    assert account.request("GET", "/v1/runs")[0] == 500
+
+
+def test_large_answers_are_compressed_for_who_takes_it(account: Account):
+    """An answer that would not fit into a payload does when the client takes gzip, and else is refused with the fix."""
+    data = {"text": "x" * 2_900_000}
+    for _ in range(2):
+        account.send({"name": "large", "data": data})
+    event = get("/v1/events?received_after=1990-01-01T00:00:00Z", **{"accept-encoding": "gzip, deflate"})
+    answer = account.api(event, context("api", 1_000))
+    assert (answer["statusCode"], answer["headers"]["content-encoding"]) == (200, "gzip")
+    body = json.loads(gzip.decompress(base64.b64decode(answer["body"])))
+    assert [one["data"] for one in body["data"]] == [data, data]
+    status, plain = account.request("GET", "/v1/events", query="received_after=1990-01-01T00:00:00Z")
+    assert (status, str(RESPONSE_BYTES_MAX) in plain["error"]) == (413, True)
+    status, one = account.request("GET", "/v1/events", query="limit=1&received_after=1990-01-01T00:00:00Z")
+    assert (status, len(one["data"])) == (200, 1)
+
+
+def test_texts_of_every_kind_get_through(account: Account):
+    """An event's text arrives as it was sent, whether the body comes as text or as base64."""
+    text = 'ü😀 "quoted" \\ \u0000 \ufffe'
+    account.send({"name": "text", "data": {"text": text}})
+    event = get("/e/event-key") | {"body": json.dumps({"name": "text", "data": {"text": text}}), "version": "2.0"}
+    event["requestContext"]["http"]["method"] = "POST"
+    assert account.api(event, context("api", 1_000))["statusCode"] == 200
+    _, answer = account.request("GET", "/v1/events", query="received_after=1990-01-01T00:00:00Z")
+    assert [one["data"]["text"] for one in answer["data"]] == [text, text]
+
+
+def test_a_store_that_breaks_is_an_error_and_no_lie(account: Account):
+    """An event that could not be stored is answered with 500 and no ids, and the next one is taken."""
+    account.request("GET", "/health")
+    account.bed.dynamodb.plan("put_item", *[refused("InternalServerError")] * 3)
+    account.bed.dynamodb.plan("transact_write_items", *[refused("InternalServerError")] * 3)
+    assert account.request("POST", f"/e/{EVENT_KEY}", b'{"name":"a"}')[0] == 500
+    account.bed.dynamodb.faults.clear()
+    assert account.request("POST", f"/e/{EVENT_KEY}", b'{"name":"a"}')[0] == 200
+
+
+def test_keys_are_not_logged(account: Account, caplog: pytest.LogCaptureFixture):
+    """No log line shows the event key, which is part of a path, or the signing key."""
+    names = ("stepwell", *NOISY)
+    levels = {name: logging.getLogger(name).level for name in names}
+    logging.getLogger().setLevel(logging.DEBUG)
+    try:
+        set_up_logs("DEBUG")
+        account.send({"name": "a", "data": {"secret": "4111 1111"}})
+        account.request("GET", "/v1/runs")
+        account.request("POST", "/e/wrong-key", b"{}")
+    finally:
+        logging.getLogger().setLevel(logging.WARNING)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    assert "event received" in caplog.text
+    assert not [word for word in (EVENT_KEY, "00112233", "4111", "wrong-key") if word in caplog.text]
+
+
+def test_another_event_is_refused(account: Account):
+    """What is no HTTP request is an error that says so."""
+    with pytest.raises(WireError, match="not an HTTP request"):
+        account.api({"Records": []}, context("api", 1_000))
