@@ -305,6 +305,7 @@ async def test_a_step_under_way_must_still_be_asked_for(
     """The wait that a run is in must be one that the code asks for."""
     report = await checked(now, await record(waits), tmp_path)
     assert summary(report) == (Kind.STEP_MISSING, None, "approval", found)
+    assert report.goes_on == ()
     assert report.difference is not None
     assert '"approval" (wait) is under way in the journal' in report.difference.message
 
