@@ -86,14 +86,12 @@ def _told(item: pytest.Item, made: Engine | SyncEngine) -> Iterator[Callable[[ob
     """Put the report beside what the test printed, where ``pytest -rP`` shows it, or let it be all of the failure."""
     from stepwell.testing import CrashError
 
-    findings = ""
     try:
         yield lambda report: item.add_report_section("call", _MARKER, str(report))
     except CrashError as error:
-        findings = str(error)
+        item.stash[_ENGINE] = made
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     item.stash[_ENGINE] = made
-    if findings:
-        pytest.fail(findings, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
