@@ -80,7 +80,6 @@ class Dispatcher:
         refused = Refused("Signal conflict; signal wait already exists for another run")
         return [items.settle(wait.run_id, wait.step_id, refused, now_ms).item]
 
-
     async def _free_signal(self, name: str) -> bool:
         """Whether nobody waits for a signal: a waiter whose run ended while it became the waiter does not count."""
         holder = await self.waits.get_signal(name)
