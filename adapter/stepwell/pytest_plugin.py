@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,7 +54,8 @@ def _async_everywhere(item: pytest.Item, test: Callable[..., Any], options: Mapp
             await test(**{**fixtures, "engine": fresh})
 
         made = _engine_among(fixtures)
-        _show(item, made, await made.crash_everywhere(scenario, **options))
+        with _told(item, made) as tell:
+            tell(await made.crash_everywhere(scenario, **options))
 
     return run
 
@@ -68,7 +69,8 @@ def _everywhere(item: pytest.Item, test: Callable[..., Any], options: Mapping[st
             test(**{**fixtures, "engine": fresh})
 
         made = _engine_among(fixtures)
-        _show(item, made, made.crash_everywhere(scenario, **options))
+        with _told(item, made) as tell:
+            tell(made.crash_everywhere(scenario, **options))
 
     return run
 
@@ -79,10 +81,17 @@ def _engine_among(fixtures: dict[str, Any]) -> Any:
     return fixtures["engine"]
 
 
-def _show(item: pytest.Item, made: Engine | SyncEngine, report: object) -> None:
-    """Put the report beside what the test printed: ``pytest -rP`` shows it."""
+@contextmanager
+def _told(item: pytest.Item, made: Engine | SyncEngine) -> Iterator[Callable[[object], None]]:
+    """Put the report beside what the test printed, where ``pytest -rP`` shows it, or let it be all of the failure."""
+    from stepwell.testing import CrashError
+
+    try:
+        yield lambda report: item.add_report_section("call", _MARKER, str(report))
+    except CrashError as error:
+        item.stash[_ENGINE] = made
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     item.stash[_ENGINE] = made
-    item.add_report_section("call", _MARKER, str(report))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -92,10 +101,8 @@ def pytest_runtest_makereport(
     """Show the runs that have not completed beside what failed."""
     report = yield
     made = item.stash.get(_ENGINE, None)
-    if made is not None and call.when == "call" and report.failed and call.excinfo is not None:
-        from stepwell.testing import CrashError
-
+    if made is not None and call.when == "call" and report.failed:
         text = made.report()
-        if text and not isinstance(call.excinfo.value, CrashError):
+        if text:
             report.sections.append(("Stepwell runs that have not completed", text))
     return report

@@ -86,18 +86,16 @@ class Divergence:
 class Replay:
     """The state of one replay of ``call``; ``target`` is the hashed id of the only step to execute or report.
 
-    A call request tells no more of the journal than its memos. ``recorded`` is what else is known of its steps, and
-    ``upcoming`` the hashed id of the step that it has next.
+    A call request tells no more of the journal than its memos; ``recorded`` is what else is known of its steps.
     """
 
     call: CallRequest
     target: str | None = None
     recorded: Mapping[str, Recorded] = field(default_factory=dict)
-    upcoming: str | None = None
     problem: Divergence | None = None
     """How this replay first differed from the journal; None as long as the function is deterministic."""
-    last_given: str | None = None
-    """The hashed id of the step whose memo was given out last."""
+    given: list[str] = field(default_factory=list)
+    """The hashed ids of the steps whose memos were given out, in that order."""
     _names: StepNames = field(default_factory=StepNames)
     _requested: dict[str, RequestedStep] = field(default_factory=dict)
     _memos: dict[str, Memo] = field(init=False)
@@ -109,8 +107,6 @@ class Replay:
         self._inputs = {hashed: memo.args for hashed, memo in decoded.items() if isinstance(memo, Input)}
         self._memos = {hashed: memo for hashed, memo in decoded.items() if not isinstance(memo, Input)}
         stacked = dict.fromkeys((hashed for hashed in self.call.ctx.stack if hashed in self._memos), True)
-        if self.upcoming is not None:
-            stacked[self.upcoming] = True
         self._waiting = stacked | {hashed: False for hashed in self._memos if hashed not in stacked}
 
     @property
@@ -149,6 +145,11 @@ class Replay:
         return [step for hashed, step in self._requested.items() if hashed not in self._memos]
 
     @property
+    def last_given(self) -> str | None:
+        """The hashed id of the step whose memo was given out last, None at the beginning."""
+        return self.given[-1] if self.given else None
+
+    @property
     def requested(self) -> Mapping[str, RequestedStep]:
         """Every step asked for, by hashed id, in the order they were asked for."""
         return self._requested
@@ -165,7 +166,7 @@ class Replay:
     def next_memo(self) -> tuple[RequestedStep, Memo] | None:
         """Take the earliest stored memo whose step has been asked for; those outside the stack come last."""
         for hashed in self._waiting:
-            if hashed in self._requested and hashed in self._memos:
+            if hashed in self._requested:
                 step = self._requested[hashed]
                 return step, self._take(step)
         return None
@@ -185,7 +186,7 @@ class Replay:
     def _take(self, step: RequestedStep) -> Memo:
         if self._waiting.pop(step.hashed, False):
             self._check_kind(step)
-        self.last_given = step.hashed
+        self.given.append(step.hashed)
         return self._memos[step.hashed]
 
     def _check_kind(self, step: RequestedStep) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import stepwell
-from stepwell_orchestrator.cli.replay_check.command import check
+from stepwell_orchestrator.cli.replay_check.checking import check_all
 from stepwell_orchestrator.cli.replay_check.recording import read_recording
-from stepwell_orchestrator.cli.replay_check.replaying import disconnected
 from stepwell_orchestrator.cli.replay_check.report import Report
 from stepwell_orchestrator.journal_export import journal_body
 from tests.orchestrator.scene import played
@@ -54,9 +53,13 @@ def write(journal: Any, path: Path) -> Path:
 
 async def checked(handler: Handler, journal: dict[str, Any], folder: Path, **options: Any) -> Report:
     """The report of a function that stands in the place of the one recorded."""
-    app = app_of(handler)
-    with disconnected(app):
-        return await check(app, read_recording(write(journal, folder / "journal.json")), **options)
+    return await checked_by(app_of(handler), journal, folder, **options)
+
+
+async def checked_by(app: stepwell.App, journal: dict[str, Any], folder: Path, **options: Any) -> Report:
+    """The report of an app."""
+    [report] = await check_all(app, [read_recording(write(journal, folder / "journal.json"))], **options)
+    return report
 
 
 def names(journal: dict[str, Any]) -> list[str]:

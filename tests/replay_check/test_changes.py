@@ -285,6 +285,17 @@ async def test_what_a_wait_is_for_matters(
     assert (await checked(waits_longer, journal, tmp_path)).difference is None
 
 
+async def test_raising_instead_of_waiting_names_the_wait(tmp_path: Path) -> None:
+    """Code that raises before it comes to the wait that a run is in is reported with that wait."""
+    report = await checked(raises_between, await record(waits), tmp_path)
+    assert summary(report) == (Kind.STEP_MISSING, None, "approval", ["fetch-user"])
+
+    async def raises(ctx: Any) -> Any:
+        raise LookupError("nobody approves")
+
+    assert summary(await checked(raises, await record(waits), tmp_path)) == (Kind.RAISES, None, "approval", [])
+
+
 @pytest.mark.parametrize(
     ("now", "found"), [(waits_under_another_id, ["approval-2"]), (waits_no_more, [])], ids=["renamed", "removed"]
 )
@@ -294,6 +305,7 @@ async def test_a_step_under_way_must_still_be_asked_for(
     """The wait that a run is in must be one that the code asks for."""
     report = await checked(now, await record(waits), tmp_path)
     assert summary(report) == (Kind.STEP_MISSING, None, "approval", found)
+    assert report.goes_on == ()
     assert report.difference is not None
     assert '"approval" (wait) is under way in the journal' in report.difference.message
 

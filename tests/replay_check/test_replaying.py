@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 import stepwell
-from stepwell_orchestrator.cli.replay_check.command import check
 from stepwell_orchestrator.cli.replay_check.judging import judge
 from stepwell_orchestrator.cli.replay_check.recording import Recording, read_recording
-from stepwell_orchestrator.cli.replay_check.replaying import disconnected, replay_journal
+from stepwell_orchestrator.cli.replay_check.replaying import replay_journal
 from stepwell_orchestrator.cli.replay_check.report import Kind, Report
-from tests.replay_check.support import START, app_of, cut, record, write
+from tests.replay_check.support import START, app_of, checked, checked_by, cut, record, write
 
 REST_S = 0.05
 
@@ -37,12 +36,10 @@ async def test_no_step_runs(tmp_path: Path) -> None:
     journal = await record(bodies(ran))
     assert sorted(ran) == ["a", "b", "first"]
     ran.clear()
-    app = app_of(bodies(ran))
-    with disconnected(app):
-        for count in range(5):
-            report = await check(app, read_recording(write(cut(journal, count), tmp_path / "journal.json")))
-            assert report.difference is None
-            assert len(report.goes_on) == (1, 1, 2, 1, 0)[count]
+    for count in range(5):
+        report = await checked(bodies(ran), cut(journal, count), tmp_path)
+        assert report.difference is None
+        assert len(report.goes_on) == (1, 1, 2, 1, 0)[count]
     assert ran == []
 
 
@@ -70,9 +67,7 @@ async def test_nothing_is_sent_between_the_steps(tmp_path: Path) -> None:
         return await quiet(ctx)
 
     journal = await record(quiet)
-    with disconnected(app):
-        report = await check(app, read_recording(write(journal, tmp_path / "journal.json")))
-    assert report.difference is None
+    assert (await checked_by(app, journal, tmp_path)).difference is None
     assert app.transport is transport
 
 

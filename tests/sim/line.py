@@ -14,7 +14,6 @@ from stepwell.wire.encoding import decode
 from stepwell_orchestrator.ports import CallError, HttpReply
 from tests.sim.chance import OF_CALLS, Fault
 from tests.sim.facts import BodyRan, CallMade
-from tests.sim.items import lasting
 from tests.sim.node import Node
 from tests.sim.scripted import Entered
 from tests.sim.setting import Setting
@@ -128,9 +127,7 @@ class Line:
         if fault is Fault.UNREACHABLE:
             raise CallError("connection refused")
         longest_ms = setting.knobs.call_timeout_ms if fault is Fault.SLOW_FUNCTION else setting.knobs.latency_ms
-        function = self._functions.run(
-            slug, exchange, delay_ms=setting.lots.up_to(longest_ms, f"{lasting(run_id)} answer")
-        )
+        function = self._functions.run(slug, exchange, delay_ms=setting.duration_ms(longest_ms, "answer"))
         if fault is Fault.CRASH_IN_CALL:
             self._node.die()
         if fault is Fault.DEAD_FUNCTION:

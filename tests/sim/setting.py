@@ -45,7 +45,10 @@ class Setting:
         if run_id:
             self.tell(Trouble(run_id, what))
 
+    def duration_ms(self, longest_ms: int, why: str) -> int:
+        """How long something takes."""
+        return self.lots.up_to(longest_ms, f"{HANDLING.get(NOBODY).whom} {why}")
+
     async def wait_up_to(self, longest_ms: int, why: str) -> None:
         """Let some time pass."""
-        duration_ms = self.lots.up_to(longest_ms, f"{HANDLING.get(NOBODY).whom} {why}")
-        await self.clock.sleep_until(self.clock.now_ms() + duration_ms)
+        await self.clock.sleep_until(self.clock.now_ms() + self.duration_ms(longest_ms, why))

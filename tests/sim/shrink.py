@@ -28,14 +28,15 @@ class Shrunk:
 def shrink(whole: Lived, *, tries_max: int = TRIES_MAX, progress: Progress = lambda _tries, _parts: None) -> Shrunk:
     """Leave out of a failing world whatever it can do without.
 
-    Every try is a world lived in full. What a try is left with is what the next one starts from, so nothing ever joins
-    in that the whole world had not.
+    Every try is a world lived in full. What a try is left with is what the next one starts from, so nothing joins in
+    that the whole world had not, except that a fault may strike an earlier call of the same kind.
     """
     search = _Search(whole, tries_max, progress)
     while True:
         before = search.least
         search.thin(lambda part: not is_fault(part))
         search.thin(is_fault)
+        search.pull_forward()
         if search.least is before or search.exhausted:
             return Shrunk(whole, search.least, search.tries, not search.exhausted)
 
@@ -69,17 +70,29 @@ class _Search:
                 end -= size
             size //= 2
 
+    def pull_forward(self) -> None:
+        """Leave out one fault, where others must then strike earlier: without it, nothing was tried again after it."""
+        for fault in reversed(self._parts(is_fault)):
+            faults = self._parts(is_fault)
+            if fault in faults and not self.exhausted:
+                later = faults[faults.index(fault) + 1 :]
+                self._live({*self.least.parts} - {fault, *later} | {_one_earlier(other) for other in later})
+
     def _parts(self, wanted: Callable[[str], bool]) -> list[str]:
         return [part for part in self.least.parts if wanted(part)]
 
     def _without(self, parts: Collection[str]) -> None:
+        self._live({*self.least.parts}.difference(parts))
+
+    def _live(self, parts: Collection[str]) -> None:
+        """Live a world of these parts, and go on from it if it breaks the same promise with less."""
         self._progress(self.tries, len(self.least.parts))
         self.tries += 1
-        tried = simulate(self.least.seed, set(self.least.parts).difference(parts))
-        if tried.violation is not None and self._same(tried):
+        tried = simulate(self.least.seed, parts)
+        if tried.report.broken == self.least.report.broken and len(tried.parts) < len(self.least.parts):
             self.least = tried
 
-    def _same(self, tried: Lived) -> bool:
-        """Whether the same promise was broken."""
-        found, wanted = tried.violation, self.least.violation
-        return found is not None and wanted is not None and found.promise == wanted.promise
+
+def _one_earlier(fault: str) -> str:
+    occasion, _, number = fault.rpartition(" ")
+    return f"{occasion} {max(1, int(number) - 1)}"

@@ -15,7 +15,7 @@ from tests.sim.facts import EntryWritten, EventStored, Fact, RunCreated, RunEnde
 
 FIRST_LINES: Final = 15
 LAST_LINES: Final = 45
-_WIDTH: Final = 150
+_WIDTH: Final = 120
 
 
 @dataclass(frozen=True, slots=True)

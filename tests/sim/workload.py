@@ -12,7 +12,6 @@ from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from tests.sim.chance import stream
 from tests.sim.corpus import EVENT_NAMES
 from tests.sim.facts import EventAnswered
-from tests.sim.items import lasting
 from tests.sim.node import InjectedError, Node
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Workload:
     async def _insist(self, what: str, run_id: str, act: Callable[[Node], Coroutine[Any, Any, None]]) -> None:
         """Ask one worker, and then another, until one answers."""
         world, clock = self._world, self._world.clock
-        whom = f"{what} {lasting(run_id)}"
+        whom = f"{what} {world.names.of(run_id)}"
         while True:
             node = world.alive(whom)
             if node is not None:

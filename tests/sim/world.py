@@ -19,8 +19,8 @@ from tests.sim.corpus import URL, draw_corpus
 from tests.sim.coverage import Coverage
 from tests.sim.facts import Fact, Trouble
 from tests.sim.final import Ledger, check_at_rest, check_end
-from tests.sim.items import run_id_of, whom
 from tests.sim.line import Functions, Line
+from tests.sim.names import Names, run_id_of
 from tests.sim.node import InjectedError, Node
 from tests.sim.plan import Plan, lived
 from tests.sim.setting import Setting
@@ -60,12 +60,13 @@ class World:
         self.trace = Trace(self.clock.now_ms)
         self.coverage = Coverage()
         self.ledger = Ledger()
+        self.names = Names()
         self.faults = Faults(self.lots, self.knobs.odds, plan.joins)
         corpus = draw_corpus(seed, drawn, self.clock.now_ms)
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
         self.violation: ViolationError | None = None
         self._facts = 0
-        self._checkers = (self.ledger, self.coverage, *all_checkers(SKEW_MAX_MS))
+        self._checkers = (self.ledger, self.coverage, self.names, *all_checkers(SKEW_MAX_MS))
         backend = LocalBackend.open(None)
         self.setting = Setting(
             knobs=self.knobs,
@@ -192,9 +193,9 @@ class World:
             return False
         queue, now_ms = self.setting.backend.queue, self.clock.now_ms()
         deliveries = await queue.receive(_BATCH, now_ms, now_ms + LEASE_MS)
-        deliveries.sort(key=lambda delivery: self.lots.draw(f"{whom(delivery.item)} order"))
+        deliveries.sort(key=lambda delivery: self.lots.draw(f"{self.names.whom(delivery.item)} order"))
         for delivery in deliveries:
-            outside = HANDLING.set(Handling(0, run_id_of(delivery.item), 0, 0, whom(delivery.item)))
+            outside = HANDLING.set(Handling(0, run_id_of(delivery.item), 0, 0, self.names.whom(delivery.item)))
             fault = self.setting.strike(OF_DELIVERIES, "queue", type(delivery.item.work).__name__)
             self.spawn(self._handle(delivery, late=fault is Fault.LATE))
             if fault in (Fault.TWICE, Fault.AGAIN):
@@ -205,14 +206,14 @@ class World:
     async def _handle(self, delivery: Delivery, *, late: bool) -> None:
         if late:
             await self.setting.wait_up_to(2 * LEASE_MS, "late")
-        node = self.alive(whom(delivery.item))
+        node = self.alive(self.names.whom(delivery.item))
         if node is not None:
             await self._attempt(node, delivery, self._settle(node, delivery))
 
     async def _handle_copy(self, delivery: Delivery, *, stale: bool) -> None:
         if stale:
             await self.setting.wait_up_to(_STALE_AFTER_MS, "again")
-        node = self.alive(f"copy of {whom(delivery.item)}")
+        node = self.alive(f"copy of {self.names.whom(delivery.item)}")
         if node is not None:
             await self._attempt(node, delivery, node.worker.handle(delivery.item, delivery.deliveries))
 
@@ -220,7 +221,7 @@ class World:
         what, run_id = self.trace.item(delivery.item), run_id_of(delivery.item)
         self.trace.note(node.name, f"gets {what} ({delivery.deliveries})", run_id)
         try:
-            await self.on(node, run_id, whom(delivery.item), work)
+            await self.on(node, run_id, self.names.whom(delivery.item), work)
         except InjectedError:
             self.trace.note(node.name, f"lost {what}", run_id)
 

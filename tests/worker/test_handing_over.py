@@ -67,10 +67,7 @@ async def test_a_planned_step_is_handed_back_unclaimed() -> None:
 
 
 async def test_places_given_without_a_call_are_stored_before_the_next_one() -> None:
-    """A driver that placed arrivals, could not release and then owes a call stores their places first.
-
-    Otherwise a driver that takes over after a crash in that call would place them anew.
-    """
+    """A driver that placed arrivals, could not release and then owes a call stores their places first."""
     world = await started(Script([["quick", "other", "sleep:1h"], ["after"]]))
     await world.settle()
     journal, now_ms = world.backend.journal, world.clock.now_ms()

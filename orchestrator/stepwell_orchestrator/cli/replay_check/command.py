@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stepwell.app import App
 from stepwell_orchestrator.cli.errors import EXIT_NEGATIVE, usage_error
 from stepwell_orchestrator.cli.options import AsJson
-from stepwell_orchestrator.cli.replay_check.judging import function_gone, judge
 from stepwell_orchestrator.cli.replay_check.printing import json_of, print_reports
-from stepwell_orchestrator.cli.replay_check.recording import Recording, find_files, read_recording
-from stepwell_orchestrator.cli.replay_check.replaying import disconnected, replay_journal
-from stepwell_orchestrator.cli.replay_check.report import Report
+from stepwell_orchestrator.cli.replay_check.recording import find_files, read_recording
 from stepwell_orchestrator.cli.terminal import print_json, standard_output
 from stepwell_orchestrator.entry.loading import LoadError, load_app
 
@@ -52,6 +47,8 @@ def replay_check(
     Exit codes: 0 all agree, 1 a journal and the code differ, 2 wrong arguments, an app that cannot be loaded or a file
     that is no journal.
     """
+    from stepwell_orchestrator.cli.replay_check.checking import check_all
+
     recordings = [read_recording(path) for path in find_files(journals)]
     # What the app prints must not get into the report.
     with redirect_stdout(sys.stderr):
@@ -59,24 +56,10 @@ def replay_check(
             app = load_app(target, Path.cwd())
         except LoadError as error:
             raise usage_error(str(error)) from None
-        with disconnected(app):
-            reports = asyncio.run(_checked(app, recordings, ignore_output=ignore_output))
+        reports = asyncio.run(check_all(app, recordings, ignore_output=ignore_output))
     if as_json:
         print_json(json_of(reports))
     else:
         print_reports(standard_output(), reports)
     if any(report.difference for report in reports):
         raise typer.Exit(EXIT_NEGATIVE)
-
-
-async def _checked(app: App, recordings: Sequence[Recording], *, ignore_output: bool) -> list[Report]:
-    return [await check(app, recording, ignore_output=ignore_output) for recording in recordings]
-
-
-async def check(app: App, recording: Recording, *, ignore_output: bool = False) -> Report:
-    """One journal against the function that it is of. The app is to be ``disconnected``."""
-    functions = {function.slug: function for function in app.functions.values()}
-    function = functions.get(recording.function_id)
-    if function is None:
-        return function_gone(app, recording)
-    return judge(recording, await replay_journal(app, function, recording), ignore_output=ignore_output)

@@ -84,7 +84,7 @@ def _failed(
             return None
         if outcome.code in RAISED_CODES:
             return None if ignore_output else wording.raises_otherwise(outcome.error, failed.error, after)
-    return wording.raises(failed.error, after, None)
+    return wording.raises(failed.error, after, _pending_never_asked_for(recording, replayed))
 
 
 def _ending(recording: Recording, replayed: Replayed, after: Step | None) -> Difference | None:

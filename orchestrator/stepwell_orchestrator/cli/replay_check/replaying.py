@@ -38,32 +38,29 @@ async def replay_journal(
     """Replay as the orchestrator does: no memo first, then one more at a time, in the order of the stack.
 
     An ``async def`` function is given its memos one at a time by the adapter itself, when it has come to rest. A
-    ``def`` function runs on through every memo there is, so it is replayed with none, one, two, and so on.
+    ``def`` function runs on through every memo there is. When it took them in the order of the stack, it asked for each
+    with those before it; else it is replayed with none, one, two, and so on.
     """
-    count = len(recording.stack)
-    ends = [count] if function.is_async else range(count + 1)
-    replayed: Replayed | None = None
-    for end in ends:
-        replay = _replay(function, recording, end)
-        replayed = await _replayed(app, function, replay, rest_s, recording.exported_at_ms)
-        if _ends_here(replayed):
-            break
-    assert replayed is not None, "there is at least the replay without memos"
-    return replayed
+    recorded = {step.id: Recorded(step.op, step.opts) for step in recording.steps.values()}
+
+    async def replayed_with(count: int) -> Replayed:
+        replay = Replay(recording.call(count, function.retries + 1), recorded=recorded)
+        return await _replayed(app, function, replay, rest_s, recording.exported_at_ms)
+
+    whole = await replayed_with(len(recording.stack))
+    if function.is_async or tuple(whole.replay.given) == recording.stack[: len(whole.replay.given)]:
+        return whole
+    for count in range(len(recording.stack)):
+        part = await replayed_with(count)
+        if _ends_here(part):
+            return part
+    return whole
 
 
 def _ends_here(replayed: Replayed) -> bool:
     replay, outcome = replayed.replay, replayed.outcome
     raised_before = isinstance(outcome, Failed) and replay.overdue is not None
     return replay.problem is not None or outcome is None or raised_before
-
-
-def _replay(function: Function[Any], recording: Recording, end: int) -> Replay:
-    return Replay(
-        recording.call(end, function.retries + 1),
-        recorded={step.id: Recorded(step.op, step.opts) for step in recording.steps.values() if not step.dropped},
-        upcoming=recording.stack[end] if end < len(recording.stack) else None,
-    )
 
 
 async def _replayed(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:

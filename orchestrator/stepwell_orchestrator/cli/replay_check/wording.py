@@ -93,7 +93,7 @@ def changed(problem: Divergence, recorded: Step, after: Step | None, found: tupl
         "A run under way takes the old step's result for that of the new one."
         if kind
         else "A run that has reported the step goes on with what it was then.",
-        "give the changed step a new id where runs may begin it anew, " + _VERSION_IT,
+        f"keep the step as it was, {_VERSION_IT}",
         after,
         recorded,
         found,

@@ -45,11 +45,12 @@ class CrashReport:
     findings: list[Finding] = field(default_factory=list)
 
     def __str__(self) -> str:
-        parts = [self._summary(), *self._first(), *self._others(), *self._notes()]
+        parts = [*self._first(), *self._others(), self._summary(), *self._notes()]
         return "\n\n".join(part for part in parts if part)
 
     def _summary(self) -> str:
-        tried = f"crash everywhere: {_count(len(self.boundaries), 'fault')} tried, a run of the scenario each"
+        head = "" if self.findings else "crash everywhere: "
+        tried = f"{head}{_count(len(self.boundaries), 'fault')} tried, a run of the scenario each"
         fix = "" if self.findings else ", give a larger limit= to try them"
         left_out = f"; {self.left_out} more were left out{fix}" if self.left_out else ""
         return f"{tried}{left_out}; {_count(len(self.findings), 'finding') if self.findings else 'nothing found'}"
@@ -58,7 +59,7 @@ class CrashReport:
         if not self.findings:
             return []
         first = self.findings[0]
-        lines = [str(first), *(f"  {line}" for line in first.details)]
+        lines = [f"crash everywhere: {first}", *(f"  {line}" for line in first.details)]
         if first.boundary:
             lines.append(f"  to see it alone: crash_everywhere(scenario, only={first.boundary!r})")
             lines.append(f"              or: @pytest.mark.crash_everywhere(only={first.boundary!r})")

@@ -197,4 +197,4 @@ def _where(error: BaseException) -> tuple[str, ...]:
     """The place in the scenario, or deeper, that the error comes from, and the rest of its message."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"at {frame.filename}:{frame.lineno}: {frame.line}" for frame in frames if frame.line][-1:]
-    return (*places, *str(error).strip().splitlines()[1:])
+    return (*places, *(line for line in str(error).strip().splitlines()[1:] if line.strip()))
