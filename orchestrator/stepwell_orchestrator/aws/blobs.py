@@ -69,6 +69,13 @@ class Blobs:
             packed = await self._get(packed[1:])
         return decompress(packed)
 
+    async def renew(self, value: Value) -> None:
+        """Put a document's object anew, so that the bucket's lifecycle rule reckons its age from now on."""
+        packed = bytes(value["B"])
+        if packed[:1] == _STORED:
+            key = _key(packed[1:])
+            await self._s3.call("put_object", Bucket=self.bucket, Key=key, Body=await self._get(packed[1:]))
+
     async def _get(self, digest: bytes) -> bytes:
         key = _key(digest)
         try:
@@ -86,11 +93,6 @@ class Blobs:
                 f"object {key} of bucket {self.bucket} is not what Stepwell put there; restore its first version"
             )
         return packed
-
-
-def is_stored(value: Value) -> bool:
-    """Whether an attribute's document lies in the bucket."""
-    return bytes(value["B"][:1]) == _STORED
 
 
 def compress(document: bytes) -> bytes:

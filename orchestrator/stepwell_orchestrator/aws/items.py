@@ -43,6 +43,8 @@ TERM: Final = "k"
 PROGRESS: Final = "g"
 STATUS: Final = "s"
 """Of a header: how the run ended, absent until then."""
+KEPT: Final = "z"
+"""Of a header: until when everything of its run is kept, at least."""
 ENDER: Final = "i"
 """Of a header: the writer of its outcome. ``WRITER`` is who took or released the lease last."""
 
@@ -99,6 +101,7 @@ class Items:
             WANTED: number(header.wanted),
             TERM: number(header.term),
             PROGRESS: await self.progress(header.progress),
+            KEPT: number(header.created_at_ms + self.keeping.life_ms),
             LISTED_UNDER: text(keys.listed_under(keys.RUNS, header.run_id)),
         }
         return item if header.started_at_ms is None else item | {BEGUN: number(header.started_at_ms)}

@@ -11,12 +11,13 @@ from stepwell_orchestrator.aws.items import Items
 from stepwell_orchestrator.aws.keeping import Keeping
 from stepwell_orchestrator.aws.leases import Leases
 from stepwell_orchestrator.aws.listing import Listing
+from stepwell_orchestrator.aws.renewal import Renewal
 from stepwell_orchestrator.aws.runs import Runs
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.fresh_ids import Entropy
 
 
-class DynamoJournal(Events, Runs, Leases, Commits, Claims, Listing):
+class DynamoJournal(Events, Runs, Leases, Commits, Claims, Listing, Renewal):
     """Events, runs and their entries in one table, and what is too large for it in a bucket.
 
     The port says what each method promises. Each may raise AwsError or StoreError; then nobody knows what was done, and
@@ -27,7 +28,3 @@ class DynamoJournal(Events, Runs, Leases, Commits, Claims, Listing):
         self, dynamodb: Service, blobs: Blobs, *, table: str, entropy: Entropy, keeping: Keeping | None = None
     ) -> None:
         super().__init__(Items(Table(dynamodb, table), blobs, keeping or Keeping()), entropy)
-
-    async def prune(self, now_ms: int, limit: int) -> int:
-        """Nothing: DynamoDB removes what has expired, and until then whoever reads it looks at the time."""
-        return 0

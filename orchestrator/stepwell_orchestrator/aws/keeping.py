@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,8 @@ from stepwell_orchestrator.model.step import StepEntry
 
 RETENTION_MS_DEFAULT: Final = 30 * DAY_MS
 _UNTOUCHED_MS: Final = 60 * DAY_MS
+_RENEWED_MS: Final = 30 * DAY_MS
+"""How long before a run's items would be too young to outlive its end they are renewed: as long may the sweep fail."""
 _KEY_MARGIN_MS: Final = DAY_MS
 
 
@@ -28,25 +31,38 @@ class Keeping:
 
     def after_end(self, ended_at_ms: int) -> Value:
         """A run that has ended."""
-        return _seconds(ended_at_ms + self.retention_ms)
+        return self.until(ended_at_ms + self.retention_ms)
 
     def event(self, event: Event) -> Value:
         """An event. One that is still to come is kept from then on."""
-        return _seconds(max(event.received_at_ms, event.ts_ms) + self.life_ms)
+        return self.until(max(event.received_at_ms, event.ts_ms) + self.life_ms)
 
     def record(self, received_at_ms: int) -> Value:
         """What leads to an event."""
-        return _seconds(received_at_ms + self.life_ms)
+        return self.until(received_at_ms + self.life_ms)
 
     def entry(self, entry: StepEntry) -> Value:
         """A step's entry. One that waits is kept from the end of its wait on."""
         times = (entry.queued_at_ms, entry.started_at_ms, entry.ended_at_ms, entry.due_at_ms)
-        return _seconds(max(time for time in times if time is not None) + self.life_ms)
+        return self.until(max(time for time in times if time is not None) + self.life_ms)
 
     def key(self, expires_at_ms: int) -> Value:
         """An idempotency key."""
-        return _seconds(expires_at_ms + _KEY_MARGIN_MS)
+        return self.until(expires_at_ms + _KEY_MARGIN_MS)
 
+    def is_old(self, created_at_ms: int, now_ms: int) -> bool:
+        """Whether a run is old enough for its items to need renewal, if they have not had it."""
+        return self.is_short(created_at_ms + self.life_ms, now_ms)
 
-def _seconds(at_ms: int) -> Value:
-    return number(-(-at_ms // SECOND_MS))
+    def is_short(self, kept_until_ms: int, now_ms: int) -> bool:
+        """Whether what is kept until then may be forgotten too soon after its run's end."""
+        return kept_until_ms - now_ms < self.retention_ms + _RENEWED_MS
+
+    def renewed_until_ms(self, now_ms: int, due_at_ms: Iterable[int | None]) -> int:
+        """Until when a run's items are kept that has those times to wait for."""
+        return max(now_ms, *(time for time in due_at_ms if time is not None), 0) + self.life_ms
+
+    @staticmethod
+    def until(at_ms: int) -> Value:
+        """What may be removed from that time on."""
+        return number(-(-at_ms // SECOND_MS))

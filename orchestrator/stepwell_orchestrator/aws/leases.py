@@ -17,7 +17,7 @@ from typing import Final
 
 from stepwell_orchestrator.aws import keys
 from stepwell_orchestrator.aws.dynamo import Item, Key, Range, Refused, Update, binary, integer, number, text
-from stepwell_orchestrator.aws.items import BEGUN, DOCUMENT, PROGRESS, TERM, WANTED, WRITER
+from stepwell_orchestrator.aws.items import BEGUN, DOCUMENT, KEPT, PROGRESS, TERM, WANTED, WRITER
 from stepwell_orchestrator.aws.part import Part, wrote
 from stepwell_orchestrator.aws.table import LEASE_UNTIL, LEASED_UNDER, LEASES, PK, SK
 from stepwell_orchestrator.aws.together import together
@@ -64,8 +64,21 @@ class Leases(Part):
             assert item is not None
             if state is _State.HELD:
                 return Busy(int(item[LEASE_UNTIL]["N"]))
+            await self._check_kept(run_id, item, now_ms)
             return Acquired(await self._items.read_header(item), takeover=state is _State.RUN_OUT)
         raise StoreError(f"run {run_id}: its lease changed {_TRIES} times while it was asked for; try again later")
+
+    async def _check_kept(self, run_id: str, header: Item, now_ms: int) -> None:
+        """A run must not be driven from half its entries; and what a driver writes is kept for the usual time only."""
+        kept_until_ms, usual_ms = int(header[KEPT]["N"]), now_ms + self._items.keeping.life_ms
+        if kept_until_ms < now_ms:
+            raise StoreError(
+                f"run {run_id} cannot go on: its steps were only kept until {kept_until_ms} (epoch milliseconds), "
+                "because the sweep has not renewed them for weeks; cancel the run, and repair the sweep"
+            )
+        if kept_until_ms > usual_ms:
+            values = {":usual": number(usual_ms)}
+            await self._table.do(Update(keys.header_key(run_id), f"SET {KEPT} = :usual", values=values))
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
         """Prolong the drive lease; False when that term is over."""

@@ -78,7 +78,7 @@ class Listing(Part):
         found: list[Item] = []
         batch: list[Key] = []
         shards = [shard for kind in kinds for shard in keys.listing_shards(kind)]
-        async with aclosing(_newest(self._table, shards, wanted.below_pk)) as entries:
+        async with aclosing(newest(self._table, shards, wanted.below_pk)) as entries:
             async for entry in entries:
                 if wanted.by_entry(entry):
                     batch.append({PK: entry[PK], SK: entry[SK]})
@@ -114,14 +114,14 @@ class _Shard:
             self.after, self.over = page.after, page.after is None
 
 
-async def _newest(table: Table, shards: Sequence[str], below_pk: str | None) -> AsyncGenerator[Item, None]:
-    """The entries of shards, merged, newest first."""
+async def newest(table: Table, shards: Sequence[str], below_pk: str | None) -> AsyncGenerator[Item, None]:
+    """The entries of shards, merged, newest first, from below a key on."""
     reading = [_Shard(table, _entries(shard, below_pk)) for shard in shards]
     await together(_Shard.fill, reading)
     while any(shard.read for shard in reading):
-        newest = max((shard for shard in reading if shard.read), key=lambda shard: shard.read[0][PK]["S"])
-        yield newest.read.popleft()
-        await newest.fill()
+        shard = max((shard for shard in reading if shard.read), key=lambda shard: shard.read[0][PK]["S"])
+        yield shard.read.popleft()
+        await shard.fill()
 
 
 def _entries(shard: str, below_pk: str | None) -> Range:
