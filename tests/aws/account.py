@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
 
@@ -64,9 +65,17 @@ class Lambdas:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._idle: dict[str, SimpleQueue[LambdaHandler]] = defaultdict(SimpleQueue)
 
+    def deploy(self, name: str, app: stepwell.App) -> None:
+        """Make an app the code of a function; its sandboxes of before are gone."""
+        self.apps[name] = app
+        self.close()
+
     def invoke(self, *, FunctionName: str, Payload: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
         event = json.loads(Payload)
         self.calls.append((FunctionName, event))
+        if FunctionName not in self.apps:
+            error = {"Code": "ResourceNotFoundException", "Message": f"Function not found: {FunctionName}"}
+            raise ClientError({"Error": error}, "Invoke")
         try:
             handler = self._idle[FunctionName].get_nowait()
         except Empty:
@@ -87,7 +96,7 @@ class Lambdas:
 
 @dataclass
 class Account:
-    """One deployment with its functions. Put an app into ``lambdas.apps`` under its function's name, then sync it."""
+    """One deployment with its functions. ``register`` deploys an app beside it."""
 
     bed: Bed
     settings: DeployedSettings
@@ -111,7 +120,7 @@ class Account:
 
     def register(self, name: str, app: stepwell.App) -> dict[str, Any]:
         """Deploy an app as a Lambda function and register it."""
-        self.lambdas.apps[name] = app
+        self.lambdas.deploy(name, app)
         app.transport = _ThroughApi(self)
         answer = self.sync({"action": "sync", "function": name}, context("sync", SYNC_FUNCTION_MS))
         assert answer["ok"], answer

@@ -1,0 +1,264 @@
+"""What deployed functions are made of: settings, clients, keys, the deadline, logs, and what an import brings."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stepwell.errors import DefinitionError
+from stepwell_orchestrator.aws.clients import INVOKE_TIMEOUT_MS, Clients
+from stepwell_orchestrator.aws.invoke_lambda import lambda_url
+from stepwell_orchestrator.aws.service import Service, in_place
+from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
+from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
+from stepwell_orchestrator.entry.aws.keys import FRESH_MS, event_keys, signing_keys
+from stepwell_orchestrator.entry.aws.logs import DETAIL_CHARS_MAX, about, log_notice, set_up_logs
+from stepwell_orchestrator.entry.aws.settings import read_deployed_settings
+from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.model.notice import Notice, NoticeKind
+from stepwell_orchestrator.ports import CallError, HttpReply
+from tests.adapter.shell.test_public import loaded_by
+
+ENVIRON = {
+    "STEPWELL_TABLE_NAME": "table",
+    "STEPWELL_PAYLOAD_BUCKET": "bucket",
+    "STEPWELL_QUEUE_URL": "https://sqs/queue",
+    "STEPWELL_QUEUE_ARN": "arn:queue",
+    "STEPWELL_SCHEDULE_GROUP": "group",
+    "STEPWELL_SCHEDULE_ROLE_ARN": "arn:role",
+    "STEPWELL_EVENT_KEY_SECRET_ARN": "arn:event-key",
+    "STEPWELL_SIGNING_KEY_SECRET_ARN": "arn:signing-key",
+}
+MINUTE_MS = 60_000
+
+
+def test_settings_are_read_from_the_stack():
+    """Names, secrets, retention and level come from the environment, the last two with defaults."""
+    settings = read_deployed_settings(ENVIRON)
+    assert (settings.names.table, settings.signing_key_secret) == ("table", "arn:signing-key")
+    assert (settings.retention_days, settings.log_level) == (30, "INFO")
+    chosen = read_deployed_settings({**ENVIRON, "STEPWELL_RETENTION_DAYS": "7", "STEPWELL_LOG_LEVEL": "warn"})
+    assert (chosen.retention_days, chosen.log_level) == (7, "WARN")
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRON))
+def test_a_missing_setting_is_named(name: str):
+    """Each variable that is missing or empty is named, with where it comes from."""
+    for environ in ({**ENVIRON, name: " "}, {key: value for key, value in ENVIRON.items() if key != name}):
+        with pytest.raises(DefinitionError, match=f"{name} is not set; template.yaml gives it"):
+            read_deployed_settings(environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("STEPWELL_RETENTION_DAYS", value) for value in ("0", "-1", "1.5", "x", "٣")] + [("STEPWELL_LOG_LEVEL", "LOUD")],
+)
+def test_a_setting_that_makes_no_sense_is_named(name: str, value: str):
+    """A number of days or a level that is none is refused with what to write."""
+    with pytest.raises(DefinitionError, match=f'{name} is "{value}"; set it to'):
+        read_deployed_settings({**ENVIRON, name: value})
+
+
+async def test_clients_are_made_when_they_are_needed():
+    """A client is made at its first call and only once; invocations are never repeated and outlast every function."""
+    made: list[tuple[str, Mapping[str, Any]]] = []
+
+    class Client:
+        def describe_table(self, **_: Any) -> dict[str, Any]:
+            return {"ok": True}
+
+    def make(name: str, options: Mapping[str, Any]) -> Any:
+        made.append((name, options))
+        return Client()
+
+    clients = Clients(make)
+    dynamodb = clients.services.dynamodb
+    assert made == []
+    for _ in range(2):
+        assert await dynamodb.call("describe_table") == {"ok": True}
+    [(name, options)] = made
+    assert (name, options["retries"]["mode"], options["retries"]["total_max_attempts"] > 1) == (
+        "dynamodb",
+        "standard",
+        True,
+    )
+    with pytest.raises(AttributeError):
+        await clients.functions.call("invoke")
+    name, options = made[-1]
+    assert (name, options["retries"]) == ("lambda", {"total_max_attempts": 1})
+    assert options["read_timeout"] * 1000 == INVOKE_TIMEOUT_MS > 15 * MINUTE_MS
+
+
+async def test_real_clients_have_the_options(monkeypatch: pytest.MonkeyPatch):
+    """The options are ones that botocore takes: calls reach its client, which has them."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    configs: list[Any] = []
+
+    def made(self: Any, operation: str, parameters: Any) -> dict[str, Any]:
+        configs.append(self.meta.config)
+        return {"Payload": io.BytesIO(b""), "SecretString": ""}
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", made)
+    clients = Clients()
+    await clients.secrets.call("get_secret_value", SecretId="key")
+    await clients.functions.call("invoke", FunctionName="shop")
+    assert [config.read_timeout for config in configs] == [15, INVOKE_TIMEOUT_MS / 1000]
+    assert [config.retries["total_max_attempts"] for config in configs] == [4, 1]
+
+
+class FakeSecrets:
+    """Secrets Manager with one secret: a text, or an error."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+        self.reads = 0
+
+    def get_secret_value(self, **_: Any) -> dict[str, Any]:
+        self.reads += 1
+        if self.text is None:
+            raise ClientError({"Error": {"Code": "InternalServiceError", "Message": "away"}}, "GetSecretValue")
+        return {"SecretString": self.text}
+
+
+async def test_keys_are_read_every_few_minutes(caplog: pytest.LogCaptureFixture):
+    """Keys are read once and again after a while; those in use survive a failure, which is looked at sooner."""
+    clock, secrets = VirtualClock(), FakeSecrets("one, two ,")
+    keys = event_keys(Service("secretsmanager", secrets, in_place), clock, "arn")
+    held = keys.values
+    for _ in range(3):
+        await keys.refresh()
+    assert (held, secrets.reads) == (["one", "two"], 1)
+    secrets.text = None
+    await clock.advance(FRESH_MS)
+    for _ in range(3):
+        await keys.refresh()
+    assert (held, secrets.reads) == (["one", "two"], 2)
+    assert "the keys in use are kept" in caplog.text
+    secrets.text = "three"
+    await clock.advance(MINUTE_MS)
+    await keys.refresh()
+    assert (held, secrets.reads) == (["three"], 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "InternalServiceError"),
+        ("", "the secret arn holds no key"),
+        (" , ", "the secret arn holds no key"),
+        ("signkey-prod-00ff,s3cret!", "key 2 of 2: a signing key must look like signkey-<env>-<hexadecimal>"),
+    ],
+)
+async def test_keys_that_are_none_are_refused(text: str | None, problem: str):
+    """Without keys there is an error that names the secret and shows no key: an open server is worse than none."""
+    keys = signing_keys(Service("secretsmanager", FakeSecrets(text), in_place), VirtualClock(), "arn")
+    with pytest.raises(StoreError) as failure:
+        await keys.refresh()
+    assert problem in str(failure.value)
+    assert "s3cret" not in str(failure.value)
+    assert keys.values == []
+
+
+class FakeInvoker:
+    """Answers with its name, or never."""
+
+    def __init__(self, name: bytes, *, never: bool = False) -> None:
+        self.name = name
+        self.never = never
+
+    def body_bytes_max(self, url: str) -> int | None:
+        return len(self.name)
+
+    async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        if self.never:
+            await asyncio.Event().wait()
+        return HttpReply(200, {}, self.name)
+
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        return HttpReply(201, {}, self.name)
+
+
+async def test_each_url_is_called_its_way():
+    """Functions are invoked, everything else is called over HTTP."""
+    invoker = ChoosingInvoker(FakeInvoker(b"lambda"), FakeInvoker(b"web"))
+    for url, name in ((lambda_url("shop", "/api"), b"lambda"), ("https://shop.example/api", b"web")):
+        assert (await invoker.call(url, {}, b"")).body == name
+        assert (await invoker.request("PUT", url, {}, b"")).body == name
+        assert invoker.body_bytes_max(url) == len(name)
+
+
+async def test_a_call_that_outlasts_its_caller_has_failed():
+    """A call ends as a failed one before Lambda ends its caller, and calls are begun in the first third only."""
+    clock = VirtualClock()
+    deadline = Deadline(clock)
+    invoker = BoundedInvoker(FakeInvoker(b"never", never=True), deadline)
+    assert (deadline.stops_at_ms(), deadline.left_ms(), deadline.killed_in_ms()) == (None, None, None)
+    deadline.begin(900_000)
+    assert deadline.stops_at_ms() == clock.now_ms() + 300_000
+    assert (deadline.left_ms(), deadline.killed_in_ms()) == (880_000, 896_000)
+    await clock.advance(880_000)
+    with pytest.raises(CallError, match="give it a timeout below 10 minutes"):
+        await invoker.call("lambda://shop/", {}, b"")
+    assert invoker.body_bytes_max("lambda://shop/") == 5
+
+
+async def test_a_timeout_within_a_call_is_its_own():
+    """A TimeoutError of the call itself is not taken for the end of the invocation."""
+
+    class TimingOut(FakeInvoker):
+        async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+            raise TimeoutError("mine")
+
+    deadline = Deadline(VirtualClock())
+    deadline.begin(900_000)
+    with pytest.raises(TimeoutError, match="mine"):
+        await BoundedInvoker(TimingOut(b""), deadline).call("lambda://shop/", {}, b"")
+
+
+def test_lines_say_which_run_they_are_about(caplog: pytest.LogCaptureFixture):
+    """A notice is a line with its members, whatever else is logged meanwhile has the run's, and errors are cut."""
+    logger = logging.getLogger("stepwell")
+    before = logger.level
+    try:
+        set_up_logs("INFO")
+        set_up_logs("INFO")
+        with about(run_id="run-1", event_id=None), about(item="item-1"):
+            logger.warning("inside")
+            log_notice(Notice(1, NoticeKind.STEP_FAILED, "run-2", "shop-a", "charge", attempt=1, detail="x" * 2_000))
+        logger.warning("outside")
+    finally:
+        logger.setLevel(before)
+    inside, told, outside = caplog.records
+    assert (inside.run_id, inside.item, hasattr(inside, "event_id")) == ("run-1", "item-1", False)
+    assert (told.getMessage(), told.run_id, told.function_id, told.subject) == (
+        "step failed",
+        "run-2",
+        "shop-a",
+        "charge",
+    )
+    assert (told.attempt, len(told.detail), hasattr(told, "due_at_ms")) == (1, DETAIL_CHARS_MAX, False)
+    assert not hasattr(outside, "run_id")
+
+
+HEAVY = {
+    "queue": ("fastapi", "mangum", "starlette", "pydantic", "celpy", "aiohttp", "boto3", "botocore", "stepwell.app"),
+    "sweep": ("fastapi", "mangum", "starlette", "pydantic", "celpy", "aiohttp", "boto3", "botocore", "stepwell.app"),
+    "sync": ("fastapi", "mangum", "starlette", "celpy", "aiohttp", "boto3", "botocore", "stepwell.app"),
+    "api": ("celpy", "aiohttp", "boto3", "botocore", "stepwell.app"),
+}
+
+
+@pytest.mark.parametrize("function", sorted(HEAVY))
+def test_importing_a_function_is_light(function: str):
+    """The import of a handler brings nothing that only some of its invocations need, or that others need."""
+    loaded = loaded_by(f"import stepwell_orchestrator.entry.{function}")
+    assert not {name for name in loaded if name.startswith(HEAVY[function])}
+    # What a cold start pays for, as a count: the time is in the documentation.
+    assert len(loaded) < 420
