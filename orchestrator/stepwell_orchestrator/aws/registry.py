@@ -26,6 +26,7 @@ from stepwell_orchestrator.aws.registered import Registered, RegisteredApp, pack
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.function import App, Function
 
 _PARTITION: Final = "a"
@@ -39,6 +40,7 @@ _PART_BYTES: Final = 350_000
 _PARTS_MAX: Final = 11
 """A transaction takes 4 MB."""
 _TRIES: Final = 10
+_TOKEN_BYTES: Final = 16
 
 
 class DynamoRegistry:
@@ -46,11 +48,13 @@ class DynamoRegistry:
 
     Every call reads the counter; the apps are only read again, and parsed, when it has moved. So what a process keeps
     is never older than the call. A change needs the counter where it was when the apps were read, and raises it. All
-    methods raise StoreError when the table cannot be reached.
+    methods raise StoreError when the table cannot be reached. ``entropy`` names each change, so that one that is
+    repeated after a lost reply finds itself done, and the same one of another process does not.
     """
 
-    def __init__(self, dynamodb: Service, *, table: str) -> None:
+    def __init__(self, dynamodb: Service, *, table: str, entropy: Entropy) -> None:
         self._table = Table(dynamodb, table)
+        self._entropy = entropy
         self._known = Registered()
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
@@ -68,7 +72,7 @@ class DynamoRegistry:
             if held is not None and held.app.checksum == app.checksum:
                 return False
             put = [Put(_part(app.id, number, known.version + 1, parts)) for number in range(len(parts))]
-            if await self._change(known, [*put, *_removal(held, len(put))], app.checksum):
+            if await self._change(known, [*put, *_removal(held, len(put))]):
                 return True
         raise _overtaken()
 
@@ -79,7 +83,7 @@ class DynamoRegistry:
             removals = [removal for held in known.apps.values() if held.app.url == url for removal in _removal(held)]
             if not removals:
                 return False
-            if await self._change(known, removals, url):
+            if await self._change(known, removals):
                 return True
         raise _overtaken()
 
@@ -124,7 +128,7 @@ class DynamoRegistry:
         item = await self._table.get(_VERSION_KEY)
         return 0 if item is None else integer(item, _VERSION) or 0
 
-    async def _change(self, known: Registered, actions: Sequence[Action], what: str) -> bool:
+    async def _change(self, known: Registered, actions: Sequence[Action]) -> bool:
         """Write, and raise the counter; False, with nothing changed, when it is not where it was."""
         raised = Update(
             _VERSION_KEY,
@@ -132,10 +136,8 @@ class DynamoRegistry:
             f"{_VERSION} = :known" if known.version else f"attribute_not_exists({PK})",
             {":next": number(known.version + 1)} | ({":known": number(known.version)} if known.version else {}),
         )
-        # The same change of the same version is one: done again after a lost reply, it finds itself done.
-        token = hashlib.blake2b(f"{known.version}:{what}".encode(), digest_size=16).hexdigest()
         try:
-            await self._table.transact([raised, *actions], token)
+            await self._table.transact([raised, *actions], self._entropy(_TOKEN_BYTES).hex())
         except Refused:
             return False
         return True
