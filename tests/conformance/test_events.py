@@ -28,6 +28,16 @@ async def test_an_event_comes_back_as_it_was_put(journal: PrunedJournal, changes
     assert await journal.get_event(event.internal_id) == event
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "𝄞" * 255, "Größe/#~*%_"], ids=["long", "longest", "odd"])
+async def test_an_event_of_any_name_is_found_by_it(journal: PrunedJournal, name: str):
+    """Names as long as they may be, in characters of four bytes, are names of their own."""
+    events = [an_event(1, name), an_event(2, name[:-1])]
+    for event in events:
+        await journal.put_event(event)
+        assert await journal.get_event(event.internal_id) == event
+    assert await journal.events_since(name, NOW_MS, after=None, limit=9) == events[:1]
+
+
 async def test_an_unknown_event_is_none(journal: PrunedJournal):
     """An internal id that was never put has no event."""
     assert await journal.get_event(event_id(1)) is None

@@ -7,6 +7,7 @@ from typing import Final
 
 from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.aws.dynamo import Key, key_of
+from stepwell_orchestrator.aws.names import in_key
 from stepwell_orchestrator.model.event import is_internal
 
 LISTING_SHARDS: Final = 8
@@ -77,7 +78,7 @@ def hour_of(received_at_ms: int) -> int:
 
 def hours_pk(name: str) -> str:
     """The partition of the hours in which events of a name were received."""
-    return f"n#{name}"
+    return f"n#{in_key(name)}"
 
 
 def hour_sk(hour: int) -> str:
@@ -87,7 +88,7 @@ def hour_sk(hour: int) -> str:
 
 def records_pk(name: str, hour: int, shard: int) -> str:
     """The partition of the records of one name, hour and shard."""
-    return f"n#{shard}#{hour_sk(hour)}#{name}"
+    return f"n#{shard}#{hour_sk(hour)}#{in_key(name)}"
 
 
 def record_sk(received_at_ms: int, internal_id: str = "") -> str:
