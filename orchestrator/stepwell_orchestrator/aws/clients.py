@@ -47,6 +47,11 @@ class Clients:
         return self._service("secretsmanager")
 
     @cached_property
+    def stacks(self) -> Service:
+        """CloudFormation, by which a person finds what a stack is made of."""
+        return self._service("cloudformation")
+
+    @cached_property
     def functions(self) -> Service:
         """Lambda, to invoke functions with: a call that may have been carried out is never repeated."""
         options = _options(_READ_TIMEOUT_MS) | {
