@@ -22,6 +22,7 @@ BROUGHT_BY = {
     "lark": "cel_python",
     "re2": "cel_python",
     "click": "typer",
+    "botocore": "boto3",
 }
 
 
@@ -40,9 +41,10 @@ def imported_by(folder: str) -> set[str]:
 
 
 def test_every_import_is_required() -> None:
-    """What the engine imports is required by the distribution or its orchestrator extra."""
+    """What the engine imports is required by the distribution, its orchestrator extra or what that takes in AWS."""
     extras = PROJECT["optional-dependencies"]
-    assert imported_by("orchestrator/") <= packages([*PROJECT["dependencies"], *extras["orchestrator"]])
+    required = packages([*PROJECT["dependencies"], *extras["orchestrator"], *extras["lambda"], *extras["aws"]])
+    assert imported_by("orchestrator/") <= required
 
 
 def test_the_adapter_needs_only_what_it_installs() -> None:

@@ -15,6 +15,10 @@ NOT_IMPORTED_BECAUSE = {
     "stepwell.aws": "public: stepwell.aws.handler(app)",
     "stepwell.fastapi": "public: stepwell.fastapi.serve(api, app)",
     "stepwell_orchestrator": "the package itself",
+    "stepwell_orchestrator.entry.api": "the Lambda function behind the function URL",
+    "stepwell_orchestrator.entry.queue": "the Lambda function on the queue",
+    "stepwell_orchestrator.entry.sweep": "the Lambda function of the one-minute schedule",
+    "stepwell_orchestrator.entry.sync": "the Lambda function that registers apps",
     "stepwell_orchestrator.local.virtual_clock": "what tests turn instead of the system clock",
 }
 MODULES = frozenset(module_name(source) for source in package_sources())

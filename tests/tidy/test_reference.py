@@ -12,12 +12,16 @@ from tests.tidy.pages import pages
 from tests.tidy.sources import package_sources
 
 REFERENCE = {page.path: page.text for page in pages() if page.path.startswith("docs/reference/")}
-SETTINGS_FILES = ("adapter/stepwell/settings.py", "orchestrator/stepwell_orchestrator/entry/settings.py")
+SETTINGS_FILES = (
+    "adapter/stepwell/settings.py",
+    "orchestrator/stepwell_orchestrator/entry/settings.py",
+    "orchestrator/stepwell_orchestrator/entry/aws/settings.py",
+)
 LOG_LEVELS = {"INFO"}
 
 
 def settings_read() -> set[str]:
-    """The names, without prefix, that the two settings files ask the environment for."""
+    """The names, without prefix, that the settings files ask the environment for."""
     sources = [source for source in package_sources() if source.path in SETTINGS_FILES]
     calls = [node for source in sources for node in ast.walk(source.tree) if isinstance(node, ast.Call)]
     arguments = [argument for call in calls for argument in call.args if isinstance(argument, ast.Constant)]
