@@ -13,7 +13,7 @@ import io
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -63,6 +63,7 @@ class Lambdas:
     def __init__(self) -> None:
         self.apps: dict[str, stepwell.App] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.before_call: Callable[[], None] | None = None
         self._idle: dict[str, SimpleQueue[LambdaHandler]] = defaultdict(SimpleQueue)
 
     def deploy(self, name: str, app: stepwell.App) -> None:
@@ -73,6 +74,8 @@ class Lambdas:
     def invoke(self, *, FunctionName: str, Payload: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
         event = json.loads(Payload)
         self.calls.append((FunctionName, event))
+        if self.before_call is not None:
+            self.before_call()
         if FunctionName not in self.apps:
             error = {"Code": "ResourceNotFoundException", "Message": f"Function not found: {FunctionName}"}
             raise ClientError({"Error": error}, "Invoke")
@@ -109,9 +112,13 @@ class Account:
         self._api_lock = Lock()
         self._runner = asyncio.Runner()
         self.api = LambdaHandler(lambda: serving(self.deployment()))
-        self.queue = LambdaFunction(lambda: Batches(self.deployment()).handle)
+        self.queue = self.queue_function()
         self.sweep = LambdaFunction(lambda: sweeping(self.deployment()))
         self.sync = LambdaFunction(lambda: Registration(self.deployment, self._answered).handle)
+
+    def queue_function(self) -> LambdaFunction:
+        """Another environment of the queue function."""
+        return LambdaFunction(lambda: Batches(self.deployment()).handle)
 
     def deployment(self) -> Deployment:
         """Another process."""
