@@ -117,7 +117,7 @@ def _with_token(method: Callable[..., Any]) -> Callable[..., Any]:
 
     def transact(self: Any) -> Any:
         request = json.dumps(self.body["TransactItems"], sort_keys=True, default=repr)
-        _check_bounds(self.body["TransactItems"], len(request))
+        _check_bounds(self.body["TransactItems"])
         token = self.body.get("ClientRequestToken")
         known = STATE.tokens.get(token)
         if known is not None:
@@ -132,11 +132,26 @@ def _with_token(method: Callable[..., Any]) -> Callable[..., Any]:
     return transact
 
 
-def _check_bounds(items: list[dict[str, Any]], size: int) -> None:
+def _check_bounds(items: list[dict[str, Any]]) -> None:
     if len(items) > TRANSACTION_ITEMS_MAX:
         raise MockValidationException(f"a transaction of {len(items)} actions, more than {TRANSACTION_ITEMS_MAX}")
+    written = ("Item", "Key", "ExpressionAttributeValues")
+    size = sum(_size(action[name]) for item in items for action in item.values() for name in written if name in action)
     if size > TRANSACTION_BYTES_MAX:
         raise MockValidationException(f"a transaction of {size} bytes, more than {TRANSACTION_BYTES_MAX}")
+
+
+def _size(value: Any) -> int:
+    """About what the service reckons."""
+    match value:
+        case dict():
+            return sum(len(name) + _size(member) for name, member in value.items())
+        case list():
+            return sum(_size(member) for member in value)
+        case str():
+            return len(value.encode())
+        case _:
+            return len(value)
 
 
 def _bounded_batch(method: Callable[..., Any]) -> Callable[..., Any]:

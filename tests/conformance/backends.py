@@ -114,5 +114,5 @@ QUEUEING_BACKENDS: dict[str, OpenBackend[QueueingBackend]] = {
     "sqlite-file": sqlite_file,
 }
 BACKENDS: dict[str, OpenBackend[Backend]] = {**QUEUEING_BACKENDS, "dynamodb": dynamodb}
-TRAITS = {"dynamodb": Traits(keeps_late_entries=True, prunes=False, examples=12)}
+TRAITS = {"dynamodb": Traits(keeps_late_entries=True, prunes=False, examples=8)}
 """Of the backends that differ."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from stepwell_orchestrator.aws import keys
 from stepwell_orchestrator.aws.dynamo import (
-    TRANSACTION_BYTES_MAX,
     TRANSACTION_MAX,
     Action,
     Item,
@@ -34,7 +33,10 @@ from stepwell_orchestrator.aws.together import together
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, lease_lost
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 
-_CONDITIONS = {
+_PART_BYTES_MAX: Final = 3_500_000
+"""A transaction takes 4 MB, of which the header has its part as it is, whatever is changed of it."""
+
+_CONDITIONS: Final = {
     Guard.ABSENT: f"attribute_not_exists({PK})",
     Guard.NOT_MEMOISED: f"attribute_not_exists({MEMOISED})",
 }
@@ -115,7 +117,7 @@ def _parts(steps: Sequence[_Step]) -> list[list[_Step]]:
     total = 0
     for step in steps:
         size = action_bytes(step.action)
-        if not parts or len(parts[-1]) == TRANSACTION_MAX or total + size > TRANSACTION_BYTES_MAX:
+        if not parts or len(parts[-1]) == TRANSACTION_MAX or total + size > _PART_BYTES_MAX:
             parts.append([])
             total = 0
         parts[-1].append(step)

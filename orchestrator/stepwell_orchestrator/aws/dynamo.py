@@ -19,7 +19,6 @@ GET_MAX: Final = 100
 """Items that one batch may ask for."""
 TRANSACTION_MAX: Final = 100
 """Actions that one transaction may have."""
-TRANSACTION_BYTES_MAX: Final = 4 * 1024 * 1024
 _TRIES: Final = 5
 """How often a call is made that met another one's transaction, and an unanswered part of a batch is asked for."""
 

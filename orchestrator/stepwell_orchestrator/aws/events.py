@@ -52,9 +52,10 @@ class Events(Part):
         found: list[Event] = []
         async for hour in self._hours(name, keys.hour_of(start[0])):
             while len(found) < limit:
-                records = await self._records(name, hour, start, limit - len(found))
+                missing = limit - len(found)
+                records = await self._records(name, hour, start, missing)
                 found += await self._read(records)
-                if len(records) < limit - len(found):
+                if len(records) < missing:
                     break
                 start = records[-1]
             if len(found) >= limit:
