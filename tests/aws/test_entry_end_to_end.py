@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 import stepwell
+from stepwell_orchestrator.entry.aws.assemble import this_process
+from tests.aws import strict
 from tests.aws.account import Account, an_account, context
 
 DAY_MS = 86_400_000
@@ -194,3 +198,55 @@ def test_a_function_that_is_gone_ends_its_runs(account: Account):
     run = account.run()
     assert run["status"] == "Failed"
     assert "shop-functions does not exist; deploy it and sync the app" in run["output"]["message"]
+
+
+@pytest.fixture
+def environment(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment as the stack makes it; clients are botocore's own."""
+    names = account.bed.names
+    variables = {
+        "AWS_REGION": strict.REGION,
+        "AWS_DEFAULT_REGION": strict.REGION,
+        "AWS_ACCESS_KEY_ID": "made-up",
+        "AWS_SECRET_ACCESS_KEY": "made-up",
+        "STEPWELL_TABLE_NAME": names.table,
+        "STEPWELL_PAYLOAD_BUCKET": names.bucket,
+        "STEPWELL_QUEUE_URL": names.queue_url,
+        "STEPWELL_QUEUE_ARN": names.queue_arn,
+        "STEPWELL_SCHEDULE_GROUP": names.schedule_group,
+        "STEPWELL_SCHEDULE_ROLE_ARN": names.schedule_role_arn,
+        "STEPWELL_EVENT_KEY_SECRET_ARN": account.settings.event_key_secret,
+        "STEPWELL_SIGNING_KEY_SECRET_ARN": account.settings.signing_key_secret,
+        "STEPWELL_LOG_LEVEL": "WARN",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    level = logging.getLogger("stepwell").level
+    this_process.cache_clear()
+    yield
+    this_process.cache_clear()
+    logging.getLogger("stepwell").setLevel(level)
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_handlers_of_the_template_work_from_their_environment(account: Account):
+    """Each handler, imported anew as Lambda does, makes all it needs of its environment and answers its event."""
+    handlers = {name: fresh(name) for name in ("api", "queue", "sweep", "sync")}
+    try:
+        account.api, account.queue, account.sweep, account.sync = handlers.values()
+        account.send({"name": "nobody/listens", "data": {}})
+        assert account.work() == 1
+        assert account.sweep({}, context("sweep", 60_000)) == {"runs": 0}
+        assert account.sync({}, context("sync", 60_000))["ok"] is False
+        assert account.runs() == []
+    finally:
+        for handler in handlers.values():
+            handler.close()
+
+
+def fresh(name: str) -> Any:
+    """The handler of a module that is imported anew."""
+    spec = importlib.util.find_spec(f"stepwell_orchestrator.entry.{name}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler

@@ -17,7 +17,7 @@ from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.aws.logs import NOISY, set_up_logs
 from stepwell_orchestrator.entry.queue import SUSPICIOUS_DELIVERIES, Batches
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from tests.aws import strict
 from tests.aws.account import Account, an_account, context
@@ -59,7 +59,8 @@ def worked_by(account: Account, work: Work = done) -> list[tuple[str, int]]:
             return await work(item, deliveries)
 
     deployment = account.deployment()
-    deployment.__dict__["worker"] = FakeWorker()
+    # No threads, for which a clock that is turned does not wait.
+    deployment.__dict__.update(worker=FakeWorker(), backend=account.bed.backend())
     account.queue = LambdaFunction(lambda: Batches(deployment).handle)
     return handed
 
@@ -113,6 +114,24 @@ def test_a_failed_item_comes_back_when_its_lease_ends(account: Account):
     assert handed == [("a", 1)]
     account.advance(2)
     assert handed == [("a", 1), ("a", 2)]
+
+
+def test_a_failed_item_does_not_wait_for_its_batch(account: Account):
+    """While a batch goes on, what failed in it is renewed no more, and what is done stays out of sight."""
+    elapsed_ms = 2 * LEASE_RENEW_MS
+
+    async def work(item: QueueItem, _deliveries: int) -> int | None:
+        if item.id == "failing":
+            raise RuntimeError("boom")
+        if item.id == "slow":
+            await account.bed.clock.advance(elapsed_ms)
+        return None
+
+    worked_by(account, work)
+    queued(account, "failing", "quick", "slow")
+    event = account.batch()
+    account.queue(event, context("queue", 900_000))
+    assert hidden_ms(account) == {"failing": LEASE_MS - elapsed_ms, "quick": LEASE_MS, "slow": LEASE_MS}
 
 
 def test_an_item_that_is_to_come_again_does(account: Account):
