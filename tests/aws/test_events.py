@@ -107,13 +107,16 @@ async def test_an_hour_is_written_once_a_process(bed: Bed, journal: DynamoJourna
     assert bed.dynamodb.count("put_item") == 3
 
 
-async def test_long_names_and_odd_names_are_names(journal: DynamoJournal):
-    """A name of any characters, as long as one may be, is its own partition and no other's."""
-    names = ["é" * 255, "a#b", "a", "0#000000001#a", "r#", "\U0001f600/x"]
+async def test_long_names_and_odd_names_are_names(bed: Bed, journal: DynamoJournal):
+    """A name of any characters, as long as one may be, is its own partition and no other's, and fits into a key."""
+    hour = f"{NOW_MS // HOUR_MS:09}"
+    names = ["\U0001f600" * 255, "\U0001f600" * 254 + "x", "a#b", "a", f"0#{hour}#a", f"1#{hour}#a", "r#", hour]
     for number, name in enumerate(names):
         await journal.put_event(an_event(number, name))
     for number, name in enumerate(names):
         assert await journal.events_since(name, 0, after=None, limit=9) == [an_event(number, name)]
+    keys = [item["pk"]["S"] for item in bed.dynamodb.scan(TableName=bed.names.table)["Items"]]
+    assert max(len(key.encode()) for key in keys) <= 1024
 
 
 def as_it_is(do: Callable[[], dict[str, Any]], _: str) -> dict[str, Any]:

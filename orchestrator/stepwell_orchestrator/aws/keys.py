@@ -78,7 +78,7 @@ def hour_of(received_at_ms: int) -> int:
 
 def hours_pk(name: str) -> str:
     """The partition of the hours in which events of a name were received."""
-    return f"n#{in_key(name)}"
+    return f"h#{in_key(name)}"
 
 
 def hour_sk(hour: int) -> str:
