@@ -1,0 +1,1 @@
+"""Building and deploying, in AWS and on this machine."""
