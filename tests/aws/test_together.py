@@ -47,8 +47,9 @@ async def test_a_failure_leaves_no_call_behind():
     async def call(number: int) -> None:
         if number == 0:
             await gate.wait()
+            await asyncio.sleep(0)
         elif number == 3:
-            gate.set()
+            asyncio.get_running_loop().call_later(0, gate.set)
         elif number < 3:
             raise ValueError(f"call {number}")
         ended.append(number)
