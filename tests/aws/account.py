@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime as dt
 import io
 import json
 import random
@@ -25,8 +24,6 @@ from typing import Any, Final
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.scheduler.models import scheduler_backends
-from moto.sqs.models import sqs_backends
 
 import stepwell
 import stepwell.aws
@@ -214,7 +211,7 @@ class Account:
         """Let time pass: schedules fire and messages appear at their times, and are worked on."""
         until_ms = self.bed.clock.now_ms() + ms
         self.work()
-        while (at_ms := self._next_at_ms()) is not None and at_ms <= until_ms:
+        while (at_ms := self.bed.next_at_ms()) is not None and at_ms <= until_ms:
             self._turn_to(at_ms)
             for fired in self.bed.fire_schedules(at_ms):
                 self.bed.clients["sqs"].client.send_message(
@@ -235,13 +232,6 @@ class Account:
     def _turn_to(self, at_ms: int) -> None:
         clock = self.bed.clock
         self._runner.run(clock.advance(max(at_ms - clock.now_ms(), 0)))
-
-    def _next_at_ms(self) -> int | None:
-        """When the next message appears or the next schedule fires."""
-        queue = sqs_backends[strict.ACCOUNT][strict.REGION].queues[self.bed.names.queue_url.rsplit("/", 1)[1]]
-        times = [max(message.delayed_until, message.visible_at + 1) for message in queue._messages]
-        times += _schedule_times(self.bed.names.schedule_group)
-        return int(max(min(times), self.bed.clock.now_ms())) if times else None
 
     def _client(self, name: str, _options: Mapping[str, Any]) -> Any:
         match name:
@@ -287,13 +277,6 @@ def _record(message: Mapping[str, Any]) -> dict[str, Any]:
         "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:work",
         "awsRegion": strict.REGION,
     }
-
-
-def _schedule_times(group: str) -> list[int]:
-    """When the one-time schedules of a group fire."""
-    schedules = scheduler_backends[strict.ACCOUNT][strict.REGION].schedule_groups[group].schedules.values()
-    times = [dt.datetime.fromisoformat(f"{schedule.schedule_expression[3:-1]}+00:00") for schedule in schedules]
-    return [int(time.timestamp() * 1000) for time in times]
 
 
 @cache

@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from moto import mock_aws
+from moto.sqs.models import sqs_backends
 
 from stepwell_orchestrator.aws import table
 from stepwell_orchestrator.aws.backend import AwsBackend, Names, Services
@@ -24,6 +25,7 @@ from stepwell_orchestrator.aws.service import Carry, Meter, Service, in_place
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from tests.aws import strict, strict_timers
 from tests.aws.faults import FaultyClient
+from tests.aws.straight import StraightDynamo
 
 SERVICES = ("dynamodb", "s3", "sqs", "scheduler")
 _numbers = itertools.count(1)
@@ -74,15 +76,29 @@ class Bed:
         """The one-time schedules that are due."""
         return strict.fire_schedules(self.names.schedule_group, now_ms)
 
+    def items(self) -> list[dict[str, Any]]:
+        """Everything in the table."""
+        return [item.to_json()["Attributes"] for item in strict.table(self.names.table).all_items()]
+
+    def next_at_ms(self) -> int | None:
+        """When the next message appears or the next schedule fires."""
+        queue = sqs_backends[strict.ACCOUNT][strict.REGION].queues[self.names.queue_url.rpartition("/")[2]]
+        times = [max(message.delayed_until, message.visible_at + 1) for message in queue._messages]
+        times += strict.schedule_times(self.names.schedule_group)
+        return int(max(min(times), self.clock.now_ms())) if times else None
+
 
 @contextmanager
-def a_bed() -> Iterator[Bed]:
-    """An empty deployment, gone afterwards."""
+def a_bed(*, straight: bool = False) -> Iterator[Bed]:
+    """An empty deployment, gone afterwards. ``straight``: with a short way to the database."""
     strict.install()
     with mock_aws(config={"core": {"mock_credentials": False, "reset_boto3_session": False}}):
         strict.forget_tokens()
         clients = {name: _client(name) for name in SERVICES}
-        bed = Bed(_made(clients, next(_numbers)), {name: FaultyClient(client) for name, client in clients.items()})
+        names = _made(clients, next(_numbers))
+        if straight:
+            clients["dynamodb"] = StraightDynamo()
+        bed = Bed(names, {name: FaultyClient(client) for name, client in clients.items()})
         with strict_timers.going_by(bed.clock.now_ms):
             yield bed
 

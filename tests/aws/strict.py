@@ -22,6 +22,7 @@ from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.exceptions import MockValidationException, TransactionCanceledException
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.scheduler.models import scheduler_backends
 from moto.scheduler.responses import EventBridgeSchedulerResponse
@@ -58,6 +59,7 @@ def install() -> None:
     DynamoHandler.transact_write_items = _with_token(DynamoHandler.transact_write_items)
     DynamoHandler.batch_write_item = _bounded_batch(DynamoHandler.batch_write_item)
     DynamoDBBackend.transact_write_items = _transact
+    Table.query = _among_its_own(Table.query)
     strict_timers.install()
 
 
@@ -66,14 +68,19 @@ def forget_tokens() -> None:
     STATE.tokens.clear()
 
 
+def table(name: str) -> Table:
+    """A table as moto keeps it."""
+    return dynamodb_backends[ACCOUNT][REGION].tables[name]
+
+
 def expire(table_name: str, now_ms: int) -> int:
     """Remove the items whose time is up, as the service does within days; how many."""
-    table = dynamodb_backends[ACCOUNT][REGION].tables[table_name]
-    attribute = table.ttl["AttributeName"]
-    times = ((item, item.attrs.get(attribute)) for item in list(table.all_items()))
+    found = table(table_name)
+    attribute = found.ttl["AttributeName"]
+    times = ((item, item.attrs.get(attribute)) for item in list(found.all_items()))
     gone = [item for item, time in times if time is not None and float(time.value) * 1000 <= now_ms]
     for item in gone:
-        table.delete_item(item.hash_key, item.range_key)
+        found.delete_item(item.hash_key, item.range_key)
     return len(gone)
 
 
@@ -86,15 +93,17 @@ class Fired:
     target: dict[str, Any]
 
 
+def schedule_times(group: str) -> list[int]:
+    """When the one-time schedules fire."""
+    return [_at_ms(name, schedule) for name, schedule in _schedules(group).items() if schedule.state == "ENABLED"]
+
+
 def fire_schedules(group: str, now_ms: int) -> list[Fired]:
     """The one-time schedules that are due, oldest first; each is handed out once and removed if it asks for it."""
-    schedules = scheduler_backends[ACCOUNT][REGION].schedule_groups[group].schedules
+    schedules = _schedules(group)
     fired = []
     for name, schedule in list(schedules.items()):
-        time = re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", schedule.schedule_expression)
-        assert time is not None, f"schedule {name} has the expression {schedule.schedule_expression}"
-        assert schedule.schedule_expression_timezone in (None, "UTC"), f"schedule {name} is not in UTC"
-        at_ms = int(dt.datetime.fromisoformat(time[1]).replace(tzinfo=dt.UTC).timestamp() * 1000)
+        at_ms = _at_ms(name, schedule)
         if at_ms > now_ms or schedule.state != "ENABLED":
             continue
         fired.append(Fired(name, at_ms, schedule.target))
@@ -102,6 +111,17 @@ def fire_schedules(group: str, now_ms: int) -> list[Fired]:
         if schedule.action_after_completion == "DELETE":
             del schedules[name]
     return sorted(fired, key=lambda one: one.at_ms)
+
+
+def _schedules(group: str) -> dict[str, Any]:
+    return scheduler_backends[ACCOUNT][REGION].schedule_groups[group].schedules
+
+
+def _at_ms(name: str, schedule: Any) -> int:
+    time = re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", schedule.schedule_expression)
+    assert time is not None, f"schedule {name} has the expression {schedule.schedule_expression}"
+    assert schedule.schedule_expression_timezone in (None, "UTC"), f"schedule {name} is not in UTC"
+    return int(dt.datetime.fromisoformat(time[1]).replace(tzinfo=dt.UTC).timestamp() * 1000)
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,6 +182,34 @@ def _bounded_batch(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(self)
 
     return batch
+
+
+def _among_its_own(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A query looks at the items of its partition alone, which moto looks for by sorting all there are."""
+
+    def query(self: Table, *arguments: Any, hash_key_conditions: Any = None, **keywords: Any) -> Any:
+        wanted = [(name, value.value) for name, value in hash_key_conditions]
+
+        def is_wanted(item: Any) -> bool:
+            return all(name in item.attrs and item.attrs[name].value == value for name, value in wanted)
+
+        whole = self.items
+        partitions = whole
+        if [name for name, _ in wanted] == [self.hash_key_attr]:
+            (key,) = (value for _, value in hash_key_conditions)
+            partitions = {key: whole[key]} if key in whole else {}
+        found = (
+            (key, rows)
+            for key, items in partitions.items()
+            if (rows := {place: item for place, item in items.items() if is_wanted(item)})
+        )
+        self.items = dict(found)
+        try:
+            return method(self, *arguments, hash_key_conditions=hash_key_conditions, **keywords)
+        finally:
+            self.items = whole
+
+    return query
 
 
 def _transact(self: DynamoDBBackend, items: list[dict[str, Any]]) -> None:
