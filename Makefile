@@ -14,7 +14,7 @@ CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
 ENGINE_FUNCTIONS := ApiFunction QueueFunction SweepFunction SyncFunction
-.PHONY: help demo dev test sim sim-long check bench-wake aws-local sam-local format clean
+.PHONY: help demo dev test sim sim-long check bench-wake aws-local demo-aws sam-local format clean
 .PHONY: $(ENGINE_FUNCTIONS:%=build-%) build-OrdersFunction
 .DELETE_ON_ERROR:
 
@@ -50,6 +50,9 @@ bench-wake: $(INSTALLED) ## Time how events resume waiting runs, with up to 100,
 
 aws-local: $(INSTALLED) ## Deploy to an emulated AWS on this machine, run the demo there, delete the stack
 	@$(BIN)/python -m infra.local.deploy
+
+demo-aws: $(INSTALLED) ## Run the demo's orders on AWS backends in this process (moto); about six minutes
+	@$(BIN)/python -m tests.aws.demo
 
 sam-local: $(INSTALLED) ## Run every function with its sample event by `sam local`, in containers where they can be had
 	@$(BIN)/python -m infra.local.invoke
