@@ -8,7 +8,20 @@ import pytest
 from stepwell.version import VERSION
 from tests.cli.conftest import Stepwell
 
-COMMANDS = ("dev", "demo", "send", "runs", "run", "cancel", "rerun", "replay-check", "sync", "doctor", "version")
+COMMANDS = (
+    "dev",
+    "demo",
+    "send",
+    "runs",
+    "run",
+    "cancel",
+    "rerun",
+    "replay-check",
+    "bench",
+    "sync",
+    "doctor",
+    "version",
+)
 
 
 def test_help_lists_every_command(stepwell: Stepwell):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from stepwell_orchestrator.cli import cancel, dev, rerun, run, runs, send, sync, version
+from stepwell_orchestrator.cli.bench import command as bench
 from stepwell_orchestrator.cli.demo import command as demo
 from stepwell_orchestrator.cli.doctor import command as doctor
 from stepwell_orchestrator.cli.errors import reporting
@@ -30,6 +31,7 @@ app.command(epilog=run.EPILOG)(reporting(run.run))
 app.command(epilog=cancel.EPILOG)(reporting(cancel.cancel))
 app.command(epilog=rerun.EPILOG)(reporting(rerun.rerun))
 app.command(epilog=replay_check.EPILOG)(reporting(replay_check.replay_check))
+app.command(epilog=bench.EPILOG)(reporting(bench.bench))
 app.command(epilog=sync.EPILOG)(reporting(sync.sync))
 app.command(epilog=doctor.EPILOG)(reporting(doctor.doctor))
 app.command(epilog=version.EPILOG)(reporting(version.version))

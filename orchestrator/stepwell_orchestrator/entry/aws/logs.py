@@ -32,8 +32,11 @@ def about(**members: Any) -> Iterator[None]:
         _ABOUT.reset(token)
 
 
-class _About(logging.Filter):
+class About(logging.Filter):
+    """Adds the members of ``about`` to a line."""
+
     def filter(self, record: logging.LogRecord) -> bool:
+        """Adds them, and lets the line pass."""
         for name, value in (_ABOUT.get() or {}).items():
             if not hasattr(record, name):
                 setattr(record, name, value)
@@ -46,8 +49,8 @@ def set_up_logs(level: str) -> None:
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
-        if not any(isinstance(one, _About) for one in handler.filters):
-            handler.addFilter(_About())
+        if not any(isinstance(one, About) for one in handler.filters):
+            handler.addFilter(About())
 
 
 def log_notice(notice: Notice) -> None:

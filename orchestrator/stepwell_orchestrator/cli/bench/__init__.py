@@ -1,0 +1,1 @@
+"""``stepwell bench``: what Stepwell takes, counted on this machine."""
