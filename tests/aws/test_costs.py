@@ -81,6 +81,12 @@ def test_a_step_in_sequence_costs_one_write_unit(one: Workloads):
     assert (more.messages, more.app_calls, more.total("sqs").requests) == (0, STEPS, 0)
 
 
+def test_a_step_logs_two_lines(one: Workloads):
+    """One more step in sequence is logged in some 650 bytes, which cost as much as half a write unit."""
+    more = one.sequential(STEPS).without(one.sequential(0))
+    assert 500 < more.log_bytes / STEPS < 750
+
+
 def test_no_step_writes_more_than_a_unit_and_a_half_whatever_its_output(one: Workloads):
     """An output of 1 KB that cannot be compressed takes a second write unit at times."""
     noisy = one.sequential(noise=True).without(one.sequential(0))

@@ -136,6 +136,18 @@ async def test_batches_are_charged_item_by_item(counted: Counted):
     assert await counted.units("delete_item", Key=a_key("a")) == (1, 0)
 
 
+async def test_what_a_batch_leaves_unread_is_charged_when_it_is_read(counted: Counted, bed: Bed):
+    """Keys that come back unread cost nothing yet, those that are missing do."""
+
+    def half(*_: Any) -> dict[str, Any]:
+        left = {bed.names.table: {"Keys": [a_key("b"), a_key("c")]}}
+        return {"Responses": {bed.names.table: [an_item("a", 5000)]}, "UnprocessedKeys": left}
+
+    bed.dynamodb.plan("batch_get_item", half)
+    keys = {"Keys": [a_key(name) for name in "abcx"], "ConsistentRead": True}
+    assert await counted.units("batch_get_item", requests=keys) == (0, 2 + 1)
+
+
 async def test_reads(counted: Counted):
     """A get and a query cost what they read, half when they need not be consistent, one when they find nothing."""
     for number in range(5):
