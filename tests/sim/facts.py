@@ -92,6 +92,22 @@ class BodyRan:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFiled:
+    """A pause was filed by whoever was at queue item ``handling``."""
+
+    run_id: str
+    pause_id: str
+    handling: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkLost:
+    """Queue item ``handling`` was not dealt with to the end: its worker died or failed."""
+
+    handling: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignalTaken:
     """A step asked to be the waiter of a signal; ``taken`` says whether it is."""
 
@@ -173,6 +189,8 @@ Fact = (
     | RunEnded
     | CallMade
     | BodyRan
+    | PauseFiled
+    | WorkLost
     | SignalTaken
     | SignalDropped
     | SignalSent

@@ -15,7 +15,17 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
 from tests.sim.checkers import Moment, ViolationError
 from tests.sim.corpus import FAILED_EVENT, Member
-from tests.sim.facts import EntryWritten, EventAnswered, EventStored, Fact, RunCreated, RunEnded, Trouble
+from tests.sim.facts import (
+    EntryWritten,
+    EventAnswered,
+    EventStored,
+    Fact,
+    PauseFiled,
+    RunCreated,
+    RunEnded,
+    Trouble,
+    WorkLost,
+)
 from tests.sim.setting import Setting
 from tests.sim.steps import Do, FailsError, MissingError, SendEvent, SendSignal, Step, matches
 
@@ -39,6 +49,8 @@ class Ledger:
         self.ended: dict[str, RunStatus] = {}
         self.entries: dict[tuple[str, str], StepEntry] = {}
         self.troubled: set[str] = set()
+        self.filed: dict[Key, int] = {}
+        self.lost: set[int] = set()
 
     def see(self, fact: Fact, _moment: Moment) -> None:
         match fact:
@@ -54,6 +66,10 @@ class Ledger:
                 self.ended[run_id] = outcome.status
             case Trouble(run_id):
                 self.troubled.add(run_id)
+            case PauseFiled(run_id, pause_id, handling):
+                self.filed[run_id, pause_id] = handling
+            case WorkLost(handling):
+                self.lost.add(handling)
 
     def pending(self, run_id: str) -> list[StepEntry]:
         """The steps of a run that something other than a discovery will finish."""
@@ -104,7 +120,7 @@ async def check_end(setting: Setting, ledger: Ledger, members: Mapping[str, Memb
     for header in ledger.open_runs():
         raise ViolationError(5, f"still {header.status} after the faults stopped and time passed", header.run_id)
     _nothing_lost(ledger, members.values())
-    await _nothing_left(setting)
+    await _nothing_left(setting, ledger)
     headers = await setting.backend.journal.list_runs(RunFilter(), cursor=None, limit=_EVERYTHING)
     stored = await setting.backend.journal.list_events(
         EventFilter(include_internal=True), cursor=None, limit=_EVERYTHING
@@ -147,14 +163,17 @@ def _is_repeat(event: Event, member: Member, ledger: Ledger) -> bool:
     return any(trigger.data.get("user") == user for trigger in triggers)
 
 
-async def _nothing_left(setting: Setting) -> None:
-    """Promise 7: what was waited for is given up. A timer that is still to come may do so as well."""
+async def _nothing_left(setting: Setting, ledger: Ledger) -> None:
+    """Promise 7: what was waited for is given up. A timer that is still to come may do so as well.
+
+    What stays is what a worker filed that was taken for dead, went on when its item had been dealt with, and died.
+    """
     async with setting.backend.database.read() as db:
         coming = {run_id for (run_id,) in db.execute("SELECT run_id FROM queue")}
-        pauses = db.execute("SELECT run_id, event_name FROM pauses").fetchall()
+        pauses = db.execute("SELECT run_id, pause_id, event_name FROM pauses").fetchall()
         signals = db.execute("SELECT run_id, name FROM signals").fetchall()
-    for run_id, name in pauses:
-        if run_id not in coming:
+    for run_id, pause_id, name in pauses:
+        if run_id not in coming and ledger.filed[run_id, pause_id] not in ledger.lost:
             raise ViolationError(7, f"still waits for {name} although it has ended", run_id)
     for run_id, name in signals:
         if run_id not in coming:

@@ -66,7 +66,7 @@ class InvokedOnce:
         assert isinstance(step, Invocation), f"{entry.name} invokes and is no invocation"
         if entry.status is not StepStatus.WAITING or called is None or entry.due_at_ms is None:
             raise ViolationError(6, f"invocation {entry.name} ended before it began", fact.run_id)
-        earliest_ms = called.now_ms + step.timeout_ms - self._skew_max_ms
+        earliest_ms = called.moment.now_ms + step.timeout_ms - self._skew_max_ms
         if not earliest_ms <= entry.due_at_ms <= moment.now_ms + step.timeout_ms + self._skew_max_ms:
             raise ViolationError(6, f"invocation {entry.name} does not last {step.timeout_ms} ms", fact.run_id)
         self._waits[fact.run_id, entry.step_id] = Waiting(step, entry.due_at_ms)

@@ -14,6 +14,14 @@ from tests.sim.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A call, when it was made, and the steps that were known to it."""
+
+    moment: Moment
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """An event, and when the journal took it in."""
 
@@ -31,7 +39,7 @@ class KnownRuns:
         self.ended: dict[str, tuple[Outcome, Moment]] = {}
         self.events: dict[str, Stored] = {}
         self.by_name: dict[str, list[Stored]] = {}
-        self._calls: dict[tuple[int, str], Moment] = {}
+        self._calls: dict[tuple[int, str], Call] = {}
 
     def see(self, fact: Fact, moment: Moment) -> None:
         """Take a fact in."""
@@ -46,7 +54,7 @@ class KnownRuns:
             case RunEnded(run_id, outcome):
                 self.ended[run_id] = (outcome, moment)
             case CallMade():
-                self._calls[fact.handling, fact.run_id] = moment
+                self._calls[fact.handling, fact.run_id] = Call(moment, frozenset(fact.memos))
 
     def trigger(self, run_id: str) -> Event:
         """The event that started a run."""
@@ -56,6 +64,6 @@ class KnownRuns:
         """A step as the code of the run's function has it."""
         return self.members[self.headers[run_id].function_id].steps.get(step_id)
 
-    def reported(self, fact: EntryWritten) -> Moment | None:
-        """When the call was made that reported what is written now; None when none was made."""
+    def reported(self, fact: EntryWritten) -> Call | None:
+        """The call that reported what is written now; None when none was made."""
         return self._calls.get((fact.handling, fact.run_id))

@@ -195,7 +195,7 @@ BROKEN: dict[str, History] = {
     "wait next took an event": [
         *POKED,
         resumed(WAIT, POKE),
-        replace(CALL, looked=9),
+        replace(CALL, looked=9, memos={WAIT.step_id: POKE.wire()}),
         written(replace(NEXT, due_at_ms=110_000)),
         resumed(replace(NEXT, due_at_ms=110_000), POKE),
     ],
@@ -268,6 +268,13 @@ HARMLESS: dict[str, History] = {
     "the stack grew": [*START, replace(CALL, stack=("a",)), replace(CALL, looked=3, stack=("a", "b"))],
     "the cancellation came in between": [*START, CancelAsked("r"), CALL, CANCELLED],
     "the event resumed the wait": [*POKED, resumed(WAIT, POKE)],
+    "two waits side by side share the event": [
+        *POKED,
+        resumed(WAIT, POKE),
+        replace(CALL, looked=9),
+        written(replace(NEXT, due_at_ms=110_000)),
+        resumed(replace(NEXT, due_at_ms=110_000), POKE),
+    ],
     "the event was for somebody else": [
         *WAITING,
         EventStored(replace(POKE, data={"user": 2}), True),

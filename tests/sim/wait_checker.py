@@ -11,7 +11,7 @@ from stepwell_orchestrator.model.step import StepStatus
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import Member
 from tests.sim.facts import EntryWritten, Fact
-from tests.sim.known_runs import KnownRuns, Stored
+from tests.sim.known_runs import Call, KnownRuns, Stored
 from tests.sim.steps import EventWait
 
 
@@ -24,7 +24,7 @@ class Waiting:
 
     run_id: str
     step: EventWait
-    called: Moment
+    called: Call
     journaled: Moment
     expires_at_ms: int
     resolved: Moment | None = None
@@ -63,7 +63,7 @@ class WaitsResolve:
         if entry.status is not StepStatus.WAITING or called is None or entry.due_at_ms is None:
             raise ViolationError(6, f"wait {entry.name} ended before it began", run_id)
         expires_at_ms = entry.due_at_ms
-        earliest_ms = called.now_ms + step.timeout_ms - self._skew_max_ms
+        earliest_ms = called.moment.now_ms + step.timeout_ms - self._skew_max_ms
         if not earliest_ms <= expires_at_ms <= moment.now_ms + step.timeout_ms + self._skew_max_ms:
             raise ViolationError(6, f"wait {entry.name} does not last {step.timeout_ms} ms", run_id)
         self._waits[run_id, entry.step_id] = Waiting(run_id, step, called, moment, expires_at_ms)
@@ -105,7 +105,7 @@ class WaitsResolve:
 
     def _candidates(self, wait: Waiting) -> Iterator[Stored]:
         """The events that may resume a wait, told generously: clocks may be off."""
-        since_ms = wait.called.now_ms - self._skew_max_ms
+        since_ms = wait.called.moment.now_ms - self._skew_max_ms
         match wait.step.lookback:
             case "run":
                 since_ms = min(since_ms, self._known.headers[wait.run_id].created_at_ms)
@@ -117,7 +117,7 @@ class WaitsResolve:
 
     def _owed(self, wait: Waiting) -> Iterator[Stored]:
         """The events that must resume a wait, told strictly: received after the call was made, or in the lookback."""
-        since_ms = wait.called.now_ms + self._skew_max_ms
+        since_ms = wait.called.moment.now_ms + self._skew_max_ms
         match wait.step.lookback:
             case "run":
                 since_ms = min(since_ms, self._known.headers[wait.run_id].created_at_ms)
@@ -126,7 +126,7 @@ class WaitsResolve:
         taken = self._taken_before(wait)
         for stored in self._accepted(wait):
             event = stored.event
-            came = wait.step.lookback is not None or stored.moment.at > wait.called.at
+            came = wait.step.lookback is not None or stored.moment.at > wait.called.moment.at
             if came and since_ms <= event.received_at_ms < wait.expires_at_ms and event.internal_id not in taken:
                 yield stored
 
@@ -138,13 +138,12 @@ class WaitsResolve:
                 yield stored
 
     def _taken_before(self, wait: Waiting) -> set[str]:
-        """The events that earlier waits of the run took: one resumes a run's successive waits once."""
-        return {
-            event_id
-            for other in self._waits.values()
-            if other.run_id == wait.run_id and other.resolved is not None and other.resolved.at < wait.called.at
-            for event_id in other.took
-        }
+        """The events that waits took which were known to have ended when this one was reported.
+
+        An event resumes a run's successive waits once; waits side by side may share it.
+        """
+        earlier = (self._waits.get((wait.run_id, step_id)) for step_id in wait.called.known)
+        return {event_id for other in earlier if other is not None for event_id in other.took}
 
 
 def _told(event: Event) -> str:

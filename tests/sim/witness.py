@@ -15,6 +15,7 @@ from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.waits import SqliteWaits
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, Write
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
@@ -23,6 +24,7 @@ from tests.sim.facts import (
     EntryWritten,
     EventStored,
     Fact,
+    PauseFiled,
     RunCreated,
     RunEnded,
     RunStarted,
@@ -114,7 +116,7 @@ class Witness:
 
 
 class WaitsWitness:
-    """The waits, watched: who waits for a signal. What becomes of pauses shows at rest."""
+    """The waits, watched: who waits for a signal, and who filed which pause."""
 
     def __init__(self, waits: SqliteWaits, tell: Callable[[Fact], int]) -> None:
         self._waits = waits
@@ -122,6 +124,10 @@ class WaitsWitness:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._waits, name)
+
+    async def put_pause(self, pause: Pause) -> None:
+        await self._waits.put_pause(pause)
+        self._tell(PauseFiled(pause.key.run_id, pause.key.pause_id, HANDLING.get(NOBODY).number))
 
     async def take_signal(self, wait: SignalWait, *, replace: bool, now_ms: int) -> bool:
         taken = await self._waits.take_signal(wait, replace=replace, now_ms=now_ms)

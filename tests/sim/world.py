@@ -17,7 +17,7 @@ from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import APP, URL, draw_corpus
 from tests.sim.coverage import Coverage
-from tests.sim.facts import Fact, Trouble
+from tests.sim.facts import Fact, Trouble, WorkLost
 from tests.sim.final import Ledger, check_at_rest, check_end
 from tests.sim.front import Front
 from tests.sim.line import Functions, Line
@@ -166,6 +166,8 @@ class World:
         self._work[task] = Work(node, handling)
         await asyncio.wait([task])
         del self._work[task]
+        if task.cancelled() or task.exception() is not None:
+            self.tell(WorkLost(handling.number))
         if task.cancelled():
             raise InjectedError("the worker died")
         error = task.exception()
