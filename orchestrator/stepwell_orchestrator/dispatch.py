@@ -54,8 +54,20 @@ class Dispatcher:
 
     async def _watch(self, pause: Pause) -> list[QueueItem]:
         await self.waits.put_pause(pause)
+        if pause.kind is PauseKind.CANCEL and await self._has_ended(pause.key.run_id):
+            await self.waits.drop_pauses([pause.key])
+            return []
         event = await self.find_event(pause)
         return [] if event is None else [consequence(pause, event, self.clock.now_ms())]
+
+    async def _has_ended(self, run_id: str) -> bool:
+        """Whether a run that may be cancelled is over, so that nobody else takes out what was filed just now.
+
+        Whoever ends a run takes its pauses out after that; whoever files one looks after that whether it has ended.
+        The pause of a wait needs no look: its timer, which is queued after it, takes it out at the latest.
+        """
+        header = await self.journal.get_header(run_id)
+        return header is not None and header.outcome is not None
 
     async def find_event(self, pause: Pause) -> Event | None:
         """The first event received since the pause began that it accepts."""

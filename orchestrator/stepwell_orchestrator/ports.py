@@ -145,7 +145,8 @@ class Journal(Protocol):
         when ``term`` is given, that it is the current one; otherwise LeaseLostError. Entries alone may be stored
         whatever has become of run and term: a backend may refuse them (ConflictError for a run that has ended,
         LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision 10). StoreError,
-        when the store broke, leaves open what was written; the next driver's takeover mends it.
+        when the store broke, leaves open what was written; the next driver's takeover mends it. ConflictError says
+        that a guard did not hold, and callers rely on it: a store that merely lost a race tries again by itself.
         """
 
     async def load(self, run_id: str) -> Run | None:

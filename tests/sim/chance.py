@@ -14,6 +14,10 @@ from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 
 SKEW_MAX_MS = 2 * SECOND_MS
 
+PROMPT_MS = 15 * MINUTE_MS
+STORM = 0.04
+STORM_MAX_MS = 10 * MINUTE_MS
+
 T = TypeVar("T")
 
 
@@ -37,10 +41,13 @@ class Fault(StrEnum):
     LATE = "delivery comes late"
     TWICE = "delivery comes twice at once"
     AGAIN = "delivery comes again when it was long done"
+    EARLY = "timer comes before its time"
 
 
 BEFORE_PORT = (Fault.CRASH_BEFORE, Fault.THROTTLED, Fault.SLOW_REQUEST)
 AFTER_PORT = (Fault.CRASH_AFTER, Fault.LOST_REPLY, Fault.SLOW_REPLY)
+STORMY = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.THROTTLED, Fault.LOST_REPLY)
+"""Faults that cost a worker the item it is at, at any port call."""
 OF_CALLS = (
     Fault.UNREACHABLE,
     Fault.REPLY_LOST,
@@ -51,8 +58,11 @@ OF_CALLS = (
     Fault.CRASH_IN_CALL,
 )
 OF_DELIVERIES = (Fault.LATE, Fault.TWICE, Fault.AGAIN)
-OF_TIMING = frozenset({Fault.SLOW_REQUEST, Fault.SLOW_REPLY, Fault.SLOW_FUNCTION, *OF_DELIVERIES})
+OF_TIMERS = (Fault.EARLY,)
+OF_TIMING = frozenset({Fault.SLOW_REQUEST, Fault.SLOW_REPLY, Fault.SLOW_FUNCTION, *OF_DELIVERIES, *OF_TIMERS})
 """Faults that break nothing by themselves: a world may have these alone."""
+_SCALE = {**dict.fromkeys(STORMY, 1.0), **dict.fromkeys((*OF_CALLS, *OF_DELIVERIES, *OF_TIMERS), 4.0)}
+"""Port calls are many, and the rest is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +75,63 @@ class Knobs:
     renews_deliveries: bool
     functions: int
     events: int
+    pokes: int
+    aims: int
+    signals: int
+    stops: int
     cancels: int
+    bulk_cancels: int
+    reruns: int
     faulty_ms: int
     slow_ms: int
     call_timeout_ms: int
     odds: Mapping[Fault, float]
+
+    @property
+    def skew_max_ms(self) -> int:
+        """How far a worker's clock is off, at most."""
+        return max((abs(skew_ms) for skew_ms in self.skews_ms), default=0)
+
+    @property
+    def prompt_ms(self) -> int:
+        """How soon something that must follow from something else has followed.
+
+        Soon where nothing is ever lost; where workers hardly ever get through an item, only after the faults.
+        """
+        if not any(self.odds[fault] for fault in (*STORMY, Fault.PARTIAL_SEND, Fault.CRASH_IN_CALL)):
+            return PROMPT_MS // 5
+        return PROMPT_MS + (self.faulty_ms if _is_storm(self.odds) else 0)
 
     @classmethod
     def draw(cls, seed: int) -> Knobs:
         """The knobs of a seed."""
         chance = stream(seed, "knobs")
         workers = chance.randint(1, 4)
+        skew_max_ms = chance.choice((0, SKEW_MAX_MS, SKEW_MAX_MS))
+        faulty_ms, odds = chance.choice((5 * MINUTE_MS, 20 * MINUTE_MS, 2 * HOUR_MS)), _odds(chance)
         return cls(
             workers=workers,
-            skews_ms=tuple(chance.randint(-SKEW_MAX_MS, SKEW_MAX_MS) for _ in range(workers)),
+            skews_ms=tuple(chance.randint(-skew_max_ms, skew_max_ms) for _ in range(workers)),
             latency_ms=chance.choice((0, 0, 3, 40)),
             renews_deliveries=chance.random() < 0.7,
             functions=chance.randint(1, 4),
             events=chance.randint(1, 6),
+            pokes=chance.choice((0, 1, 3, 6)),
+            aims=chance.choice((0, 2, 4, 8)),
+            signals=chance.choice((0, 0, 1, 3)),
+            stops=chance.choice((0, 0, 1, 3)),
             cancels=chance.choice((0, 0, 1, 3)),
-            faulty_ms=chance.choice((5 * MINUTE_MS, 20 * MINUTE_MS, 2 * HOUR_MS)),
+            bulk_cancels=chance.choice((0, 0, 0, 1)),
+            reruns=chance.choice((0, 0, 1, 2)),
+            faulty_ms=min(faulty_ms, STORM_MAX_MS) if _is_storm(odds) else faulty_ms,
             slow_ms=chance.choice((100, 5 * SECOND_MS, 50 * SECOND_MS)),
             call_timeout_ms=chance.choice((20 * SECOND_MS, 90 * SECOND_MS)),
-            odds=_odds(chance),
+            odds=odds,
         )
+
+
+def _is_storm(odds: Mapping[Fault, float]) -> bool:
+    return sum(odds[fault] for fault in STORMY) > STORM
 
 
 def stream(seed: int, purpose: str) -> random.Random:
@@ -101,7 +144,7 @@ def _odds(chance: random.Random) -> dict[Fault, float]:
     alone = chance.choice(list(Fault))
     odds: dict[Fault, float] = {}
     for fault in Fault:
-        drawn = chance.choice((0.0, 0.005, 0.02, 0.06)) * (4 if fault in (*OF_CALLS, *OF_DELIVERIES) else 1)
+        drawn = chance.choice((0.0, 0.005, 0.02, 0.06)) * _SCALE.get(fault, 1)
         allowed = {"calm": False, "timing": fault in OF_TIMING, "rough": True, "one kind": fault is alone}[temper]
         odds[fault] = (0.1 if temper == "one kind" else drawn) if allowed else 0.0
     return odds

@@ -1,20 +1,26 @@
 """The promises, each as a checker that is shown every fact and knows nothing of the engine or of the simulator.
 
-A checker raises ViolationError at the first fact that breaks its promise. What needs the whole picture (nothing lost,
+A checker raises ViolationError at the first fact that breaks its promise. It may ask the corpus what a step waits for.
+Waits, signals, invocations and cancellations have files of their own; what needs the whole picture (nothing lost,
 everything ends) is in ``final.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.model.step import StepStatus
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.run import RunHeader, RunStatus
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from tests.sim.corpus import Member
 from tests.sim.facts import BodyRan, CallMade, EntryWritten, EventStored, Fact, RunCreated, RunEnded, Trouble
+from tests.sim.steps import Nap
+
+LIFECYCLE_EVENTS: Final = ("inngest/function.finished", "inngest/function.failed", "inngest/function.cancelled")
 
 
 class ViolationError(Exception):
@@ -32,6 +38,14 @@ class Moment:
 
     at: int
     now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a clock is off at most, and how soon what must follow has followed, whatever goes wrong."""
+
+    skew_max_ms: int
+    prompt_ms: int
 
 
 class Checker(Protocol):
@@ -139,22 +153,30 @@ class StackGrows:
 
 
 class OneRun:
-    """Promise 2: an event, and a sender's event id, start a function at most once."""
+    """Promise 2: an event, and a sender's event id, start a function at most once; so does a function's own key.
 
-    def __init__(self) -> None:
-        self._ids: dict[str, str] = {}
+    Reruns are runs that somebody asked for by name.
+    """
+
+    def __init__(self, members: Mapping[str, Member]) -> None:
+        self._members = members
+        self._events: dict[str, Event] = {}
         self._runs: dict[tuple[str, str], str] = {}
 
     def see(self, fact: Fact, _moment: Moment) -> None:
         match fact:
             case EventStored(event, True):
-                self._ids[event.internal_id] = event.id
-            case RunCreated(header):
+                self._events[event.internal_id] = event
+            case RunCreated(header) if header.original_run_id is None:
                 for event_id in header.event_ids:
-                    key = (header.function_id, self._ids[event_id])
-                    if self._runs.setdefault(key, header.run_id) != header.run_id:
-                        message = f"event id {key[1]} started {header.function_id} twice"
-                        raise ViolationError(2, message, header.run_id)
+                    self._start(header, f"event id {self._events[event_id].id}")
+                user = self._events[header.event_ids[0]].data.get("user")
+                if self._members[header.function_id].options.one_per_user and user is not None:
+                    self._start(header, f"the key {user}")
+
+    def _start(self, header: RunHeader, why: str) -> None:
+        if self._runs.setdefault((header.function_id, why), header.run_id) != header.run_id:
+            raise ViolationError(2, f"{why} started {header.function_id} twice", header.run_id)
 
 
 class OneEnd:
@@ -173,7 +195,7 @@ class OneEnd:
                 self._ended[run_id] = outcome.status
             case EntryWritten(run_id, entry) if run_id in self._ended:
                 raise ViolationError(8, f"step {entry.name} was written after the run's end", run_id)
-            case EventStored(event, True) if event.name.startswith("inngest/function."):
+            case EventStored(event, True) if event.name in LIFECYCLE_EVENTS:
                 key = (event.name, event.data["run_id"])
                 if key in self._told:
                     raise ViolationError(8, f"{event.name} was emitted twice", key[1])
@@ -209,39 +231,37 @@ class LooksFirst:
 
 
 class SleepsHold:
-    """Promise 10: a sleep's end is fixed once, and no sleep is over earlier than that.
+    """Promise 10: a sleep's end is fixed once, by its length, and no sleep is over earlier than that, or much later.
 
     Its end was reckoned by one worker's clock and is judged by another's. Against the true time it may therefore come
-    early by how far the second one is ahead.
+    early by how far the second one is ahead. It comes late by what it takes to get over faults.
     """
 
-    def __init__(self, skew_max_ms: int) -> None:
-        self._skew_max_ms = skew_max_ms
+    def __init__(self, bounds: Bounds, members: Mapping[str, Member]) -> None:
+        self._skew_max_ms = bounds.skew_max_ms
+        self._prompt_ms = bounds.prompt_ms
+        self._members = members
+        self._functions: dict[str, str] = {}
         self._due: dict[tuple[str, str], int] = {}
 
     def see(self, fact: Fact, moment: Moment) -> None:
-        if not isinstance(fact, EntryWritten) or fact.entry.op is not Op.SLEEP:
-            return
-        run_id, entry = fact.run_id, fact.entry
+        match fact:
+            case RunCreated(header):
+                self._functions.setdefault(header.run_id, header.function_id)
+            case EntryWritten(run_id, entry) if entry.op is Op.SLEEP:
+                self._sleep(run_id, entry, moment.now_ms)
+
+    def _sleep(self, run_id: str, entry: StepEntry, now_ms: int) -> None:
+        nap = self._members[self._functions[run_id]].steps[entry.step_id]
+        assert isinstance(nap, Nap)
         due_at_ms = self._due.setdefault((run_id, entry.step_id), entry.due_at_ms or 0)
-        if entry.status is StepStatus.SLEEPING and entry.due_at_ms != due_at_ms:
-            raise ViolationError(10, f"the end of sleep {entry.name} was moved", run_id)
-        early_ms = due_at_ms - self._skew_max_ms - moment.now_ms
+        if entry.status is StepStatus.SLEEPING:
+            if entry.due_at_ms != due_at_ms:
+                raise ViolationError(10, f"the end of sleep {entry.name} was moved", run_id)
+            if not 0 <= now_ms + nap.duration_ms + self._skew_max_ms - due_at_ms <= self._prompt_ms:
+                raise ViolationError(10, f"sleep {entry.name} is not {nap.duration_ms} ms long", run_id)
+        early_ms = due_at_ms - self._skew_max_ms - now_ms
         if entry.memoised and early_ms > 0:
             raise ViolationError(10, f"sleep {entry.name} ended {early_ms} ms too early", run_id)
-
-
-def all_checkers(skew_max_ms: int) -> Sequence[Checker]:
-    """One of each, fresh."""
-    return (
-        JournaledOnce(),
-        NotAgainOnceJournaled(),
-        AgainOnlyWithReason(),
-        AttemptsBounded(),
-        StackGrows(),
-        OneRun(),
-        OneEnd(),
-        NothingAfterCancel(),
-        LooksFirst(),
-        SleepsHold(skew_max_ms),
-    )
+        if entry.memoised and now_ms > due_at_ms + self._prompt_ms:
+            raise ViolationError(10, f"sleep {entry.name} ended {now_ms - due_at_ms} ms after its time", run_id)

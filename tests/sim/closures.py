@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable, Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import stepwell
 from stepwell.handler import Handler
 from stepwell.http import HttpRequest
 from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import encode
-from stepwell.wire.ids import hash_step_id
+from stepwell.wire.ids import EventIdSeed, hash_step_id
 from stepwell_orchestrator.ports import HttpReply
-from tests.sim.scripted import UNKNOWN, Entered, FailsError
+from tests.sim.drawing import Drawing
+from tests.sim.scripted import Entered
+from tests.sim.steps import (
+    Do,
+    EventWait,
+    FailsError,
+    Invocation,
+    Memos,
+    MissingError,
+    Nap,
+    Narrow,
+    OneOf,
+    SendEvent,
+    SendSignal,
+    SignalWait,
+    Step,
+    given,
+    labels,
+    longest_ms,
+)
+
+
+class Outside(Protocol):
+    """Where the steps of a function send to, for one run. Raises ConnectionError when nobody answers."""
+
+    async def send_events(self, run_id: str, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """Send events; their internal ids."""
+
+    async def send_signal(self, run_id: str, signal: str) -> str | None:
+        """Send a signal; the run it resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +60,6 @@ IN_CALL: ContextVar[InCall] = ContextVar("call")
 
 
 @dataclass(frozen=True, slots=True)
-class Do:
-    """A step, ``times`` over under one id, failing in its first ``fails`` attempts."""
-
-    name: str
-    fails: int = 0
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Nap:
-    """A sleep."""
-
-    name: str
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Seq:
     """One after another."""
 
@@ -56,7 +68,7 @@ class Seq:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """All at once: ``gather``, or a ``TaskGroup``."""
+    """All at once: ``gather``."""
 
     parts: tuple[Tree, ...]
 
@@ -76,22 +88,18 @@ class Guarded:
     part: Tree
 
 
-Tree = Do | Nap | Seq | Together | First | Guarded
+Tree = Step | Seq | Together | First | Guarded
 
 
-async def perform(tree: Tree, step: stepwell.Step) -> Any:
+async def perform(tree: Tree, ctx: stepwell.Context) -> Any:
     """The function that a tree stands for."""
     match tree:
-        case Do(name, fails, times):
-            return [await step.run(name, body, name, index, fails) for index in range(times)]
-        case Nap(name, duration_ms):
-            return await step.sleep(name, duration_ms / 1_000)
         case Seq(parts):
-            return [await perform(part, step) for part in parts]
+            return [await perform(part, ctx) for part in parts]
         case Together(parts):
-            return list(await asyncio.gather(*(perform(part, step) for part in parts)))
+            return list(await asyncio.gather(*(perform(part, ctx) for part in parts)))
         case First(parts, cancels):
-            tasks = [asyncio.create_task(perform(part, step)) for part in parts]
+            tasks = [asyncio.create_task(perform(part, ctx)) for part in parts]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             winner = next(task for task in tasks if task.done())
             for task in tasks if cancels else ():
@@ -99,13 +107,58 @@ async def perform(tree: Tree, step: stepwell.Step) -> Any:
             return winner.result()
         case Guarded(part):
             try:
-                return await perform(part, step)
+                return await perform(part, ctx)
             except stepwell.StepError:
                 return "caught"
+        case _:
+            return await _take(tree, ctx)
+
+
+async def _take(step: Step, ctx: stepwell.Context) -> Any:
+    calls, trigger = ctx.step, ctx.event.data
+    match step:
+        case Do(name, fails, times):
+            return [await calls.run(name, body, name, index, fails) for index in range(times)]
+        case Nap(name, duration_ms):
+            return await calls.sleep(name, duration_ms / 1_000)
+        case EventWait():
+            event = await _wait(step, calls)
+            return event and event.id
+        case SignalWait(name, signal, timeout_ms, replaces):
+            timeout = dt.timedelta(milliseconds=timeout_ms)
+            found = await calls.wait_for_signal(
+                name, signal=signal, timeout=timeout, on_conflict="replace" if replaces else "fail"
+            )
+            return found and found.data
+        case Invocation(name, function, timeout_ms):
+            timeout = dt.timedelta(milliseconds=timeout_ms)
+            return await calls.invoke(name, function=function, data=about(trigger), timeout=timeout)
+        case SendEvent(name, event_name, n):
+            data = {**about(trigger), "n": n, "by": name}
+            return await calls.send_event(name, stepwell.Event(name=event_name, data=data))
+        case SendSignal(name, signal):
+            return await calls.send_signal(name, signal=signal, data=name)
+
+
+async def _wait(step: EventWait, calls: stepwell.Step) -> stepwell.Event | None:
+    by_path = step.narrow is Narrow.SAME_USER
+    return await calls.wait_for_event(
+        step.name,
+        event=step.event,
+        timeout=dt.timedelta(milliseconds=step.timeout_ms),
+        match="data.user" if by_path else None,
+        if_=None if by_path else step.narrow.value or None,
+        lookback=dt.timedelta(milliseconds=step.lookback) if isinstance(step.lookback, int) else step.lookback,
+    )
+
+
+def about(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """What one function tells another: the user and the number of its own trigger, as far as it has them."""
+    return {key: trigger[key] for key in ("user", "n") if key in trigger}
 
 
 async def body(name: str, index: int, fails: int) -> str:
-    """The body of every step."""
+    """The body of a step that sends nothing."""
     call = IN_CALL.get()
     label = f"{name}:{index}" if index else name
     call.entered(hash_step_id(label), label)
@@ -114,66 +167,113 @@ async def body(name: str, index: int, fails: int) -> str:
     return label.upper()
 
 
-def expected(tree: Tree, max_attempts: int) -> Any:
-    """What the function of a tree returns. Raises FailsError when it cannot return."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """The transport of an app: what its steps send."""
+
+    outside: Outside
+
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """Send the one event of a step."""
+        (event,) = events
+        return await self.outside.send_events(self._enter(event["data"]["by"]), events, seed)
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """Send a signal; ``data`` names the step."""
+        return await self.outside.send_signal(self._enter(data), signal)
+
+    def _enter(self, name: str) -> str:
+        call = IN_CALL.get()
+        call.entered(hash_step_id(name), name)
+        return call.request.ctx.run_id
+
+
+def expected(tree: Tree, memos: Memos, max_attempts: int) -> Any:
+    """What the function of a tree returns. Raises FailsError when it cannot return, MissingError when not yet."""
     match tree:
-        case Do(name, fails, times):
-            if fails >= max_attempts:
-                raise FailsError
-            return [(f"{name}:{index}" if index else name).upper() for index in range(times)]
-        case Nap():
-            return None
-        case Seq(parts) | Together(parts):
-            return [expected(part, max_attempts) for part in parts]
-        case First():
-            return UNKNOWN
+        case Seq(parts):
+            return [expected(part, memos, max_attempts) for part in parts]
+        case Together(parts):
+            return _all(parts, memos, max_attempts)
+        case First(parts):
+            return OneOf(_any(parts, memos, max_attempts))
         case Guarded(part):
             try:
-                return expected(part, max_attempts)
+                return expected(part, memos, max_attempts)
             except FailsError:
                 return "caught"
+        case _:
+            return given(tree, memos, max_attempts)
 
 
-def leaves(tree: Tree) -> Iterator[Do | Nap]:
+def _all(parts: Sequence[Tree], memos: Memos, max_attempts: int) -> list[Any]:
+    """The first failure ends a gather, whatever the others are at."""
+    values: list[Any] = []
+    missing: MissingError | None = None
+    for part in parts:
+        try:
+            values.append(expected(part, memos, max_attempts))
+        except MissingError as error:
+            missing = error
+    if missing is not None:
+        raise missing
+    return values
+
+
+def _any(parts: Sequence[Tree], memos: Memos, max_attempts: int) -> list[Any]:
+    values: list[Any] = []
+    for part in parts:
+        try:
+            values.append(expected(part, memos, max_attempts))
+        except MissingError:
+            continue
+    if not values:
+        raise MissingError("any part of a race")
+    return values
+
+
+def leaves(tree: Tree) -> Iterator[Step]:
     """The steps of a tree."""
     match tree:
-        case Do() | Nap():
-            yield tree
         case Guarded(part):
             yield from leaves(part)
         case Seq(parts) | Together(parts) | First(parts, _):
             for part in parts:
                 yield from leaves(part)
+        case _:
+            yield tree
 
 
 class Closure:
     """A tree served by the real adapter."""
 
-    def __init__(self, tree: Tree, slug: str, retries: int, now_ms: Callable[[], int]) -> None:
+    def __init__(self, tree: Tree, slug: str, retries: int, now_ms: Callable[[], int], outside: Outside) -> None:
         self.tree = tree
+        self.steps: Sequence[Step] = tuple(leaves(tree))
         self._slug = slug
         app_id, _, function_id = slug.partition("-")
         app = stepwell.App(app_id, dev=True)
+        app.transport = Sending(outside)
 
         @app.function(id=function_id, on="sim/go", retries=retries)
         async def run(ctx: stepwell.Context) -> Any:
-            return await perform(tree, ctx.step)
+            return await perform(tree, ctx)
 
         self._handler = Handler(app, dev=True, framework="sim", now_ms=now_ms)
 
     @property
     def naps_ms(self) -> int:
-        """The time asleep, at most."""
-        return sum(leaf.duration_ms for leaf in leaves(self.tree) if isinstance(leaf, Nap))
+        """The time asleep and waiting, at most."""
+        return sum(longest_ms(step) for step in self.steps)
 
     @property
     def actions(self) -> int:
         """How many things may have to be tried again."""
-        return 2 * sum(leaf.times if isinstance(leaf, Do) else 1 for leaf in leaves(self.tree)) + 1
+        return 2 * sum(len(labels(step)) for step in self.steps) + 1
 
-    def expected(self, max_attempts: int) -> Any:
-        """What a completed run returns. Raises FailsError when it cannot complete."""
-        return expected(self.tree, max_attempts)
+    def expected(self, memos: Memos, max_attempts: int) -> Any:
+        """What a completed run returns. Raises FailsError when it cannot complete, MissingError when not yet."""
+        return expected(self.tree, memos, max_attempts)
 
     async def answer(self, request: CallRequest, target: str, entered: Entered) -> HttpReply:
         """The adapter's reply to a call."""
@@ -184,34 +284,47 @@ class Closure:
         return HttpReply(answer.status, answer.headers, answer.body)
 
 
-def draw_tree(chance: random.Random, max_attempts: int) -> Tree:
+def draw_tree(drawing: Drawing) -> Tree:
     """A random tree of up to about ten steps."""
-    numbers = iter(range(1_000))
-    return Seq(tuple(_draw(chance, numbers, max_attempts, 2) for _ in range(chance.randint(1, 3))))
+    return Seq(tuple(_draw(drawing, 2) for _ in range(drawing.chance.randint(1, 3))))
 
 
-def _draw(chance: random.Random, numbers: Iterator[int], max_attempts: int, depth: int) -> Tree:
-    kind = chance.choice(("do", "do", "nap", "seq", "together", "first", "guarded") if depth else ("do", "do", "nap"))
-    parts = [depth - 1] * chance.randint(2, 3)
+_LEAF_KINDS = ("do", "do", "nap", "wait", "wait", "send")
+_KINDS = (*_LEAF_KINDS, "seq", "together", "together", "first", "first", "guarded", "guarded", "again")
+
+
+def _draw(drawing: Drawing, depth: int) -> Tree:
+    kind = drawing.chance.choice(_KINDS if depth else _LEAF_KINDS)
+    parts = [depth - 1] * drawing.chance.randint(2, 3)
     match kind:
         case "nap":
-            return Nap(f"nap{next(numbers)}", chance.choice((1_000, 45_000, 900_000)))
+            return drawing.nap()
+        case "wait":
+            return drawing.wait(sure=False)
+        case "send":
+            return drawing.sending()
         case "seq":
-            return Seq(tuple(_draw(chance, numbers, max_attempts, less) for less in parts))
+            return Seq(tuple(_draw(drawing, less) for less in parts))
         case "together":
-            return Together(tuple(_draw(chance, numbers, max_attempts, less) for less in parts))
+            return Together(tuple(_draw(drawing, less) for less in parts))
         case "first":
-            sure = tuple(_draw_sure(chance, numbers, max_attempts) for _ in parts)
-            return First(sure, cancels=chance.random() < 0.5)
+            return First(tuple(_draw_sure(drawing) for _ in parts), cancels=drawing.chance.random() < 0.5)
         case "guarded":
-            return Guarded(_draw(chance, numbers, max_attempts, depth - 1))
+            return Guarded(_draw(drawing, depth - 1))
+        case "again":
+            return Seq(drawing.waits_in_a_row())
         case _:
-            fails = chance.choice((0, 0, 0, 0, 0, 1, 2, 99))
-            return Do(f"do{next(numbers)}", fails, chance.choice((1, 1, 1, 3)))
+            return drawing.do()
 
 
-def _draw_sure(chance: random.Random, numbers: Iterator[int], max_attempts: int) -> Tree:
+def _draw_sure(drawing: Drawing) -> Tree:
     """What cannot fail for good: the winner of a race is anybody's guess."""
-    if chance.random() < 0.3:
-        return Nap(f"nap{next(numbers)}", chance.choice((1_000, 45_000)))
-    return Do(f"do{next(numbers)}", min(chance.choice((0, 0, 1)), max_attempts - 1), chance.choice((1, 2)))
+    match drawing.chance.choice(("nap", "do", "wait", "wait", "guarded")):
+        case "nap":
+            return drawing.nap()
+        case "wait":
+            return drawing.wait(sure=True)
+        case "guarded":
+            return Guarded(drawing.wait(sure=False))
+        case _:
+            return drawing.do_surely()

@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import datetime as dt
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from stepwell.options import CancelOn, FunctionOptions, Timeouts
+from stepwell.wire.ids import hash_step_id
 from stepwell.wire.registration import Trigger
-from stepwell.wire.times import MINUTE_MS
+from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.engine.retry import BACKOFF_MS, JITTER_MAX_MS
 from stepwell_orchestrator.model.function import Function
 from tests.sim.chance import Knobs, stream
-from tests.sim.closures import Closure, draw_tree
+from tests.sim.closures import Closure, Outside, draw_tree
+from tests.sim.drawing import Drawing, Reach
 from tests.sim.line import Code
 from tests.sim.scripted import draw_script
+from tests.sim.steps import WAIT_EVENTS, Narrow, Step, labels
 
 EVENT_NAMES = ("sim/go", "sim/run")
+MORE_EVENT = "sim/more"
+STOP_EVENT = "sim/stop"
 FAILED_EVENT = "inngest/function.failed"
+INVOKED_EVENT = "inngest/function.invoked"
+APP = "sim"
 URL = "http://sim.test/api"
-_REAL_ADAPTER_SHARE = 0.4
+_REAL_ADAPTER_SHARE = 0.5
 _SLACK_MS = 10 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRule:
+    """A run is cancelled by STOP_EVENT, if the condition holds, up to ``timeout_ms`` after the run was created."""
+
+    narrow: Narrow
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a function is given besides its code. ``one_per_user``: one run a day for each user."""
+
+    cancel: CancelRule | None = None
+    start_ms: int | None = None
+    finish_ms: int | None = None
+    one_per_user: bool = False
+
+    def encode(self, slug: str) -> Mapping[str, Any]:
+        """The options on the wire."""
+        rules = [] if self.cancel is None else [_cancel_on(self.cancel)]
+        limited = self.start_ms is not None or self.finish_ms is not None
+        options = FunctionOptions(
+            cancel_on=rules,
+            timeouts=Timeouts(start=_span(self.start_ms), finish=_span(self.finish_ms)) if limited else None,
+            idempotency="event.data.user" if self.one_per_user else None,
+        )
+        return options.encode(slug)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +68,12 @@ class Member:
 
     function: Function
     code: Code
+    options: Options = field(default_factory=Options)
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """Its steps by hashed id."""
+        return {hash_step_id(label): step for step in self.code.steps for label in labels(step)}
 
     @property
     def longest_ms(self) -> int:
@@ -35,20 +82,57 @@ class Member:
         return self.code.naps_ms + self.code.actions * backoff_ms + _SLACK_MS
 
 
-def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int]) -> Mapping[str, Member]:
-    """The functions by slug; now and then one is started by the failure of the others."""
+def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Outside) -> Mapping[str, Member]:
+    """The functions by slug.
+
+    Now and then one is started by the failure of the others, or by an event that the steps of others send. A function
+    invokes later ones only, and what a step may start does not start anything in turn: so every world comes to rest.
+    """
     chance = stream(seed, "corpus")
+    slugs = [f"{APP}-f{number}" for number in range(knobs.functions)]
+    first_more = chance.randint(1, knobs.functions)
     members: dict[str, Member] = {}
-    for number in range(knobs.functions):
-        slug = f"sim-f{number}"
+    for number, slug in enumerate(slugs):
         retries = chance.choice((0, 1, 2, 4))
-        event = chance.choice(EVENT_NAMES)
-        if number and chance.random() < 0.2:
-            event = FAILED_EVENT
+        event = _draw_event(chance, number, is_more=number >= first_more)
+        reach = Reach(slugs[number + 1 :], WAIT_EVENTS if number >= first_more else (*WAIT_EVENTS, MORE_EVENT))
+        drawing = Drawing(chance, retries + 1, Reach() if event == FAILED_EVENT else reach, itertools.count())
+        options = _draw_options(chance)
         code: Code
         if chance.random() < _REAL_ADAPTER_SHARE:
-            code = Closure(draw_tree(chance, retries + 1), slug, retries, now_ms)
+            code = Closure(draw_tree(drawing), slug, retries, now_ms, outside)
         else:
-            code = draw_script(chance, retries + 1)
-        members[slug] = Member(Function(slug, "sim", slug, URL, (Trigger(event),), retries), code)
+            code = draw_script(drawing)
+        function = Function(slug, APP, slug, URL, (Trigger(event),), retries, options.encode(slug))
+        members[slug] = Member(function, code, options)
     return members
+
+
+def _draw_event(chance: random.Random, number: int, *, is_more: bool) -> str:
+    event = chance.choice((*EVENT_NAMES, MORE_EVENT) if is_more else EVENT_NAMES)
+    return FAILED_EVENT if number and chance.random() < 0.15 else event
+
+
+def _draw_options(chance: random.Random) -> Options:
+    def maybe(odds: float, choices: Sequence[Any]) -> Any:
+        chosen = chance.choice(choices)
+        return chosen if chance.random() < odds else None
+
+    narrow = maybe(0.3, (Narrow.ALL, Narrow.SAME_USER, Narrow.SAME_USER, Narrow.LARGER))
+    timeout_ms = maybe(0.3, (30 * SECOND_MS, 10 * MINUTE_MS))
+    return Options(
+        cancel=None if narrow is None else CancelRule(narrow, timeout_ms),
+        start_ms=maybe(0.07, (SECOND_MS, 30 * SECOND_MS)),
+        finish_ms=maybe(0.15, (20 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS)),
+        one_per_user=chance.random() < 0.15,
+    )
+
+
+def _cancel_on(rule: CancelRule) -> CancelOn:
+    by_path = rule.narrow is Narrow.SAME_USER
+    expression = None if by_path else rule.narrow.value or None
+    return CancelOn(STOP_EVENT, match="data.user" if by_path else None, if_=expression, timeout=_span(rule.timeout_ms))
+
+
+def _span(length_ms: int | None) -> dt.timedelta | None:
+    return None if length_ms is None else dt.timedelta(milliseconds=length_ms)

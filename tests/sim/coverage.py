@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.model.step import StepStatus
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from tests.sim.checkers import Moment
 from tests.sim.facts import CallMade, EntryWritten, Fact, RunCreated, RunEnded
 
@@ -38,6 +39,15 @@ _RUN_REASONS: Mapping[Move, str] = {
     ("queued", "completed"): _CALLED_FIRST,
     ("queued", "failed"): _CALLED_FIRST,
 }
+_REFUSALS = {"could not find function": "not found", "was cancelled": "cancelled"}
+_ENDS: Mapping[str, Sequence[str]] = {
+    "WaitForEvent": ("completed", "timed_out"),
+    "WaitForSignal": ("completed", "timed_out", "failed"),
+    "InvokeFunction": ("completed", "failed", "cancelled", "not found", "timed_out"),
+    "Sleep": ("completed",),
+    "StepRun": ("completed", "failed"),
+}
+"""The ends that a step may come to."""
 _FINAL = ("completed", "failed", "timed_out")
 _STEP_STATES = (ABSENT, *(status.value for status in StepStatus))
 _RUN_STATES = (ABSENT, *(status.value for status in RunStatus))
@@ -49,6 +59,8 @@ class Coverage:
     def __init__(self) -> None:
         self.steps: Counter[Move] = Counter()
         self.runs: Counter[Move] = Counter()
+        self.ends: Counter[Move] = Counter()
+        """How steps of each kind ended."""
         self._steps: dict[tuple[str, str], str] = {}
         self._runs: dict[str, str] = {}
 
@@ -58,6 +70,8 @@ class Coverage:
                 key = (run_id, entry.step_id)
                 self.steps[self._steps.get(key, ABSENT), entry.status.value] += 1
                 self._steps[key] = entry.status.value
+                if entry.memoised:
+                    self.ends[entry.op.value, _end_of(entry)] += 1
             case RunCreated(header) if header.run_id not in self._runs:
                 self._run(header.run_id, RunStatus.QUEUED)
             case CallMade():
@@ -77,6 +91,20 @@ def missing_steps(taken: Mapping[Move, int]) -> list[tuple[str, str]]:
     return _missing(_STEP_STATES, taken, _why_no_step)
 
 
+def missing_ends(taken: Mapping[Move, int]) -> list[tuple[str, str]]:
+    """The ends that no step of a kind had, each with its reason, or with the word that none is known."""
+    moves = [(op, end) for op, ends in _ENDS.items() for end in ends if (op, end) not in taken]
+    return [(f"{op} -> {end}", UNEXPLAINED) for op, end in moves]
+
+
+def _end_of(entry: StepEntry) -> str:
+    """How a step ended; a refusal by what was refused."""
+    if entry.status is not StepStatus.FAILED or entry.op is not Op.INVOKE_FUNCTION:
+        return entry.status.value
+    message = str(entry.memo["error"].get("message", ""))
+    return next((end for text, end in _REFUSALS.items() if text in message), entry.status.value)
+
+
 def missing_runs(taken: Mapping[Move, int]) -> list[tuple[str, str]]:
     """The moves of runs that were not made, each with its reason, or with the word that none is known."""
     return _missing(_RUN_STATES, taken, _why_no_run)
@@ -93,8 +121,10 @@ def _missing(states: Sequence[str], taken: Mapping[Move, int], why: Callable[[st
 def _why_no_step(old: str, new: str) -> str:
     if old in _FINAL:
         return "a memoised entry never changes"
-    if "waiting" in (old, new) or new == "timed_out":
-        return "waits are not part of the corpus"
+    if old == "waiting" or (new == "waiting" and old != ABSENT):
+        return "a wait is reported once, and only its end changes it"
+    if new == "timed_out":
+        return "only a wait times out"
     if old == "sleeping" or (new == "sleeping" and old != ABSENT):
         return "a sleep is reported once, and only its timer ends it"
     if old == "dropped":

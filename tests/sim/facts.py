@@ -8,6 +8,7 @@ from typing import Any
 
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Outcome, RunHeader
+from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 
 
@@ -34,11 +35,20 @@ class RunCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A worker took the drive lease of a run for the first time; ``at_ms`` is when it asked, by its own clock."""
+
+    run_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class EntryWritten:
-    """The journal took a step's entry in."""
+    """The journal took a step's entry in, from whoever was at queue item ``handling``."""
 
     run_id: str
     entry: StepEntry
+    handling: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,87 @@ class BodyRan:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFiled:
+    """A pause was filed by whoever was at queue item ``handling``."""
+
+    run_id: str
+    pause_id: str
+    handling: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkLost:
+    """Queue item ``handling`` was not dealt with to the end: its worker died or failed."""
+
+    handling: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTaken:
+    """A step asked to be the waiter of a signal; ``taken`` says whether it is."""
+
+    wait: SignalWait
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignalDropped:
+    """A step stopped being the waiter of a signal, if it was."""
+
+    wait: SignalWait
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSent:
+    """Somebody sends a signal; its data is ``token``, which no other has."""
+
+    token: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalAnswered:
+    """The sender of a signal was told which run it resumed, if any."""
+
+    token: int
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Somebody asks to cancel a run."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BulkCancelAsked:
+    """Somebody asks to cancel a function's runs created in a window, of one user when ``user`` is set.
+
+    ``accepted``: and is told that this will be done.
+    """
+
+    function_id: str
+    until_ms: int
+    user: int | None
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RerunAsked:
+    """Somebody asks to run a run's function again."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RerunAnswered:
+    """The same was accepted, and this is the new run."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """A fault that struck whoever was working on a run: it may explain that a body runs again."""
 
@@ -89,4 +180,24 @@ class Trouble:
     what: str
 
 
-Fact = EventStored | EventAnswered | RunCreated | EntryWritten | RunEnded | CallMade | BodyRan | Trouble
+Fact = (
+    EventStored
+    | EventAnswered
+    | RunCreated
+    | RunStarted
+    | EntryWritten
+    | RunEnded
+    | CallMade
+    | BodyRan
+    | PauseFiled
+    | WorkLost
+    | SignalTaken
+    | SignalDropped
+    | SignalSent
+    | SignalAnswered
+    | CancelAsked
+    | BulkCancelAsked
+    | RerunAsked
+    | RerunAnswered
+    | Trouble
+)

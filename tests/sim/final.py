@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from stepwell.wire.encoding import encode
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.local.rows import read_work
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.queue_item import Deadline, Route, TimerDue, Work
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
-from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
 from tests.sim.checkers import Moment, ViolationError
 from tests.sim.corpus import FAILED_EVENT, Member
-from tests.sim.facts import EntryWritten, EventAnswered, EventStored, Fact, RunCreated, RunEnded, Trouble
-from tests.sim.scripted import UNKNOWN, FailsError
+from tests.sim.facts import (
+    EntryWritten,
+    EventAnswered,
+    EventStored,
+    Fact,
+    PauseFiled,
+    RunCreated,
+    RunEnded,
+    Trouble,
+    WorkLost,
+)
 from tests.sim.setting import Setting
+from tests.sim.steps import Do, FailsError, MissingError, SendEvent, SendSignal, Step, matches
 
 _LIFECYCLE: Mapping[RunStatus, tuple[str, ...]] = {
     RunStatus.COMPLETED: ("inngest/function.finished",),
     RunStatus.FAILED: ("inngest/function.finished", "inngest/function.failed"),
     RunStatus.CANCELLED: ("inngest/function.finished", "inngest/function.cancelled"),
 }
-_EVERYTHING = 1_000
+_EVERYTHING = 10_000
+
+Key = tuple[str, str]
 
 
 class Ledger:
@@ -34,6 +49,8 @@ class Ledger:
         self.ended: dict[str, RunStatus] = {}
         self.entries: dict[tuple[str, str], StepEntry] = {}
         self.troubled: set[str] = set()
+        self.filed: dict[Key, int] = {}
+        self.lost: set[int] = set()
 
     def see(self, fact: Fact, _moment: Moment) -> None:
         match fact:
@@ -49,6 +66,14 @@ class Ledger:
                 self.ended[run_id] = outcome.status
             case Trouble(run_id):
                 self.troubled.add(run_id)
+            case PauseFiled(run_id, pause_id, handling):
+                self.filed[run_id, pause_id] = handling
+            case WorkLost(handling):
+                self.lost.add(handling)
+
+    def pending(self, run_id: str) -> list[StepEntry]:
+        """The steps of a run that something other than a discovery will finish."""
+        return [entry for (owner, _), entry in self.entries.items() if owner == run_id and entry.pending]
 
     def open_runs(self) -> list[RunHeader]:
         """The runs that have not ended."""
@@ -56,14 +81,38 @@ class Ledger:
 
 
 async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
-    """Promise 5, while nobody works: every open run is named by a queue item, or leased, so that the sweep finds it."""
+    """Promise 5, while nobody works: every open run is named by a queue item, or leased, so that the sweep finds it.
+
+    One that only waits is named by a timer for each of its waits, and can be found by what it waits for.
+    """
     async with setting.backend.database.read() as db:
-        rows = db.execute("SELECT id, run_id FROM queue").fetchall()
+        queued = [(item_id, read_work(work)) for item_id, work in db.execute("SELECT id, work FROM queue")]
         leased = {run_id for (run_id,) in db.execute("SELECT run_id FROM runs WHERE lease_until_ms IS NOT NULL")}
-    named = {run_id for _, run_id in rows if run_id} | {item_id.removesuffix(":route") for item_id, _ in rows}
+        filed = set(db.execute("SELECT run_id, pause_id FROM pauses"))
+    timers = {(work.run_id, work.step_id) for _, work in queued if isinstance(work, TimerDue)}
+    named = {work.event_id for _, work in queued if isinstance(work, Route)} | leased
+    for _, work in queued:
+        if not isinstance(work, Deadline) and not _is_ahead(work, ledger):
+            named.add(str(getattr(work, "run_id", "")))
     for header in ledger.open_runs():
-        if not {header.run_id, *header.event_ids} & named and header.run_id not in leased:
-            raise ViolationError(5, "nothing will ever look at it again", header.run_id)
+        if not {header.run_id, *header.event_ids} & named:
+            _check_waits(header.run_id, ledger.pending(header.run_id), timers, filed)
+
+
+def _is_ahead(work: Work, ledger: Ledger) -> bool:
+    """Whether an item is the timer of a step that still waits: it comes at its time, and for that step alone."""
+    entry = ledger.entries.get((work.run_id, work.step_id)) if isinstance(work, TimerDue) else None
+    return entry is not None and entry.pending
+
+
+def _check_waits(run_id: str, pending: Sequence[StepEntry], timers: Collection[Key], filed: Collection[Key]) -> None:
+    if not pending:
+        raise ViolationError(5, "nothing will ever look at it again", run_id)
+    for entry in pending:
+        if entry.status not in (StepStatus.SLEEPING, StepStatus.WAITING) or (run_id, entry.step_id) not in timers:
+            raise ViolationError(5, f"nothing will ever look at step {entry.name} again", run_id)
+        if entry.op is Op.WAIT_FOR_EVENT and (run_id, entry.step_id) not in filed:
+            raise ViolationError(7, f"no event can find wait {entry.name}", run_id)
 
 
 async def check_end(setting: Setting, ledger: Ledger, members: Mapping[str, Member]) -> None:
@@ -71,6 +120,7 @@ async def check_end(setting: Setting, ledger: Ledger, members: Mapping[str, Memb
     for header in ledger.open_runs():
         raise ViolationError(5, f"still {header.status} after the faults stopped and time passed", header.run_id)
     _nothing_lost(ledger, members.values())
+    await _nothing_left(setting, ledger)
     headers = await setting.backend.journal.list_runs(RunFilter(), cursor=None, limit=_EVERYTHING)
     stored = await setting.backend.journal.list_events(
         EventFilter(include_internal=True), cursor=None, limit=_EVERYTHING
@@ -99,8 +149,35 @@ def _nothing_lost(ledger: Ledger, members: Iterable[Member]) -> None:
             event = ledger.events.get(internal_id)
             if event is None:
                 raise ViolationError(1, f"event {internal_id} was answered and is not stored")
-            if event.name in wanted and event.id not in started:
+            if event.name in wanted and event.id not in started and not _is_repeat(event, member, ledger):
                 raise ViolationError(1, f"event {event.id} ({event.name}) never started {slug}")
+
+
+def _is_repeat(event: Event, member: Member, ledger: Ledger) -> bool:
+    """Whether the function had a run for the event's key already."""
+    user = event.data.get("user")
+    if not member.options.one_per_user or user is None:
+        return False
+    slug = member.function.slug
+    triggers = [ledger.events[header.event_ids[0]] for header in ledger.runs.values() if header.function_id == slug]
+    return any(trigger.data.get("user") == user for trigger in triggers)
+
+
+async def _nothing_left(setting: Setting, ledger: Ledger) -> None:
+    """Promise 7: what was waited for is given up. A timer that is still to come may do so as well.
+
+    What stays is what a worker filed that was taken for dead, went on when its item had been dealt with, and died.
+    """
+    async with setting.backend.database.read() as db:
+        coming = {run_id for (run_id,) in db.execute("SELECT run_id FROM queue")}
+        pauses = db.execute("SELECT run_id, pause_id, event_name FROM pauses").fetchall()
+        signals = db.execute("SELECT run_id, name FROM signals").fetchall()
+    for run_id, pause_id, name in pauses:
+        if run_id not in coming and ledger.filed[run_id, pause_id] not in ledger.lost:
+            raise ViolationError(7, f"still waits for {name} although it has ended", run_id)
+    for run_id, name in signals:
+        if run_id not in coming:
+            raise ViolationError(6, f"still is the waiter of signal {name} although it has ended", run_id)
 
 
 def _as_witnessed(run: Run, ledger: Ledger) -> None:
@@ -124,25 +201,35 @@ def _as_written(run: Run, ledger: Ledger, member: Member) -> None:
     """A run ends as its code says; it may fail instead only where a fault could use up its attempts."""
     outcome, run_id = run.header.outcome, run.header.run_id
     assert outcome is not None
+    troubled, max_attempts = run_id in ledger.troubled, member.function.max_attempts
+    for entry in run.entries.values():
+        if entry.status is StepStatus.FAILED and not _may_fail(member.steps.get(entry.step_id), max_attempts, troubled):
+            raise ViolationError(4, f"step {entry.name} failed though nothing had gone wrong", run_id)
+    if outcome.status is RunStatus.CANCELLED:
+        return
+    memos = {step_id: entry.memo for step_id, entry in run.entries.items() if entry.memoised}
+    completed = outcome.status is RunStatus.COMPLETED
     try:
-        expected = member.code.expected(member.function.max_attempts)
+        expected = member.code.expected(memos, max_attempts)
     except FailsError:
-        if outcome.status is RunStatus.COMPLETED:
+        if completed:
             raise ViolationError(3, "completed, though its code can only fail", run_id) from None
         return
-    if outcome.status is RunStatus.COMPLETED and not _matches(expected, outcome.output):
-        raise ViolationError(3, f"returned {outcome.output!r} instead of {expected!r}", run_id)
-    if outcome.status is RunStatus.FAILED and run_id not in ledger.troubled:
+    except MissingError as missing:
+        if completed:
+            raise ViolationError(3, f"completed without {missing}", run_id) from None
+    else:
+        if completed and not matches(expected, outcome.output):
+            raise ViolationError(3, f"returned {outcome.output!r} instead of {expected!r}", run_id)
+    if not completed and not troubled:
         raise ViolationError(4, f"failed ({outcome.error}) though nothing had gone wrong", run_id)
 
 
-def _matches(expected: Any, found: Any) -> bool:
-    if expected is UNKNOWN:
-        return True
-    if isinstance(expected, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(_matches(*pair) for pair in zip(expected, found, strict=True))
-        )
-    return bool(expected == found)
+def _may_fail(step: Step | None, max_attempts: int, troubled: bool) -> bool:
+    match step:
+        case Do(fails=fails):
+            return fails >= max_attempts
+        case SendEvent() | SendSignal():
+            return troubled
+        case _:
+            return True

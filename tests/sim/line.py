@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +17,7 @@ from tests.sim.facts import BodyRan, CallMade
 from tests.sim.node import Node
 from tests.sim.scripted import Entered
 from tests.sim.setting import Setting
+from tests.sim.steps import Memos, Step
 from tests.sim.witness import HANDLING
 
 
@@ -24,15 +25,19 @@ class Code(Protocol):
     """A function of the corpus."""
 
     @property
+    def steps(self) -> Sequence[Step]:
+        """Everything it may do."""
+
+    @property
     def naps_ms(self) -> int:
-        """The time asleep, at most."""
+        """The time asleep and waiting, at most."""
 
     @property
     def actions(self) -> int:
         """How many things may have to be tried again."""
 
-    def expected(self, max_attempts: int) -> Any:
-        """What a completed run returns. Raises FailsError when it cannot complete."""
+    def expected(self, memos: Memos, max_attempts: int) -> Any:
+        """What a completed run returns. Raises FailsError when it cannot complete, MissingError when not yet."""
 
     async def answer(self, request: CallRequest, target: str, entered: Entered) -> HttpReply:
         """The reply to a call."""

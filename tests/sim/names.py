@@ -25,7 +25,8 @@ class Names:
                 self._names[event.internal_id] = f"{event.name} of {self.of(event.data['run_id'])}"
             case RunCreated(header):
                 events = " ".join(self.of(event_id) for event_id in header.event_ids)
-                self._names[header.run_id] = f"{header.function_id} for {events}"
+                again = f" again, {header.run_id[-_RANDOM_LENGTH:]}" if header.original_run_id else ""
+                self._names[header.run_id] = f"{header.function_id} for {events}{again}"
 
     def of(self, identifier: str) -> str:
         """The name of a run or an event; what is random of the id where nothing is known of it."""

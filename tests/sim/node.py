@@ -15,12 +15,13 @@ from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice
-from stepwell_orchestrator.model.queue_item import QueueItem
+from stepwell_orchestrator.model.queue_item import Deadline, QueueItem, TimerDue
 from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.pump import Pump
 from stepwell_orchestrator.worker import Worker
-from tests.sim.chance import AFTER_PORT, BEFORE_PORT, Fault
+from tests.sim.chance import AFTER_PORT, BEFORE_PORT, OF_TIMERS, Fault
 from tests.sim.setting import Setting
+from tests.sim.witness import HANDLING, NOBODY
 
 SLOW_MAX_MS = LEASE_MS // 6
 """Port calls that take no longer than this cost nobody a lease: between two renewals there are two of them at most."""
@@ -47,17 +48,35 @@ class SkewedClock:
 
 
 class OwnTimeQueue:
-    """The queue as a worker with its own clock uses it: it asks for a delay, so the skew cancels out."""
+    """The queue as a worker with its own clock uses it: it asks for a delay, so the skew cancels out.
 
-    def __init__(self, queue: SqliteQueue, skew_ms: int) -> None:
-        self._queue = queue
+    What fires a timer later may fire it early.
+    """
+
+    def __init__(self, setting: Setting, name: str, skew_ms: int) -> None:
+        self._setting = setting
+        self._queue: SqliteQueue = setting.backend.queue
+        self._name = name
         self._skew_ms = skew_ms
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queue, name)
 
     async def send(self, items: Sequence[QueueItem]) -> None:
-        await self._queue.send([replace(item, due_at_ms=item.due_at_ms - self._skew_ms) for item in items])
+        sent = [replace(item, due_at_ms=item.due_at_ms - self._skew_ms) for item in items]
+        await self._queue.send(sent)
+        for item in sent:
+            if isinstance(item.work, TimerDue | Deadline):
+                await self._maybe_hasten(item)
+
+    async def _maybe_hasten(self, item: QueueItem) -> None:
+        now_ms = self._setting.clock.now_ms()
+        ahead_ms = item.due_at_ms - now_ms
+        if ahead_ms > 0 and self._setting.strike(OF_TIMERS, self._name, "queue.send", (item,)) is not None:
+            early_ms = self._setting.lots.up_to(ahead_ms, f"{HANDLING.get(NOBODY).whom} early")
+            async with self._setting.backend.database.write() as db:
+                db.execute("UPDATE queue SET ready_at_ms = ? WHERE id = ? AND NOT leased", (now_ms + early_ms, item.id))
+                self._queue.changed.set()
 
     async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
         return await self._queue.postpone(delivery, due_at_ms - self._skew_ms)
@@ -93,8 +112,8 @@ class Node:
         clock = SkewedClock(setting.clock, skew_ms)
         self._journal: Any = FaultyPort(self, "journal", setting.witness)
         self._registry: Any = FaultyPort(self, "registry", setting.backend.registry)
-        self.queue: Any = FaultyPort(self, "queue", OwnTimeQueue(setting.backend.queue, skew_ms))
-        self._waits: Any = FaultyPort(self, "waits", setting.backend.waits)
+        self.queue: Any = FaultyPort(self, "queue", OwnTimeQueue(setting, name, skew_ms))
+        self._waits: Any = FaultyPort(self, "waits", setting.waits)
         line = setting.line_of(self)
         self.worker = Worker(Ports(self._journal, self._waits, self._registry, self.queue, line, clock))
         ids = FreshIds(clock, setting.entropy)

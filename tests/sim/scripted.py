@@ -6,36 +6,46 @@ of several plans them, and goes on when all of them (``join``) or one of them (`
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from stepwell.wire import headers as names
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.ports import HttpReply
+from tests.sim.drawing import Drawing
+from tests.sim.steps import (
+    Do,
+    EventWait,
+    FailsError,
+    Invocation,
+    Memos,
+    MissingError,
+    Nap,
+    OneOf,
+    SignalWait,
+    Step,
+    given,
+    longest_ms,
+)
 
 Entered = Callable[[str, str], None]
 """Called with the hashed id and the name of a step whose body is entered."""
 
-UNKNOWN: Final = object()
-"""A value that depends on who wins a race."""
-
-
-class FailsError(Exception):
-    """A function is expected to fail."""
-
 
 @dataclass(frozen=True, slots=True)
 class ScriptedStep:
-    """One step: a sleep, or a body that fails in its first ``fails`` attempts; ``caught``: so is its last failure."""
+    """One step; ``caught``: so is its last failure."""
 
-    name: str
-    sleep_ms: int | None = None
-    fails: int = 0
+    step: Do | Nap | EventWait | SignalWait | Invocation
     caught: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.step.name
 
     @property
     def step_id(self) -> str:
@@ -68,37 +78,25 @@ class Script:
     function_fails: int = 0
 
     @property
-    def steps(self) -> list[ScriptedStep]:
+    def steps(self) -> Sequence[Step]:
         """All steps."""
-        return [step for stage in self.stages for step in stage.steps]
+        return [step.step for stage in self.stages for step in stage.steps]
 
     @property
     def naps_ms(self) -> int:
-        """The time asleep, at most."""
-        return sum(step.sleep_ms or 0 for step in self.steps)
+        """The time asleep and waiting, at most."""
+        return sum(longest_ms(step) for step in self.steps)
 
     @property
     def actions(self) -> int:
         """How many things may have to be tried again."""
         return len(self.steps) + len(self.stages) + 1
 
-    def expected(self, max_attempts: int) -> Any:
-        """What a completed run returns. Raises FailsError when it cannot complete."""
+    def expected(self, memos: Memos, max_attempts: int) -> Any:
+        """What a completed run returns. Raises FailsError when it cannot complete, MissingError when not yet."""
         if self.function_fails >= max_attempts:
-            raise FailsError
-        values: list[Any] = []
-        for stage in self.stages:
-            for step in stage.steps:
-                if step.fails >= max_attempts and not step.caught:
-                    raise FailsError
-            found = [self._value(step, max_attempts) for step in stage.steps]
-            values.append(found if stage.mode == "join" else UNKNOWN)
-        return values
-
-    def _value(self, step: ScriptedStep, max_attempts: int) -> Any:
-        if step.sleep_ms is not None:
-            return None
-        return f"caught {step.name}" if step.fails >= max_attempts else step.name.upper()
+            raise FailsError("the function")
+        return [_expected(stage, memos, max_attempts) for stage in self.stages]
 
     async def answer(self, request: CallRequest, target: str, entered: Entered) -> HttpReply:
         """The reply to a call."""
@@ -108,15 +106,15 @@ class Script:
         values: list[Any] = []
         for stage in self.stages:
             racing = racing or stage.mode != "join"
-            uncaught = [step for step in stage.steps if not step.caught and _failed(request, step)]
+            uncaught = [step for step in stage.steps if not step.caught and _failed(request.steps, step)]
             if uncaught:
                 return _reply(500, {"name": "StepError", "message": f"{uncaught[0].name} failed"}, no_retry=True)
             wanted = next((step for step in stage.open(request) if step.step_id == target), None)
             if wanted is not None and not (stage.mode == "forget" and stage.done(request)):
-                return _reply(206, [_run(wanted, request, entered, racing=racing)])
+                return _reply(206, [_run(_body(wanted), request, entered, racing=racing)])
             if not stage.done(request):
                 return _reply(206, self._report(stage, request, target, entered, racing=racing))
-            values.append(_values(stage, request))
+            values.append([_value(step, request.steps, request.ctx.max_attempts or 1) for step in stage.steps])
         return _reply(200, values)
 
     def _report(
@@ -125,41 +123,78 @@ class Script:
         if target != DISCOVERY_STEP_ID:
             return []
         (first, *others) = stage.steps
-        if not others and first.sleep_ms is None and not request.ctx.disable_immediate_execution:
-            return [_run(first, request, entered, racing=racing)]
-        return [_plan(step, racing=racing) for step in stage.open(request)]
+        if not others and isinstance(first.step, Do) and not request.ctx.disable_immediate_execution:
+            return [_run(first.step, request, entered, racing=racing)]
+        return [_plan(scripted.step, request, racing=racing) for scripted in stage.open(request)]
 
 
-def _failed(request: CallRequest, step: ScriptedStep) -> bool:
-    memo = request.steps.get(step.step_id)
+def _expected(stage: Stage, memos: Memos, max_attempts: int) -> list[Any]:
+    """The values of a stage that is over. In a race each is what it became, or nothing if it came too late."""
+    known = [step for step in stage.steps if step.step_id in memos]
+    for step in known:
+        if not step.caught:
+            given(step.step, memos, max_attempts)
+    if len(known) < (len(stage.steps) if stage.mode == "join" else 1):
+        raise MissingError(f"step {stage.steps[0].name} or another of its stage")
+    values = [_value(step, memos, max_attempts) for step in stage.steps]
+    return values if stage.mode == "join" else [OneOf((None, value)) for value in values]
+
+
+def _value(step: ScriptedStep, memos: Memos, max_attempts: int) -> Any:
+    """What a step gives a function that catches its failure; nothing as long as it has not finished."""
+    if step.step_id not in memos:
+        return None
+    try:
+        value = given(step.step, memos, max_attempts)
+    except FailsError:
+        return f"caught {step.name}"
+    return value[0] if isinstance(step.step, Do) else value
+
+
+def _failed(memos: Memos, step: ScriptedStep) -> bool:
+    memo = memos.get(step.step_id)
     return isinstance(memo, dict) and "error" in memo
 
 
-def _values(stage: Stage, request: CallRequest) -> list[Any]:
-    return [_memoised(step, request) for step in stage.steps]
-
-
-def _memoised(step: ScriptedStep, request: CallRequest) -> Any:
-    if step.sleep_ms is not None or step.step_id not in request.steps:
-        return None
-    return f"caught {step.name}" if _failed(request, step) else request.steps[step.step_id]["data"]
+def _body(step: ScriptedStep) -> Do:
+    assert isinstance(step.step, Do), f"{step.name} has no body and was called for"
+    return step.step
 
 
 def _opts(*, racing: bool) -> dict[str, Any]:
     return {"parallelMode": "race"} if racing else {}
 
 
-def _plan(step: ScriptedStep, *, racing: bool) -> dict[str, Any]:
-    opts = _opts(racing=racing)
-    if step.sleep_ms is None:
-        return {"op": "StepPlanned", "id": step.step_id, "name": step.name, "opts": opts}
-    opts["duration"] = f"{step.sleep_ms}ms"
-    return {"op": "Sleep", "id": step.step_id, "name": step.name, "opts": opts}
+def _plan(step: Step, request: CallRequest, *, racing: bool) -> dict[str, Any]:
+    op, opts = _instruction(step, request)
+    opts = {key: value for key, value in opts.items() if value is not None}
+    return {"op": op, "id": hash_step_id(step.name), "name": step.name, "opts": {**opts, **_opts(racing=racing)}}
 
 
-def _run(step: ScriptedStep, request: CallRequest, entered: Entered, *, racing: bool) -> dict[str, Any]:
-    entered(step.step_id, step.name)
-    common = {"id": step.step_id, "name": step.name, "opts": _opts(racing=racing)}
+def _instruction(step: Step, request: CallRequest) -> tuple[str, dict[str, Any]]:
+    match step:
+        case Nap():
+            return "Sleep", {"duration": f"{step.duration_ms}ms"}
+        case EventWait():
+            lookback = f"{step.lookback}ms" if isinstance(step.lookback, int) else step.lookback
+            opts = {"event": step.event, "if": step.narrow.value or None, "lookback": lookback}
+            return "WaitForEvent", {**opts, "timeout": f"{step.timeout_ms}ms"}
+        case SignalWait():
+            conflict = "replace" if step.replaces else "fail"
+            return "WaitForSignal", {"signal": step.signal, "conflict": conflict, "timeout": f"{step.timeout_ms}ms"}
+        case Invocation():
+            trigger = request.event["data"]
+            data = {key: trigger[key] for key in ("user", "n") if key in trigger}
+            opts = {"function_id": step.function, "payload": {"data": data}}
+            return "InvokeFunction", {**opts, "timeout": f"{step.timeout_ms}ms"}
+        case _:
+            return "StepPlanned", {}
+
+
+def _run(step: Do, request: CallRequest, entered: Entered, *, racing: bool) -> dict[str, Any]:
+    step_id = hash_step_id(step.name)
+    entered(step_id, step.name)
+    common = {"id": step_id, "name": step.name, "opts": _opts(racing=racing)}
     if request.ctx.attempt >= step.fails:
         return {"op": "StepRun", "data": step.name.upper(), **common}
     last = request.ctx.attempt + 1 >= (request.ctx.max_attempts or 1)
@@ -172,25 +207,29 @@ def _reply(status: int, body: Any, *, no_retry: bool = False) -> HttpReply:
     return HttpReply(status, headers, encode(body))
 
 
-def draw_script(chance: random.Random, max_attempts: int) -> Script:
+def draw_script(drawing: Drawing) -> Script:
     """A random script."""
-    counter = iter(range(1_000))
-    stages = tuple(_draw_stage(chance, counter, max_attempts) for _ in range(chance.randint(1, 4)))
+    chance, max_attempts = drawing.chance, drawing.max_attempts
+    stages = tuple(_draw_stage(drawing) for _ in range(chance.randint(1, 4)))
     fails = chance.choice((0, 0, 0, 0, 1, 2))
     return Script(stages, min(fails, max_attempts) if chance.random() < 0.1 else min(fails, max_attempts - 1))
 
 
-def _draw_stage(chance: random.Random, counter: Any, max_attempts: int) -> Stage:
+def _draw_stage(drawing: Drawing) -> Stage:
+    chance = drawing.chance
     size = chance.choice((1, 1, 1, 2, 3, 5))
     mode: Literal["join", "race", "forget"] = "join" if size == 1 else chance.choice(("join", "join", "race", "forget"))
-    steps = tuple(_draw_step(chance, next(counter), max_attempts) for _ in range(size))
+    steps = tuple(_draw_step(drawing) for _ in range(size))
     # Whether the uncaught failure of a loser ends the run is anybody's guess.
     return Stage(mode, steps if mode == "join" else tuple(replace(step, caught=True) for step in steps))
 
 
-def _draw_step(chance: random.Random, number: int, max_attempts: int) -> ScriptedStep:
-    if chance.random() < 0.2:
-        return ScriptedStep(f"nap{number}", sleep_ms=chance.choice((1_000, 30_000, 600_000, 7_200_000)))
-    fails = chance.choice((0, 0, 0, 0, 1, 2, 99))
-    doomed = fails >= max_attempts
-    return ScriptedStep(f"step{number}", fails=fails, caught=not doomed or chance.random() < 0.8)
+def _draw_step(drawing: Drawing) -> ScriptedStep:
+    chance = drawing.chance
+    kind = chance.random()
+    if kind < 0.2:
+        return ScriptedStep(Nap(f"nap{next(drawing.numbers)}", chance.choice((1_000, 30_000, 600_000, 7_200_000))))
+    if kind < 0.45:
+        return ScriptedStep(drawing.wait(sure=False), caught=chance.random() < 0.8)
+    step = replace(drawing.do(), times=1)
+    return ScriptedStep(step, caught=step.fails < drawing.max_attempts or chance.random() < 0.8)

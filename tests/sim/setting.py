@@ -11,7 +11,7 @@ from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from tests.sim.chance import Fault, Faults, Knobs, Lots
 from tests.sim.facts import Fact, Trouble
 from tests.sim.trace import Trace, told
-from tests.sim.witness import HANDLING, NOBODY, Witness
+from tests.sim.witness import HANDLING, NOBODY, WaitsWitness, Witness
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Setting:
     clock: VirtualClock
     backend: LocalBackend
     witness: Witness
+    waits: WaitsWitness
     lots: Lots
     faults: Faults
     trace: Trace

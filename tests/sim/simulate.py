@@ -29,6 +29,7 @@ class Report:
     crash_points: Counter[str] = field(default_factory=Counter)
     steps: Counter[Move] = field(default_factory=Counter)
     runs: Counter[Move] = field(default_factory=Counter)
+    ends: Counter[Move] = field(default_factory=Counter)
 
     def add(self, other: Report) -> None:
         """Take in another report."""
@@ -42,6 +43,7 @@ class Report:
             mine.update(theirs)
         self.steps.update(other.steps)
         self.runs.update(other.runs)
+        self.ends.update(other.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ async def _simulate(seed: int, plan: Plan) -> Lived:
         crash_points=world.faults.crash_points,
         steps=world.coverage.steps,
         runs=world.coverage.runs,
+        ends=world.coverage.ends,
     )
     return Lived(seed, report, world.trace, tuple(plan.taken), violation)
 

@@ -45,7 +45,7 @@ def test_little_is_left(mutation: Callable[[pytest.MonkeyPatch], None], monkeypa
     least, left = shrunk.least, count(shrunk.least.parts)
     assert least.report.broken == whole.report.broken
     assert shrunk.minimal
-    assert set(least.parts) < set(whole.parts)
+    assert left < count(whole.parts)
     assert left["fault"] <= 3
     assert left["event"] <= 2
     assert left["worker"] <= 2
@@ -71,7 +71,7 @@ def test_tries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shrunk.least.violation is not None
 
 
-@pytest.mark.parametrize("seed", [1, 3, 8])
+@pytest.mark.parametrize("seed", [1, 5, 8])
 def test_everything_before_a_fault_stays(seed: int) -> None:
     """A world without one of its faults is the same up to that fault."""
     whole = simulate(seed)
@@ -86,14 +86,14 @@ def test_everything_before_a_fault_stays(seed: int) -> None:
 
 def test_all_parts_are_the_whole_world() -> None:
     """A world of which every part was named is the one in which everything joins in."""
-    whole = simulate(3)
+    whole = simulate(5)
     assert len(whole.parts) > 20
-    assert simulate(3, whole.parts).report.digest == whole.report.digest
+    assert simulate(5, whole.parts).report.digest == whole.report.digest
 
 
 def test_report_names_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has the broken promise, what is left, the fault that does it, the run's trace, and both commands."""
-    mutations.forget_the_discovery_of_a_takeover(monkeypatch)
+    mutations.forget_recovery(monkeypatch)
     shrunk = shrink(failing())
     report, seed = told(shrunk), shrunk.whole.seed
     assert report.startswith(f"seed {seed}: promise 5: ")

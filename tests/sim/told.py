@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tests.sim.chance import Fault
-from tests.sim.coverage import missing_runs, missing_steps
+from tests.sim.coverage import missing_ends, missing_runs, missing_steps
 from tests.sim.shrink import Shrunk, is_fault
 from tests.sim.simulate import Report
 
@@ -48,13 +48,14 @@ def _named(parts: Sequence[str]) -> list[str]:
 
 
 def summary(total: Report) -> list[str]:
-    """All seeds: faults by kind, crash points, moves."""
+    """All seeds: faults by kind, crash points, moves, ends."""
     lines = ["", f"faults injected ({total.faults.total()}, {len(total.faults)} of {len(Fault)} kinds)"]
     lines += [f"  {total.faults[fault] or 'never':>8}  {fault}" for fault in Fault]
     lines += ["", f"crash points covered ({len(total.crash_points)}, {total.crash_points.total()} deaths)"]
     lines += [f"  {count:>8}  {point}" for point, count in sorted(total.crash_points.items())]
     for title, moves, missing in (
         ("moves of steps", total.steps, missing_steps(total.steps)),
+        ("ends of steps", total.ends, missing_ends(total.ends)),
         ("moves of runs", total.runs, missing_runs(total.runs)),
     ):
         lines += ["", title, *(f"  {count:>8}  {old} -> {new}" for (old, new), count in sorted(moves.items()))]

@@ -1,4 +1,4 @@
-"""Sits between the faults and the real journal, and tells the checkers what the journal did, in the order it did it.
+"""Sits between the faults and the real stores, and tells the checkers what the stores did, in the order they did it.
 
 SQLite's operations are serial, and those of one loop pass return in the order in which they were done: what is told
 right after one returns is therefore told in its place.
@@ -12,12 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepwell_orchestrator.local.journal import SqliteJournal
+from stepwell_orchestrator.local.waits import SqliteWaits
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, Write
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.run import Run, RunHeader
+from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
-from stepwell_orchestrator.ports import Acquisition, Claim, Claimed
-from tests.sim.facts import EntryWritten, EventStored, Fact, RunCreated, RunEnded
+from stepwell_orchestrator.ports import Acquired, Acquisition, Claim, Claimed
+from tests.sim.facts import (
+    EntryWritten,
+    EventStored,
+    Fact,
+    PauseFiled,
+    RunCreated,
+    RunEnded,
+    RunStarted,
+    SignalDropped,
+    SignalTaken,
+)
 
 
 @dataclass(slots=True)
@@ -63,6 +76,8 @@ class Witness:
 
     async def acquire(self, run_id: str, now_ms: int, until_ms: int) -> Acquisition:
         acquisition = await self._journal.acquire(run_id, now_ms, until_ms)
+        if isinstance(acquisition, Acquired) and acquisition.header.term == 1:
+            self._tell(RunStarted(run_id, now_ms))
         self._look()
         return acquisition
 
@@ -70,7 +85,7 @@ class Witness:
         await self._journal.commit(run_id, writes, term=term)
         for write in writes:
             if isinstance(write, PutEntry):
-                self._tell(EntryWritten(run_id, write.entry))
+                self._wrote(run_id, write.entry)
             if isinstance(write, EndRun):
                 self._tell(RunEnded(run_id, write.outcome))
 
@@ -92,9 +107,33 @@ class Witness:
         return claim
 
     def _wrote(self, run_id: str, entry: StepEntry) -> None:
-        self._tell(EntryWritten(run_id, entry))
+        self._tell(EntryWritten(run_id, entry, HANDLING.get(NOBODY).number))
 
     def _look(self) -> None:
         handling = HANDLING.get(None)
         if handling is not None:
             handling.looked = self._count()
+
+
+class WaitsWitness:
+    """The waits, watched: who waits for a signal, and who filed which pause."""
+
+    def __init__(self, waits: SqliteWaits, tell: Callable[[Fact], int]) -> None:
+        self._waits = waits
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._waits, name)
+
+    async def put_pause(self, pause: Pause) -> None:
+        await self._waits.put_pause(pause)
+        self._tell(PauseFiled(pause.key.run_id, pause.key.pause_id, HANDLING.get(NOBODY).number))
+
+    async def take_signal(self, wait: SignalWait, *, replace: bool, now_ms: int) -> bool:
+        taken = await self._waits.take_signal(wait, replace=replace, now_ms=now_ms)
+        self._tell(SignalTaken(wait, taken))
+        return taken
+
+    async def drop_signal(self, wait: SignalWait) -> None:
+        await self._waits.drop_signal(wait)
+        self._tell(SignalDropped(wait))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
@@ -13,22 +13,26 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.function import App
-from tests.sim.chance import OF_DELIVERIES, SKEW_MAX_MS, Fault, Faults, Knobs, Lots, stream
-from tests.sim.checkers import Moment, ViolationError, all_checkers
-from tests.sim.corpus import URL, draw_corpus
+from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream
+from tests.sim.checkers import Bounds, Moment, ViolationError
+from tests.sim.corpus import APP, URL, draw_corpus
 from tests.sim.coverage import Coverage
-from tests.sim.facts import Fact, Trouble
+from tests.sim.facts import Fact, Trouble, WorkLost
 from tests.sim.final import Ledger, check_at_rest, check_end
+from tests.sim.front import Front
 from tests.sim.line import Functions, Line
 from tests.sim.names import Names, run_id_of
 from tests.sim.node import InjectedError, Node
 from tests.sim.plan import Plan, lived
+from tests.sim.promises import all_checkers
 from tests.sim.setting import Setting
 from tests.sim.trace import Trace
-from tests.sim.witness import HANDLING, Handling, Witness
+from tests.sim.witness import HANDLING, Handling, WaitsWitness, Witness
 from tests.sim.workload import Workload
 
-TURNS_MAX: Final = 50_000
+T = TypeVar("T")
+
+TURNS_MAX: Final = 100_000
 """Far more than any world needs: a world that takes more is going round in circles."""
 
 _REPLACED_WITHIN_MS: Final = 20 * SECOND_MS
@@ -53,8 +57,8 @@ class World:
     def __init__(self, seed: int, plan: Plan) -> None:
         self.seed = seed
         self.plan = plan
-        drawn = Knobs.draw(seed)
-        self.knobs = lived(drawn, plan)
+        self.drawn = Knobs.draw(seed)
+        self.knobs = lived(self.drawn, plan)
         self.lots = Lots(seed)
         self.clock = VirtualClock()
         self.trace = Trace(self.clock.now_ms)
@@ -62,17 +66,22 @@ class World:
         self.ledger = Ledger()
         self.names = Names()
         self.faults = Faults(self.lots, self.knobs.odds, plan.joins)
-        corpus = draw_corpus(seed, drawn, self.clock.now_ms)
+        self.front = Front(self)
+        corpus = draw_corpus(seed, self.drawn, self.clock.now_ms, self.front)
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
         self.violation: ViolationError | None = None
         self._facts = 0
-        self._checkers = (self.ledger, self.coverage, self.names, *all_checkers(SKEW_MAX_MS))
+        bounds = Bounds(self.knobs.skew_max_ms, self.knobs.prompt_ms)
+        self.workload = Workload(self, seed)
+        checkers = all_checkers(bounds, self.members)
+        self._checkers = (self.ledger, self.coverage, self.names, *checkers, self.workload.aims)
         backend = LocalBackend.open(None)
         self.setting = Setting(
             knobs=self.knobs,
             clock=self.clock,
             backend=backend,
             witness=Witness(backend.journal, self.tell, self._count),
+            waits=WaitsWitness(backend.waits, self.tell),
             lots=self.lots,
             faults=self.faults,
             trace=self.trace,
@@ -88,6 +97,7 @@ class World:
         self._born = 0
         self.nodes: list[Node] = []
         self._handlings = 0
+        self._next_ms: int | None = None
 
     def _count(self) -> int:
         return self._facts
@@ -110,20 +120,23 @@ class World:
             self.trace.note("checker", str(violation), violation.run_id)
 
     async def live(self) -> None:
-        """Trouble, healing, rest."""
+        """Trouble, healing, rest. Where nobody works, nothing is promised."""
         try:
-            app = App("sim", URL, "sim:v1", "", "sum", self.clock.now_ms())
+            if not self.knobs.workers:
+                return
+            app = App(APP, URL, "sim:v1", "", "sum", self.clock.now_ms())
             functions = [member.function for member in self.members.values()]
             await self.setting.backend.registry.put_app(app, functions)
             for skew_ms in self.knobs.skews_ms:
                 self.nodes.append(self._node(skew_ms))
-            self.spawn(Workload(self, self.seed).run())
+            self.spawn(self.workload.run())
             self.spawn(self._sweep())
             start_ms = self.clock.now_ms()
             await self._turn_until(start_ms + self.knobs.faulty_ms)
             self.faults.healed = True
             self.trace.note("world", "heals")
-            longest_ms = max((member.longest_ms for member in self.members.values()), default=0)
+            # A run may start another one, and a client that lies in wait for its expiry one more.
+            longest_ms = (1 + self.knobs.aims) * sum(member.longest_ms for member in self.members.values())
             await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
             await check_end(self.setting, self.ledger, self.members)
         except ViolationError as violation:
@@ -143,7 +156,7 @@ class World:
         self._others[task] = None
         task.add_done_callback(self._others.pop)
 
-    async def on(self, node: Node, run_id: str, whom: str, work: Coroutine[Any, Any, Any]) -> None:
+    async def on(self, node: Node, run_id: str, whom: str, work: Coroutine[Any, Any, T]) -> T:
         """Do something on a worker, for ``whom``; InjectedError when it failed or died."""
         self._handlings += 1
         handling = Handling(self._handlings, run_id, self._facts, self._facts, whom)
@@ -153,11 +166,13 @@ class World:
         self._work[task] = Work(node, handling)
         await asyncio.wait([task])
         del self._work[task]
+        if task.cancelled() or task.exception() is not None:
+            self.tell(WorkLost(handling.number))
         if task.cancelled():
             raise InjectedError("the worker died")
         error = task.exception()
         if error is None:
-            return
+            return task.result()
         if not isinstance(error, InjectedError):
             self.break_promise(ViolationError(5, f"a worker raised {type(error).__name__}: {error}", run_id))
         raise InjectedError("the work failed") from error
@@ -182,17 +197,23 @@ class World:
         raise ViolationError(5, "the world does not come to rest")
 
     async def _next_delivery_ms(self) -> int | None:
-        return await self.setting.backend.queue.next_at_ms() if self.nodes else None
+        """When something is due next, or may be; None while nobody could take it."""
+        queue = self.setting.backend.queue
+        if queue.changed.is_set():
+            queue.changed.clear()
+            self._next_ms = await queue.next_at_ms()
+        return self._next_ms if self.nodes else None
 
     async def _is_over(self) -> bool:
         busy = self._work or self.ledger.open_runs() or len(self._others) > 1
         return not busy and await self.setting.backend.queue.next_at_ms() is None
 
     async def _deliver(self) -> bool:
-        if not self.nodes:
+        queue, now_ms, next_ms = self.setting.backend.queue, self.clock.now_ms(), await self._next_delivery_ms()
+        if next_ms is None or next_ms > now_ms:
             return False
-        queue, now_ms = self.setting.backend.queue, self.clock.now_ms()
         deliveries = await queue.receive(_BATCH, now_ms, now_ms + LEASE_MS)
+        queue.changed.set()
         deliveries.sort(key=lambda delivery: self.lots.draw(f"{self.names.whom(delivery.item)} order"))
         for delivery in deliveries:
             outside = HANDLING.set(Handling(0, run_id_of(delivery.item), 0, 0, self.names.whom(delivery.item)))
@@ -211,19 +232,30 @@ class World:
             await self._attempt(node, delivery, self._settle(node, delivery))
 
     async def _handle_copy(self, delivery: Delivery, *, stale: bool) -> None:
+        """A copy that comes when its original was long done is handed out until somebody has dealt with it."""
         if stale:
             await self.setting.wait_up_to(_STALE_AFTER_MS, "again")
-        node = self.alive(f"copy of {self.names.whom(delivery.item)}")
-        if node is not None:
-            await self._attempt(node, delivery, node.worker.handle(delivery.item, delivery.deliveries))
+        while True:
+            node = self.alive(f"copy of {self.names.whom(delivery.item)}")
+            if node is not None and await self._attempt(
+                node, delivery, node.worker.handle(delivery.item, delivery.deliveries)
+            ):
+                return
+            if not stale:
+                return
+            await self.clock.sleep_until(self.clock.now_ms() + LEASE_MS)
+            delivery = replace(delivery, deliveries=delivery.deliveries + 1)
 
-    async def _attempt(self, node: Node, delivery: Delivery, work: Coroutine[Any, Any, Any]) -> None:
+    async def _attempt(self, node: Node, delivery: Delivery, work: Coroutine[Any, Any, Any]) -> bool:
+        """Whether a worker got to the end of its work at a delivery."""
         what, run_id = self.trace.item(delivery.item), run_id_of(delivery.item)
         self.trace.note(node.name, f"gets {what} ({delivery.deliveries})", run_id)
         try:
             await self.on(node, run_id, self.names.whom(delivery.item), work)
         except InjectedError:
             self.trace.note(node.name, f"lost {what}", run_id)
+            return False
+        return True
 
     async def _settle(self, node: Node, delivery: Delivery) -> None:
         """What a pump does with a delivery."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
-from stepwell_orchestrator.engine import ending
+from stepwell_orchestrator.engine import ending, items
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
@@ -216,3 +216,46 @@ async def test_failed_renewal_is_made_up_for_by_the_next() -> None:
     await world.clock.advance(4 * LEASE_MS)
     await settling
     assert world.script.bodies == {"a": 1}
+
+
+STOPPABLE = {"cancel": [{"event": "order/cancelled", "timeout": "1m"}]}
+
+
+async def test_event_that_is_routed_again_files_nothing_for_an_ended_run() -> None:
+    """A trigger that is delivered again after its run has ended leaves no cancellation filed."""
+    world = World(Script([]), options=STOPPABLE)
+    await world.register()
+    event = await world.send()
+    await world.run_to_end()
+    assert (await world.run()).header.status is RunStatus.COMPLETED
+    await world.worker.handle(items.route(event.internal_id, 0).item, 1)
+    async with world.backend.database.read() as db:
+        assert db.execute("SELECT count(*) FROM pauses").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("after_ms", "status"), [(59_999, RunStatus.CANCELLED), (60_000, RunStatus.RUNNING)])
+async def test_event_that_is_routed_again_gives_a_cancellation_no_more_time(after_ms: int, status: RunStatus) -> None:
+    """A cancellation's timeout counts from the run's start, however often, and however late, its trigger is routed."""
+    world = World(Script([["sleep:1d"]]), options=STOPPABLE)
+    await world.register()
+    event = await world.send()
+    await world.settle()
+    await world.clock.advance(50_000)
+    await world.worker.handle(items.route(event.internal_id, 0).item, 1)
+    await world.clock.advance(after_ms - 50_000)
+    await world.send("order/cancelled")
+    await world.settle()
+    assert (await world.run()).header.status is status
+
+
+async def test_deadline_that_comes_early_is_handed_back() -> None:
+    """A run is not cancelled for not having started before its time to start is up, whenever the schedule fires."""
+    world = World(Script([["a"]]), options={"timeouts": {"start": "10s"}})
+    await world.register()
+    event = await world.send()
+    await world.worker.handle(items.route(event.internal_id, 0).item, 1)
+    due_at_ms = world.clock.now_ms() + 10_000
+    deadline = items.deadline((await world.run()).header.run_id, "start", 10_000, due_at_ms).item
+    assert await world.worker.handle(deadline, 1) == due_at_ms
+    await world.run_to_end()
+    assert (await world.run()).header.status is RunStatus.COMPLETED

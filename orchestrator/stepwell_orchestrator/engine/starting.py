@@ -38,8 +38,8 @@ def idempotency_keys(event: Event, function: Function, now_ms: int) -> tuple[str
     return own if value is False else (*own, f"{function.slug}\x00key\x00{json.dumps(value, sort_keys=True)}")
 
 
-def cancellations(header: RunHeader, function: Function, event: Event, now_ms: int) -> tuple[Pause, ...]:
-    """The pauses that may cancel the run (protocol 6.7)."""
+def cancellations(header: RunHeader, function: Function, event: Event, starts_at_ms: int) -> tuple[Pause, ...]:
+    """The pauses that may cancel the run (protocol 6.7); their timeouts count from its start."""
     options = function.options.get("cancel")
     wanted = [option for option in options if isinstance(option, Mapping)] if isinstance(options, list) else []
     return tuple(
@@ -49,7 +49,7 @@ def cancellations(header: RunHeader, function: Function, event: Event, now_ms: i
             event,
             event_name=option["event"],
             expression=option.get("if"),
-            expires_at_ms=_expires_at_ms(option, now_ms),
+            expires_at_ms=_expires_at_ms(option, starts_at_ms),
         )
         for number, option in enumerate(wanted)
     )
@@ -67,6 +67,8 @@ def deadlines(run_id: str, function: Function, starts_at_ms: int) -> Iterator[Co
             yield items.deadline(run_id, kind, limit_ms, starts_at_ms + limit_ms)
 
 
-def _expires_at_ms(option: Mapping[str, Any], now_ms: int) -> int:
+def _expires_at_ms(option: Mapping[str, Any], starts_at_ms: int) -> int:
     timeout = option.get("timeout")
-    return parse_when_ms(timeout, now_ms) if isinstance(timeout, str) and timeout else now_ms + CANCELLATION_TIMEOUT_MS
+    if isinstance(timeout, str) and timeout:
+        return parse_when_ms(timeout, starts_at_ms)
+    return starts_at_ms + CANCELLATION_TIMEOUT_MS

@@ -37,10 +37,11 @@ class Canceller:
             pass
         await self.tools.dispatch(recover(await self.tools.existing(run_id), self.tools.clock.now_ms()))
 
-    async def deadline(self, work: Deadline) -> int | None:
-        """Cancel a run that has not started, or not ended, in time; a finish is timed from the start.
+    async def deadline(self, work: Deadline, due_at_ms: int) -> int | None:
+        """Cancel a run that has not started by ``due_at_ms``, or not ended in time, which counts from its start.
 
-        A run found cancelled may be this deadline's own, whose worker died before the end was told.
+        Returns when to look again: a schedule may fire before its time. A run found cancelled may be this deadline's
+        own, whose worker died before the end was told.
         """
         header = await self.tools.journal.get_header(work.run_id)
         if header is None:
@@ -50,11 +51,10 @@ class Canceller:
                 await self.cancel(work.run_id)
             return None
         now_ms = self.tools.clock.now_ms()
-        if work.kind == "start":
-            if header.started_at_ms is None:
-                await self.cancel(work.run_id)
+        if work.kind == "start" and header.started_at_ms is not None:
             return None
-        due_at_ms = (now_ms if header.started_at_ms is None else header.started_at_ms) + work.limit_ms
+        if work.kind == "finish":
+            due_at_ms = (now_ms if header.started_at_ms is None else header.started_at_ms) + work.limit_ms
         if due_at_ms > now_ms:
             return due_at_ms
         await self.cancel(work.run_id)

@@ -68,22 +68,20 @@ class Router:
             await self._create(event, header, function, (), work.requested_at_ms)
 
     async def _start(self, event: Event, header: RunHeader, function: Function) -> None:
-        now_ms = self.tools.clock.now_ms()
-        keys = idempotency_keys(event, function, now_ms)
-        await self._create(event, header, function, keys, starts_at_ms(event, now_ms))
+        keys = idempotency_keys(event, function, self.tools.clock.now_ms())
+        await self._create(event, header, function, keys, starts_at_ms(event, header.created_at_ms))
 
     async def _create(
         self, event: Event, header: RunHeader, function: Function, keys: Sequence[str], start_ms: int
     ) -> None:
-        """Create a run and queue what follows from that; a repeat queues it again."""
-        now_ms = self.tools.clock.now_ms()
-        pauses = cancellations(header, function, event, now_ms)
+        """Create a run and queue what follows from that; a repeat does the same again, with the same times in it."""
+        pauses = cancellations(header, function, event, start_ms)
         header = replace(header, cancellations=tuple(pause.key for pause in pauses))
         expires_at_ms = header.created_at_ms + IDEMPOTENCY_MS
         holder = await self.tools.journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
         if holder != header.run_id:
             return
-        self.tools.observe(created_notice(header, now_ms))
+        self.tools.observe(created_notice(header, self.tools.clock.now_ms()))
         await self.tools.dispatch(
             [
                 *(Watch(pause) for pause in pauses),

@@ -98,7 +98,7 @@ class Worker:
                 await self._canceller.cancel(run_id)
                 return None
             case Deadline() as work:
-                return await self._canceller.deadline(work)
+                return await self._canceller.deadline(work, item.due_at_ms)
             case Rerun() as work:
                 await self._router.rerun(work)
                 return None

@@ -1,0 +1,45 @@
+"""All checkers of a world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tests.sim.cancellation_checker import CancelledForAReason
+from tests.sim.checkers import (
+    AgainOnlyWithReason,
+    AttemptsBounded,
+    Bounds,
+    Checker,
+    JournaledOnce,
+    LooksFirst,
+    NotAgainOnceJournaled,
+    NothingAfterCancel,
+    OneEnd,
+    OneRun,
+    SleepsHold,
+    StackGrows,
+)
+from tests.sim.corpus import Member
+from tests.sim.invocation_checker import InvokedOnce
+from tests.sim.signal_checker import OneWaiter
+from tests.sim.wait_checker import WaitsResolve
+
+
+def all_checkers(bounds: Bounds, members: Mapping[str, Member]) -> Sequence[Checker]:
+    """One of each, fresh."""
+    return (
+        WaitsResolve(bounds, members),
+        OneWaiter(bounds, members),
+        InvokedOnce(bounds, members),
+        JournaledOnce(),
+        NotAgainOnceJournaled(),
+        AgainOnlyWithReason(),
+        AttemptsBounded(),
+        StackGrows(),
+        OneRun(members),
+        OneEnd(),
+        NothingAfterCancel(),
+        LooksFirst(),
+        SleepsHold(bounds, members),
+        CancelledForAReason(bounds, members),
+    )
