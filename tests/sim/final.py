@@ -57,10 +57,7 @@ class Ledger:
 
 async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
     """Promise 5, while nobody works: every open run is named by a queue item, or leased, so that the sweep finds it."""
-    async with setting.backend.database.read() as db:
-        rows = db.execute("SELECT id, run_id FROM queue").fetchall()
-        leased = {run_id for (run_id,) in db.execute("SELECT run_id FROM runs WHERE lease_until_ms IS NOT NULL")}
-    named = {run_id for _, run_id in rows if run_id} | {item_id.removesuffix(":route") for item_id, _ in rows}
+    named, leased = await setting.backend.queued(), await setting.backend.leased()
     for header in ledger.open_runs():
         if not {header.run_id, *header.event_ids} & named and header.run_id not in leased:
             raise ViolationError(5, "nothing will ever look at it again", header.run_id)

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
-from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.function import App
+from tests.sim.backends import BackendName, odds, open_backend
 from tests.sim.chance import OF_DELIVERIES, SKEW_MAX_MS, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Moment, ViolationError, all_checkers
 from tests.sim.corpus import URL, draw_corpus
@@ -25,7 +25,7 @@ from tests.sim.node import InjectedError, Node
 from tests.sim.plan import Plan, lived
 from tests.sim.setting import Setting
 from tests.sim.trace import Trace
-from tests.sim.witness import HANDLING, Handling, Witness
+from tests.sim.witness import HANDLING, Handling
 from tests.sim.workload import Workload
 
 TURNS_MAX: Final = 50_000
@@ -50,7 +50,7 @@ class World:
     ``live`` runs it to its end and raises ViolationError when a promise is broken.
     """
 
-    def __init__(self, seed: int, plan: Plan) -> None:
+    def __init__(self, seed: int, plan: Plan, backend_name: BackendName = "sqlite") -> None:
         self.seed = seed
         self.plan = plan
         drawn = Knobs.draw(seed)
@@ -61,18 +61,17 @@ class World:
         self.coverage = Coverage()
         self.ledger = Ledger()
         self.names = Names()
-        self.faults = Faults(self.lots, self.knobs.odds, plan.joins)
+        self.faults = Faults(self.lots, self.knobs.odds | odds(backend_name, seed), plan.joins)
         corpus = draw_corpus(seed, drawn, self.clock.now_ms)
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
         self.violation: ViolationError | None = None
         self._facts = 0
-        self._checkers = (self.ledger, self.coverage, self.names, *all_checkers(SKEW_MAX_MS))
-        backend = LocalBackend.open(None)
+        backend = open_backend(backend_name, seed, self.tell, self._count)
+        self._checkers = (self.ledger, self.coverage, self.names, *all_checkers(SKEW_MAX_MS, backend.late_entries))
         self.setting = Setting(
             knobs=self.knobs,
             clock=self.clock,
             backend=backend,
-            witness=Witness(backend.journal, self.tell, self._count),
             lots=self.lots,
             faults=self.faults,
             trace=self.trace,
@@ -273,7 +272,7 @@ class World:
 
     async def _close(self) -> None:
         self._functions.stop()
-        tasks = [*self._work, *self._others]
+        tasks = [*self._work, *self._others, *self.setting.in_ports]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
