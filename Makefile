@@ -32,11 +32,11 @@ dev: $(INSTALLED) ## Start the dev server on port 8288; TARGET=module:app or a U
 test: $(INSTALLED) ## Run the tests
 	@$(PYTEST)
 
-sim: $(INSTALLED) ## Simulate SEEDS=2000 faulty worlds from START=0; or one: SEED=17, SHRINK=1 to its core, TRACE=1
-	@SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) SHRINK=$(SHRINK) TRACE=$(TRACE) $(BIN)/python -m tests.sim
+sim: $(INSTALLED) ## Simulate SEEDS=2000 faulty worlds from START=0, or SEED=17, SHRINK=1, TRACE=1; BACKEND=dynamodb
+	@BACKEND=$(BACKEND) SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) SHRINK=$(SHRINK) TRACE=$(TRACE) $(BIN)/python -m tests.sim
 
 sim-long: $(INSTALLED) ## The same with SEEDS=50000; Ctrl-C ends it with what was found so far
-	@SEEDS=$(or $(SEEDS),50000) START=$(START) $(BIN)/python -m tests.sim
+	@BACKEND=$(BACKEND) SEEDS=$(or $(SEEDS),50000) START=$(START) $(BIN)/python -m tests.sim
 
 check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contracts, tests
 	@echo "== format" && $(BIN)/python -m ruff format --check .

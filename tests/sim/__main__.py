@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 
+from tests.sim.backends import BACKENDS, BackendName
 from tests.sim.progress import Progress
 from tests.sim.shrink import shrink
 from tests.sim.simulate import Report, simulate
@@ -29,12 +30,21 @@ def main() -> int:
     try:
         seed, start = _number("SEED", 0), _number("START", 0)
         seeds, processes = _number("SEEDS", 2_000), _number("PROCESSES", 2)
+        backend = _backend()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return _BAD_SETTING
     if os.environ.get("SEED"):
-        return _one(seed, traced=bool(os.environ.get("TRACE")), shrunken=bool(os.environ.get("SHRINK")))
-    return _Search(range(start, start + seeds)).run(processes)
+        return _one(seed, backend, traced=bool(os.environ.get("TRACE")), shrunken=bool(os.environ.get("SHRINK")))
+    return _Search(range(start, start + seeds), backend).run(processes)
+
+
+def _backend() -> BackendName:
+    name = os.environ.get("BACKEND") or "sqlite"
+    for known in BACKENDS:
+        if name == known:
+            return known
+    raise ValueError(f"BACKEND={name} is not known; it is one of {', '.join(BACKENDS)}")
 
 
 def _number(name: str, default: int) -> int:
@@ -44,8 +54,8 @@ def _number(name: str, default: int) -> int:
     return int(text)
 
 
-def _one(seed: int, *, traced: bool, shrunken: bool) -> int:
-    lived = simulate(seed)
+def _one(seed: int, backend: BackendName, *, traced: bool, shrunken: bool) -> int:
+    lived = simulate(seed, backend=backend)
     progress = Progress(1)
     verdict = "\n".join(lived.report.failures) or f"seed {seed}: every promise held"
     if shrunken and lived.violation is not None:
@@ -60,8 +70,9 @@ def _one(seed: int, *, traced: bool, shrunken: bool) -> int:
 class _Search:
     """Looks for seeds that break a promise, and shrinks the first one for each promise."""
 
-    def __init__(self, seeds: range) -> None:
+    def __init__(self, seeds: range, backend: BackendName) -> None:
         self._seeds = seeds
+        self._backend = backend
         self._total = Report()
         self._shrunk: set[int] = set()
         self._progress = Progress(len(seeds))
@@ -70,12 +81,12 @@ class _Search:
         """The exit code."""
         interrupted = False
         try:
-            with closing(_reports(self._seeds, processes)) as reports:
+            with closing(_reports(self._seeds, self._backend, processes)) as reports:
                 for report in reports:
                     self._add(report)
         except KeyboardInterrupt:
             interrupted = True
-        self._progress.print("\n".join(summary(self._total)))
+        self._progress.print("\n".join(summary(self._total, self._backend)))
         if interrupted:
             print(f"interrupted: {len(self._seeds) - self._total.seeds} seeds were not looked at")
         return 1 if self._total.broken else _INTERRUPTED if interrupted else 0
@@ -94,18 +105,18 @@ class _Search:
                 self._progress.print("more seeds fail; from here on they are only counted")
 
     def _shrink(self, seed: int, failure: str) -> None:
-        lived = simulate(seed)
+        lived = simulate(seed, backend=self._backend)
         if lived.violation is None:
             self._progress.print(f"{failure}; but not again: something that no seed decides has a part in it")
         else:
             self._progress.print(told(shrink(lived, progress=self._progress.tries)))
 
 
-def _reports(seeds: range, processes: int) -> Iterator[Report]:
+def _reports(seeds: range, backend: BackendName, processes: int) -> Iterator[Report]:
     """A report for each few seeds, in their order."""
     batches = [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
     with ProcessPoolExecutor(processes, initializer=_stop_softly) as pool:
-        yield from pool.map(_batch, batches)
+        yield from pool.map(_batch, batches, [backend] * len(batches))
 
 
 _stopped = threading.Event()
@@ -116,11 +127,11 @@ def _stop_softly() -> None:
     signal.signal(signal.SIGINT, lambda *_: _stopped.set())
 
 
-def _batch(seeds: range) -> Report:
+def _batch(seeds: range, backend: BackendName) -> Report:
     total = Report()
     for seed in seeds:
         if not _stopped.is_set():
-            total.add(simulate(seed).report)
+            total.add(simulate(seed, backend=backend).report)
     return total
 
 

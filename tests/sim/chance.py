@@ -207,5 +207,6 @@ class Faults:
 
     def _count(self, kind: Fault, where: str) -> None:
         self.counts[kind] += 1
-        if kind in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER):
-            self.crash_points[f"{'before' if kind is Fault.CRASH_BEFORE else 'after'} {where}"] += 1
+        for side in ("before", "after"):
+            if kind.startswith(f"worker dies {side}"):
+                self.crash_points[f"{side} {where}"] += 1

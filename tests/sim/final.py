@@ -7,7 +7,6 @@ from typing import Any
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.local.rows import read_work
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.queue_item import Deadline, Route, TimerDue, Work
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
@@ -85,13 +84,12 @@ async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
 
     One that only waits is named by a timer for each of its waits, and can be found by what it waits for.
     """
-    async with setting.backend.database.read() as db:
-        queued = [(item_id, read_work(work)) for item_id, work in db.execute("SELECT id, work FROM queue")]
-        leased = {run_id for (run_id,) in db.execute("SELECT run_id FROM runs WHERE lease_until_ms IS NOT NULL")}
-        filed = set(db.execute("SELECT run_id, pause_id FROM pauses"))
-    timers = {(work.run_id, work.step_id) for _, work in queued if isinstance(work, TimerDue)}
-    named = {work.event_id for _, work in queued if isinstance(work, Route)} | leased
-    for _, work in queued:
+    backend = setting.backend
+    queued, leased = await backend.queued(), await backend.leased()
+    filed = {(run_id, pause_id) for run_id, pause_id, _ in await backend.filed()}
+    timers = {(work.run_id, work.step_id) for work in queued if isinstance(work, TimerDue)}
+    named = {work.event_id for work in queued if isinstance(work, Route)} | leased
+    for work in queued:
         if not isinstance(work, Deadline) and not _is_ahead(work, ledger):
             named.add(str(getattr(work, "run_id", "")))
     for header in ledger.open_runs():
@@ -168,14 +166,11 @@ async def _nothing_left(setting: Setting, ledger: Ledger) -> None:
 
     What stays is what a worker filed that was taken for dead, went on when its item had been dealt with, and died.
     """
-    async with setting.backend.database.read() as db:
-        coming = {run_id for (run_id,) in db.execute("SELECT run_id FROM queue")}
-        pauses = db.execute("SELECT run_id, pause_id, event_name FROM pauses").fetchall()
-        signals = db.execute("SELECT run_id, name FROM signals").fetchall()
-    for run_id, pause_id, name in pauses:
+    coming = {getattr(work, "run_id", None) for work in await setting.backend.queued()}
+    for run_id, pause_id, name in await setting.backend.filed():
         if run_id not in coming and ledger.filed[run_id, pause_id] not in ledger.lost:
             raise ViolationError(7, f"still waits for {name} although it has ended", run_id)
-    for run_id, name in signals:
+    for run_id, name in await setting.backend.signals():
         if run_id not in coming:
             raise ViolationError(6, f"still is the waiter of signal {name} although it has ended", run_id)
 

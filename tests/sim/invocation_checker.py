@@ -76,7 +76,8 @@ class InvokedOnce:
             raise ViolationError(6, f"invocation {entry.name} was resolved twice", run_id)
         wait.is_open = False
         ended = self._known.ended.get(self._children.get((run_id, entry.step_id), ""))
-        if ended is not None and moment.now_ms > ended[1].now_ms + self._prompt_ms:
+        is_owed = run_id not in self._known.ended
+        if is_owed and ended is not None and moment.now_ms > ended[1].now_ms + self._prompt_ms:
             raise ViolationError(7, f"invocation {entry.name} went on long after its run had ended", run_id)
         if entry.status is StepStatus.TIMED_OUT:
             if moment.now_ms < wait.expires_at_ms - self._skew_max_ms:

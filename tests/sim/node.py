@@ -74,9 +74,7 @@ class OwnTimeQueue:
         ahead_ms = item.due_at_ms - now_ms
         if ahead_ms > 0 and self._setting.strike(OF_TIMERS, self._name, "queue.send", (item,)) is not None:
             early_ms = self._setting.lots.up_to(ahead_ms, f"{HANDLING.get(NOBODY).whom} early")
-            async with self._setting.backend.database.write() as db:
-                db.execute("UPDATE queue SET ready_at_ms = ? WHERE id = ? AND NOT leased", (now_ms + early_ms, item.id))
-                self._queue.changed.set()
+            await self._setting.backend.hasten(item, now_ms + early_ms)
 
     async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
         return await self._queue.postpone(delivery, due_at_ms - self._skew_ms)
@@ -110,10 +108,11 @@ class Node:
         self._setting = setting
         self._tasks: dict[asyncio.Task[Any], None] = {}
         clock = SkewedClock(setting.clock, skew_ms)
-        self._journal: Any = FaultyPort(self, "journal", setting.witness)
-        self._registry: Any = FaultyPort(self, "registry", setting.backend.registry)
+        process = setting.backend.process(self)
+        self._journal: Any = FaultyPort(self, "journal", process.journal)
+        self._registry: Any = FaultyPort(self, "registry", process.registry)
         self.queue: Any = FaultyPort(self, "queue", OwnTimeQueue(setting, name, skew_ms))
-        self._waits: Any = FaultyPort(self, "waits", setting.waits)
+        self._waits: Any = FaultyPort(self, "waits", process.waits)
         line = setting.line_of(self)
         self.worker = Worker(Ports(self._journal, self._waits, self._registry, self.queue, line, clock))
         ids = FreshIds(clock, setting.entropy)
@@ -152,7 +151,8 @@ class Node:
         try:
             # What has reached a port is done there, even when the worker dies meanwhile.
             done = asyncio.get_running_loop().create_task(_done(act))
-            done.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._setting.in_ports[done] = None
+            done.add_done_callback(self._setting.left_port)
             result = await asyncio.shield(done)
         except StepwellError:
             await self._disturb(AFTER_PORT, label, args)
@@ -167,9 +167,22 @@ class Node:
             self._setting.trouble(Fault.PARTIAL_SEND)
             raise InjectedError("the queue took some of the items")
 
+    def strike(self, kinds: Sequence[Fault], where: str, args: Sequence[Any]) -> Fault | None:
+        """What goes wrong now with something that this worker does, if anything."""
+        return self._setting.strike(kinds, self.name, where, args)
+
+    def trouble(self, what: str) -> None:
+        """A fault struck what this worker does."""
+        self._setting.trouble(what)
+
+    async def wait_long(self, why: str) -> None:
+        """Be slow enough to lose a lease."""
+        self.trouble(why)
+        await self._setting.wait_up_to(self._setting.knobs.slow_ms, why)
+
     async def _disturb(self, kinds: tuple[Fault, ...], label: str, args: Sequence[Any]) -> None:
-        await self._latency()
-        fault = self._setting.strike(kinds, self.name, label, args)
+        await self.latency()
+        fault = self.strike(kinds, label, args)
         if fault is None:
             return
         match fault:
@@ -182,15 +195,17 @@ class Node:
                 raise InjectedError(f"{label}: {fault}")
             case _:
                 self.die()
-        await self._hang_if_dead()
+        await self.hang_if_dead()
 
-    async def _latency(self) -> None:
-        await self._hang_if_dead()
+    async def latency(self) -> None:
+        """The way to a port, or back, takes its time; a dead worker never arrives."""
+        await self.hang_if_dead()
         if self._setting.knobs.latency_ms:
             await self._setting.wait_up_to(self._setting.knobs.latency_ms, "latency")
-            await self._hang_if_dead()
+            await self.hang_if_dead()
 
-    async def _hang_if_dead(self) -> None:
+    async def hang_if_dead(self) -> None:
+        """Go on unless this worker has died."""
         if self.dead:
             await asyncio.get_running_loop().create_future()
 

@@ -25,8 +25,8 @@ from tests.sim.signal_checker import OneWaiter
 from tests.sim.wait_checker import WaitsResolve
 
 
-def all_checkers(bounds: Bounds, members: Mapping[str, Member]) -> Sequence[Checker]:
-    """One of each, fresh."""
+def all_checkers(bounds: Bounds, members: Mapping[str, Member], *, late_entries: bool = False) -> Sequence[Checker]:
+    """One of each, fresh. ``late_entries``: an entry may be kept that comes after its run's end."""
     return (
         WaitsResolve(bounds, members),
         OneWaiter(bounds, members),
@@ -37,7 +37,7 @@ def all_checkers(bounds: Bounds, members: Mapping[str, Member]) -> Sequence[Chec
         AttemptsBounded(),
         StackGrows(),
         OneRun(members),
-        OneEnd(),
+        OneEnd(late_entries),
         NothingAfterCancel(),
         LooksFirst(),
         SleepsHold(bounds, members),

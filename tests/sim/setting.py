@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from tests.sim.backends import Backend
 from tests.sim.chance import Fault, Faults, Knobs, Lots
 from tests.sim.facts import Fact, Trouble
 from tests.sim.trace import Trace, told
-from tests.sim.witness import HANDLING, NOBODY, WaitsWitness, Witness
+from tests.sim.witness import HANDLING, NOBODY
 
 
 @dataclass(slots=True)
@@ -20,9 +21,7 @@ class Setting:
 
     knobs: Knobs
     clock: VirtualClock
-    backend: LocalBackend
-    witness: Witness
-    waits: WaitsWitness
+    backend: Backend
     lots: Lots
     faults: Faults
     trace: Trace
@@ -31,6 +30,13 @@ class Setting:
     entropy: Callable[[int], bytes]
     line_of: Callable[[Any], Any]
     worker_died: Callable[[Any], None]
+    in_ports: dict[asyncio.Task[Any], None] = field(default_factory=dict)
+    """What has reached a port and is not done: a worker that died there never comes back, and is not forgotten."""
+
+    def left_port(self, done: asyncio.Task[Any]) -> None:
+        """Something in a port is done; who began it may be dead and not ask for the result."""
+        del self.in_ports[done]
+        _ = done.cancelled() or done.exception()
 
     def strike(self, kinds: Sequence[Fault], who: str, where: str, args: Sequence[Any] = ()) -> Fault | None:
         """What goes wrong now, if anything, at the port call ``where`` of ``who``; the trace tells of it."""

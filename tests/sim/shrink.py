@@ -88,7 +88,7 @@ class _Search:
         """Live a world of these parts, and go on from it if it breaks the same promise with less."""
         self._progress(self.tries, len(self.least.parts))
         self.tries += 1
-        tried = simulate(self.least.seed, parts)
+        tried = simulate(self.least.seed, parts, backend=self.least.backend)
         if tried.report.broken == self.least.report.broken and len(tried.parts) < len(self.least.parts):
             self.least = tried
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from tests.sim.backends import BackendName
 from tests.sim.checkers import ViolationError
 from tests.sim.coverage import Move
 from tests.sim.plan import Plan
@@ -51,19 +52,20 @@ class Lived:
     """A world that was lived: its report, its trace, the parts it had, and the promise it broke, if any."""
 
     seed: int
+    backend: BackendName
     report: Report
     trace: Trace
     parts: tuple[str, ...]
     violation: ViolationError | None
 
 
-def simulate(seed: int, only: Collection[str] | None = None) -> Lived:
+def simulate(seed: int, only: Collection[str] | None = None, *, backend: BackendName = "sqlite") -> Lived:
     """Live through the world of a seed, or through what remains of it when ``only`` some of its parts join in."""
-    return asyncio.run(_simulate(seed, Plan(only)))
+    return asyncio.run(_simulate(seed, Plan(only), backend))
 
 
-async def _simulate(seed: int, plan: Plan) -> Lived:
-    world = World(seed, plan)
+async def _simulate(seed: int, plan: Plan, backend: BackendName) -> Lived:
+    world = World(seed, plan, backend)
     violation: ViolationError | None = None
     try:
         await world.live()
@@ -83,7 +85,7 @@ async def _simulate(seed: int, plan: Plan) -> Lived:
         runs=world.coverage.runs,
         ends=world.coverage.ends,
     )
-    return Lived(seed, report, world.trace, tuple(plan.taken), violation)
+    return Lived(seed, backend, report, world.trace, tuple(plan.taken), violation)
 
 
 def verdict(seed: int, trace: Trace, violation: ViolationError) -> str:

@@ -318,9 +318,9 @@ HARMLESS: dict[str, History] = {
 }
 
 
-def show(history: History) -> None:
+def show(history: History, *, late_entries: bool = False) -> None:
     """Show what happened to every checker, one after the other."""
-    for checker in all_checkers(BOUNDS, MEMBERS):
+    for checker in all_checkers(BOUNDS, MEMBERS, late_entries=late_entries):
         now_ms, numbers = 0, itertools.count(1)
         for fact in history:
             if isinstance(fact, int):

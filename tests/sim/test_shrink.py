@@ -111,7 +111,7 @@ def run(monkeypatch: pytest.MonkeyPatch, reports: Iterator[Report], **settings: 
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(command, "_reports", lambda _seeds, _processes: reports)
+    monkeypatch.setattr(command, "_reports", lambda *_: reports)
     return command.main()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from tests.sim.backends import BackendName, odds
 from tests.sim.chance import Fault
 from tests.sim.coverage import missing_ends, missing_runs, missing_steps
 from tests.sim.shrink import Shrunk, is_fault
@@ -15,6 +16,7 @@ def told(shrunk: Shrunk) -> str:
     """What broke, how little it takes, what happened to the run, and how to see more."""
     whole, least = shrunk.whole, shrunk.least
     run_id = "" if least.violation is None else least.violation.run_id
+    on = "" if whole.backend == "sqlite" else f" BACKEND={whole.backend}"
     whom = least.trace.alias(run_id) if run_id else "the world"
     return "\n".join(
         [
@@ -28,8 +30,8 @@ def told(shrunk: Shrunk) -> str:
             f"  there, this happened to {whom}",
             *(f"  {line}" for line in least.trace.short(run_id)),
             "",
-            f"  all of it:            make sim SEED={whole.seed} TRACE=1",
-            f"  all of what is left:  make sim SEED={whole.seed} SHRINK=1 TRACE=1",
+            f"  all of it:            make sim{on} SEED={whole.seed} TRACE=1",
+            f"  all of what is left:  make sim{on} SEED={whole.seed} SHRINK=1 TRACE=1",
             "",
         ]
     )
@@ -47,10 +49,11 @@ def _named(parts: Sequence[str]) -> list[str]:
     return [part for part in parts if kinds[part.partition(" ")[0]] == 1 and not is_fault(part)]
 
 
-def summary(total: Report) -> list[str]:
+def summary(total: Report, backend: BackendName = "sqlite") -> list[str]:
     """All seeds: faults by kind, crash points, moves, ends."""
-    lines = ["", f"faults injected ({total.faults.total()}, {len(total.faults)} of {len(Fault)} kinds)"]
-    lines += [f"  {total.faults[fault] or 'never':>8}  {fault}" for fault in Fault]
+    faults = [*Fault, *odds(backend, 0)]
+    lines = ["", f"faults injected ({total.faults.total()}, {len(total.faults)} of {len(faults)} kinds)"]
+    lines += [f"  {total.faults[fault] or 'never':>8}  {fault}" for fault in faults]
     lines += ["", f"crash points covered ({len(total.crash_points)}, {total.crash_points.total()} deaths)"]
     lines += [f"  {count:>8}  {point}" for point, count in sorted(total.crash_points.items())]
     for title, moves, missing in (

@@ -117,5 +117,9 @@ class Trace:
 
 def told(fault: str, where: str, about: str) -> str:
     """A fault in a sentence on whoever it strikes: ``dies after journal.commit (step charge completed)``."""
-    sentence = fault.removeprefix("worker ").replace("a port call", where).replace("port", where, 1)
+    sentence = fault.removeprefix("worker ")
+    for vague in ("a port call", "an AWS call", "AWS call", "port"):
+        if vague in sentence:
+            sentence = sentence.replace(vague, where, 1)
+            break
     return f"{sentence} ({about})" if about else sentence

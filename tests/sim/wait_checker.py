@@ -116,7 +116,12 @@ class WaitsResolve:
                 yield stored
 
     def _owed(self, wait: Waiting) -> Iterator[Stored]:
-        """The events that must resume a wait, told strictly: received after the call was made, or in the lookback."""
+        """The events that must resume a wait, told strictly: received after the call was made, or in the lookback.
+
+        Nothing is owed to a run that has ended; whether an entry may still come then is for ``OneEnd`` to say.
+        """
+        if wait.run_id in self._known.ended:
+            return
         since_ms = wait.called.moment.now_ms + self._skew_max_ms
         match wait.step.lookback:
             case "run":

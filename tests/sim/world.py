@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
-from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.function import App
+from tests.sim.backends import BackendName, odds, open_backend
 from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import APP, URL, draw_corpus
@@ -27,7 +27,7 @@ from tests.sim.plan import Plan, lived
 from tests.sim.promises import all_checkers
 from tests.sim.setting import Setting
 from tests.sim.trace import Trace
-from tests.sim.witness import HANDLING, Handling, WaitsWitness, Witness
+from tests.sim.witness import HANDLING, Handling
 from tests.sim.workload import Workload
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class World:
     ``live`` runs it to its end and raises ViolationError when a promise is broken.
     """
 
-    def __init__(self, seed: int, plan: Plan) -> None:
+    def __init__(self, seed: int, plan: Plan, backend_name: BackendName = "sqlite") -> None:
         self.seed = seed
         self.plan = plan
         self.drawn = Knobs.draw(seed)
@@ -65,7 +65,7 @@ class World:
         self.coverage = Coverage()
         self.ledger = Ledger()
         self.names = Names()
-        self.faults = Faults(self.lots, self.knobs.odds, plan.joins)
+        self.faults = Faults(self.lots, self.knobs.odds | odds(backend_name, seed), plan.joins)
         self.front = Front(self)
         corpus = draw_corpus(seed, self.drawn, self.clock.now_ms, self.front)
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
@@ -73,15 +73,13 @@ class World:
         self._facts = 0
         bounds = Bounds(self.knobs.skew_max_ms, self.knobs.prompt_ms)
         self.workload = Workload(self, seed)
-        checkers = all_checkers(bounds, self.members)
+        backend = open_backend(backend_name, seed, self.tell, self._count)
+        checkers = all_checkers(bounds, self.members, late_entries=backend.late_entries)
         self._checkers = (self.ledger, self.coverage, self.names, *checkers, self.workload.aims)
-        backend = LocalBackend.open(None)
         self.setting = Setting(
             knobs=self.knobs,
             clock=self.clock,
             backend=backend,
-            witness=Witness(backend.journal, self.tell, self._count),
-            waits=WaitsWitness(backend.waits, self.tell),
             lots=self.lots,
             faults=self.faults,
             trace=self.trace,
@@ -305,7 +303,7 @@ class World:
 
     async def _close(self) -> None:
         self._functions.stop()
-        tasks = [*self._work, *self._others]
+        tasks = [*self._work, *self._others, *self.setting.in_ports]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
