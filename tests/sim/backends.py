@@ -127,6 +127,15 @@ def odds(name: BackendName, seed: int) -> Mapping[Any, float]:
     return aws_odds(seed)
 
 
+def costs(name: BackendName, seed: int) -> float:
+    """How likely these faults cost a worker its item at a port call."""
+    if name == "sqlite":
+        return 0.0
+    from tests.sim.aws_faults import CALLS, COSTLY
+
+    return CALLS * sum(odds(name, seed)[fault] for fault in COSTLY)
+
+
 def open_backend(name: BackendName, seed: int, tell: Callable[[Fact], int], count: Callable[[], int]) -> Backend:
     """An empty backend."""
     if name == "sqlite":

@@ -92,15 +92,15 @@ class Knobs:
         """How far a worker's clock is off, at most."""
         return max((abs(skew_ms) for skew_ms in self.skews_ms), default=0)
 
-    @property
-    def prompt_ms(self) -> int:
+    def prompt_ms(self, further: float = 0.0) -> int:
         """How soon something that must follow from something else has followed.
 
         Soon where nothing is ever lost; where workers hardly ever get through an item, only after the faults.
+        ``further``: how likely a port call costs a worker its item by a fault that only the backend has.
         """
-        if not any(self.odds[fault] for fault in (*STORMY, Fault.PARTIAL_SEND, Fault.CRASH_IN_CALL)):
+        if not further and not any(self.odds[fault] for fault in (*STORMY, Fault.PARTIAL_SEND, Fault.CRASH_IN_CALL)):
             return PROMPT_MS // 5
-        return PROMPT_MS + (self.faulty_ms if _is_storm(self.odds) else 0)
+        return PROMPT_MS + (self.faulty_ms if _is_storm(self.odds, further) else 0)
 
     @classmethod
     def draw(cls, seed: int) -> Knobs:
@@ -130,8 +130,8 @@ class Knobs:
         )
 
 
-def _is_storm(odds: Mapping[Fault, float]) -> bool:
-    return sum(odds[fault] for fault in STORMY) > STORM
+def _is_storm(odds: Mapping[Fault, float], further: float = 0.0) -> bool:
+    return sum(odds[fault] for fault in STORMY) + further > STORM
 
 
 def stream(seed: int, purpose: str) -> random.Random:

@@ -12,7 +12,7 @@ from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.function import App
-from tests.sim.backends import BackendName, odds, open_backend
+from tests.sim.backends import BackendName, costs, odds, open_backend
 from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import APP, URL, draw_corpus
@@ -71,7 +71,7 @@ class World:
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
         self.violation: ViolationError | None = None
         self._facts = 0
-        bounds = Bounds(self.knobs.skew_max_ms, self.knobs.prompt_ms)
+        bounds = Bounds(self.knobs.skew_max_ms, self.knobs.prompt_ms(costs(backend_name, seed)))
         self.workload = Workload(self, seed)
         backend = open_backend(backend_name, seed, self.tell, self._count)
         checkers = all_checkers(bounds, self.members, late_entries=backend.late_entries)
