@@ -222,6 +222,14 @@ async def test_a_timeout_within_a_call_is_its_own():
         await BoundedInvoker(TimingOut(b""), deadline).call("lambda://shop/", {}, b"")
 
 
+def test_a_step_that_goes_well_is_logged_for_debugging_only(caplog: pytest.LogCaptureFixture):
+    """Calls and finished steps are DEBUG lines, which cost nothing by default; ends and failures are INFO."""
+    with caplog.at_level(logging.DEBUG, "stepwell"):
+        for kind in (NoticeKind.CALLED, NoticeKind.STEP_COMPLETED, NoticeKind.STEP_FAILED, NoticeKind.RUN_COMPLETED):
+            log_notice(Notice(1, kind, "run-2", "shop-a"))
+    assert [record.levelno for record in caplog.records] == [logging.DEBUG] * 2 + [logging.INFO] * 2
+
+
 def test_lines_say_which_run_they_are_about(caplog: pytest.LogCaptureFixture):
     """A notice is a line with its members, whatever else is logged meanwhile has the run's, and errors are cut."""
     logger = logging.getLogger("stepwell")

@@ -19,7 +19,7 @@ class Assumptions:
 
     api_memory_mb: int = 1_024
     queue_memory_mb: int = 512
-    sweep_memory_mb: int = 256
+    sweep_memory_mb: int = 512
     app_memory_mb: int = 512
     app_ms: int = 10
     """One call of your function, billed: what its steps take is to be added."""

@@ -11,11 +11,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from stepwell_orchestrator.model.notice import Notice
+from stepwell_orchestrator.model.notice import Notice, NoticeKind
 
 DETAIL_CHARS_MAX: Final = 500
 NOISY: Final = ("aiohttp", "asyncio", "botocore", "mangum", "urllib3")
 """What these say below a warning holds paths with keys, or headers, or is of no use to an operator."""
+
+_ROUTINE: Final = frozenset(
+    {
+        NoticeKind.CALLED,
+        NoticeKind.STEP_PLANNED,
+        NoticeKind.STEP_SLEEPING,
+        NoticeKind.STEP_WAITING,
+        NoticeKind.STEP_COMPLETED,
+    }
+)
+"""What a run's journal tells as well. A line for each would cost about as much as half a step's write."""
 
 _ABOUT: ContextVar[dict[str, Any] | None] = ContextVar("stepwell_log_about", default=None)
 
@@ -54,7 +65,7 @@ def set_up_logs(level: str) -> None:
 
 
 def log_notice(notice: Notice) -> None:
-    """An observer that logs."""
+    """An observer that logs: what is as it should be with a step at DEBUG, all else at INFO."""
     members = {
         "run_id": notice.run_id,
         "function_id": notice.function_id,
@@ -65,4 +76,5 @@ def log_notice(notice: Notice) -> None:
         "due_at_ms": notice.due_at_ms,
         "detail": notice.detail[:DETAIL_CHARS_MAX],
     }
-    _log.info(notice.kind.value, extra={name: value for name, value in members.items() if value not in ("", None)})
+    level = logging.DEBUG if notice.kind in _ROUTINE else logging.INFO
+    _log.log(level, notice.kind.value, extra={name: value for name, value in members.items() if value not in ("", None)})
