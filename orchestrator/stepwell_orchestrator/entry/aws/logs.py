@@ -77,4 +77,6 @@ def log_notice(notice: Notice) -> None:
         "detail": notice.detail[:DETAIL_CHARS_MAX],
     }
     level = logging.DEBUG if notice.kind in _ROUTINE else logging.INFO
-    _log.log(level, notice.kind.value, extra={name: value for name, value in members.items() if value not in ("", None)})
+    _log.log(
+        level, notice.kind.value, extra={name: value for name, value in members.items() if value not in ("", None)}
+    )
