@@ -78,7 +78,7 @@ def find_target() -> Target:
     name = os.environ.get("LAMBDA_PYTHON") or "python3.13"
     architectures = tuple((os.environ.get("LAMBDA_ARCHITECTURES") or "arm64 x86_64").split())
     wanted = re.search(r"(\d\.\d+)$", name)
-    for candidate in (name, sys.executable, "python3"):
+    for candidate in (name,) if wanted is None else (name, sys.executable, "python3"):
         version, executable = describe(candidate, wanted[1] if wanted else "")
         if version is not None and (wanted is None or version == wanted[1]):
             return Target(version, executable, architectures)

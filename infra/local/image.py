@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from infra.build import compile_to_bytecode, find_target
+from infra.build import Target, compile_to_bytecode
 from infra.local.containers import BUSYBOX, Engine
 from infra.local.tools import FailedError, environment, run, tool
 
@@ -43,7 +43,7 @@ def import_image(engine: Engine, python: str, *, runtime: str, machine: str) -> 
         site = next((tool("runtime", python).parent / "lib").glob("python*/site-packages"))
         shutil.copytree(site, root / "var/runtime", ignore=shutil.ignore_patterns("pip*", "setuptools*"))
         _write_bootstrap(root, version)
-        compile_to_bytecode(root / "var", find_target(), root)
+        compile_to_bytecode(root / "var", Target(version, python, ()), root)
         _copy_libraries(root)
         archive = Path(folder, "image.tar")
         run(["tar", "--create", "--file", archive, "--directory", root, "."], environment(), timeout_s=120)

@@ -121,7 +121,7 @@ def _in_containers(sam: Path, python: str) -> None:
     with ExitStack() as stack:
         with step("starting a container engine in a network of its own"):
             up = stack.enter_context(engine())
-        with step(f"making an image of {python}"):
+        with step("making an image of this machine's Python"):
             say(f"   {import_image(up, python, runtime=RUNTIME, machine=MACHINE)}")
         account = stack.enter_context(_account(HOST, up.inside()))
         # The settings reach only functions that declare them; all are given the same.
