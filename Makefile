@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # One hash seed, so that all of xdist's workers collect the tests in the same order.
 PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n $(WORKERS)
+NEW_ENOUGH = "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  || { echo "error: Stepwell needs Python 3.11 or newer, and '$(PYTHON)' is not; name another: PYTHON=python3.12" >&2; exit 1; }
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
 
 .DEFAULT_GOAL := help
@@ -59,9 +61,11 @@ sam-local: $(INSTALLED) ## Run every function with its sample event by `sam loca
 
 # What `sam build` calls, with ARTIFACTS_DIR as the folder to fill. See infra/build.py.
 $(ENGINE_FUNCTIONS:%=build-%):
+	@$(NEW_ENOUGH)
 	@"$(PYTHON)" infra/build.py engine "$(ARTIFACTS_DIR)"
 
 build-OrdersFunction:
+	@$(NEW_ENOUGH)
 	@"$(PYTHON)" infra/build.py app orders "$(ARTIFACTS_DIR)"
 
 format: $(INSTALLED) ## Format the code and fix what the linter can fix
@@ -74,8 +78,7 @@ clean: ## Remove .venv, caches and build output; keeps .stepwell/ (your local ru
 	@echo "removed $(VENV), caches and build output"
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	  || { echo "error: Stepwell needs Python 3.11 or newer, and '$(PYTHON)' is not; name another: make PYTHON=python3.12 $(or $(MAKECMDGOALS),help)" >&2; exit 1; }
+	@$(NEW_ENOUGH)
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "error: '$(PYTHON)' comes without the venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV) with $$("$(PYTHON)" --version) (the first time takes about a minute)"

@@ -22,11 +22,11 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".aws-sam" / "stepwell"
@@ -128,9 +128,17 @@ def install_dependencies(kind: str, target: Target) -> Path:
 
 def requirements(kind: str) -> list[str]:
     """What the packages of a kind need in Lambda, as pyproject.toml says."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = read_project()
     lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in EXTRAS[kind])]
     return sorted(each for every in lists for each in every if re.split(r"[\[<>=]", each)[0] not in NOT_IN_LAMBDA)
+
+
+def read_project() -> dict[str, Any]:
+    """What pyproject.toml says about the distribution."""
+    import tomllib
+
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
 
 
 def install(wanted: Sequence[str], architecture: str, target: Target, folder: Path) -> None:
@@ -171,7 +179,7 @@ def copy_package(source: Path, parent: Path) -> Path:
 
 def write_metadata(artifacts: Path) -> None:
     """So that the packages know their version, as an installed distribution does."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = read_project()
     folder = artifacts / f"{project['name']}-{project['version']}.dist-info"
     folder.mkdir(exist_ok=True)
     text = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"

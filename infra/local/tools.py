@@ -28,7 +28,8 @@ ACCOUNT = {
 """Credentials that open nothing, so that a mistake cannot reach an account of yours."""
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-_PASSED_ON_PREFIXES = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_PASSED_ON_PREFIXES = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_NO_PROXY = ",".join(filter(None, ("127.0.0.1", "localhost", "172.17.0.1", os.environ.get("NO_PROXY"))))
 _TAIL_LINES = 60
 
 
@@ -57,7 +58,7 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES) or name.startswith("LAMBDA_")
     }
-    return {**kept, **ACCOUNT, **more}
+    return {**kept, **ACCOUNT, "NO_PROXY": _NO_PROXY, "no_proxy": _NO_PROXY, **more}
 
 
 def run(command: Sequence[str | Path], env: Mapping[str, str], *, timeout_s: float, cwd: Path = ROOT) -> str:
