@@ -45,7 +45,7 @@ _ENDS: Mapping[str, Sequence[str]] = {
     "WaitForSignal": ("completed", "timed_out", "failed"),
     "InvokeFunction": ("completed", "failed", "cancelled", "not found", "timed_out"),
     "Sleep": ("completed",),
-    "StepRun": ("completed", "failed"),
+    "body": ("completed", "failed"),
 }
 """The ends that a step may come to."""
 _FINAL = ("completed", "failed", "timed_out")
@@ -71,7 +71,7 @@ class Coverage:
                 self.steps[self._steps.get(key, ABSENT), entry.status.value] += 1
                 self._steps[key] = entry.status.value
                 if entry.memoised:
-                    self.ends[entry.op.value, _end_of(entry)] += 1
+                    self.ends[_kind_of(entry), _end_of(entry)] += 1
             case RunCreated(header) if header.run_id not in self._runs:
                 self._run(header.run_id, RunStatus.QUEUED)
             case CallMade():
@@ -95,6 +95,11 @@ def missing_ends(taken: Mapping[Move, int]) -> list[tuple[str, str]]:
     """The ends that no step of a kind had, each with its reason, or with the word that none is known."""
     moves = [(op, end) for op, ends in _ENDS.items() for end in ends if (op, end) not in taken]
     return [(f"{op} -> {end}", UNEXPLAINED) for op, end in moves]
+
+
+def _kind_of(entry: StepEntry) -> str:
+    """The kind of a step; one with a body is journaled under whichever opcode told of it first."""
+    return entry.op.value if entry.op.value in _ENDS else "body"
 
 
 def _end_of(entry: StepEntry) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sim import mutations
+from tests.sim import mutations, wait_mutations
 
 QUICKLY_NOTICED = (
     mutations.forget_what_a_cancel_owes,
@@ -19,6 +19,15 @@ QUICKLY_NOTICED = (
     mutations.wake_early,
     mutations.never_count_attempts,
     mutations.answer_before_it_is_stored,
+    wait_mutations.dispatch_before_commit,
+    wait_mutations.acknowledge_before_the_pause,
+    wait_mutations.double_the_timer,
+    wait_mutations.ring_late,
+    wait_mutations.take_any_event,
+    wait_mutations.take_an_event_again,
+    wait_mutations.keep_settled_pauses,
+    wait_mutations.invoke_again,
+    wait_mutations.lose_reruns,
 )
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.sim.simulate import simulate
 
-SEEDS = [*range(52), 240, 999, 1068, 1288, 1371, 1754]
-"""The last ones have found a bug each."""
+SEEDS = [*range(52), 72, 73, 85, 121]
+"""The last ones notice what the others do not: see the mutations."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
