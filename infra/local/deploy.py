@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra.local.emulator import Emulator, emulator
 from infra.local.tools import ROOT, STATE, FailedError, environment, run, runtime_python, say, step, tail, tool
 
@@ -68,7 +70,7 @@ def main() -> int:
         sam = Sam(sam_command, environment(AWS_ENDPOINT_URL=up.url, LAMBDA_PYTHON=python, LAMBDA_ARCHITECTURES=MACHINE))
         try:
             _round_trip(sam, up)
-        except FailedError as error:
+        except (FailedError, BotoCoreError, ClientError) as error:
             say(f"\nFAILED: {error}")
             _show_logs(up)
             return 1

@@ -29,7 +29,8 @@ ACCOUNT = {
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _PASSED_ON_PREFIXES = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-_NO_PROXY = ",".join(filter(None, ("127.0.0.1", "localhost", "172.17.0.1", os.environ.get("NO_PROXY"))))
+NO_PROXY = ",".join(filter(None, ("127.0.0.1", "localhost", "172.17.0.1", os.environ.get("NO_PROXY"))))
+"""What is on this machine is reached without a proxy."""
 _TAIL_LINES = 60
 
 
@@ -58,7 +59,7 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES) or name.startswith("LAMBDA_")
     }
-    return {**kept, **ACCOUNT, "NO_PROXY": _NO_PROXY, "no_proxy": _NO_PROXY, **more}
+    return {**kept, **ACCOUNT, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, **more}
 
 
 def run(command: Sequence[str | Path], env: Mapping[str, str], *, timeout_s: float, cwd: Path = ROOT) -> str:
