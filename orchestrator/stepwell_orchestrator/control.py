@@ -14,9 +14,10 @@ from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
 from stepwell_orchestrator.model.notice import NoticeKind, Observe
-from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
-from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Rerun, SignalArrived
+from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
+from stepwell_orchestrator.restart import AskedStart, start_of
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
 """A worker's ``handle``: an item and how often it was delivered."""
@@ -73,22 +74,28 @@ class Control:
         await self._queue.send([item])
         await self._handle(item, 1)
 
-    async def rerun(self, run_id: str) -> str:
-        """Run a run's function again on the same events, from its start; returns the new run's id.
+    async def rerun(self, run_id: str, asked: AskedStart | None = None) -> str:
+        """Run a run's function again on the same events, from its start or a step; returns the new run's id.
 
         Every call makes one more run. The wish is queued for later, then acted upon, so it survives a crash; when this
         returns, the run exists. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
-        function that is no longer registered.
+        function that is no longer registered; and those of ``start_of``.
         """
         original = await find_run(self._journal, run_id)
         if await self._registry.get_function(original.function_id) is None:
             message = f"function {original.function_id} is not registered any more; serve its app and sync it"
             raise ApiError(404, message, code="function_not_found")
+        start = None if asked is None else start_of(await self._loaded(run_id), asked)
         rerun_id, now_ms = self._ids.draw(), self._clock.now_ms()
-        item = items.rerun(rerun_id, run_id, now_ms).item
+        item = items.rerun(Rerun(rerun_id, run_id, now_ms, start)).item
         await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
         await self._handle(item, 1)
         return rerun_id
+
+    async def _loaded(self, run_id: str) -> Run:
+        run = await self._journal.load(run_id)
+        assert run is not None, f"run {run_id} has a header but cannot be loaded"
+        return run
 
     async def signal(self, name: str, data: Any) -> str | None:
         """Resume the run that waits for a signal; its id, or None when nobody waits.

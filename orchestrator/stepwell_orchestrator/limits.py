@@ -34,6 +34,8 @@ CANCELLATION_TIMEOUT_MS: Final = 365 * DAY_MS
 """Defaults where a function names no timeout (protocol appendix B)."""
 SIGNAL_NAME_CHARS_MAX: Final = 255
 SIGNAL_BYTES_MAX: Final = 256 * 1024
+RERUN_ARGUMENTS_BYTES_MAX: Final = 128 * 1024
+"""Of the arguments that a rerun gives its first step: they travel in a queue item."""
 PAUSE_PAGE: Final = 500
 """How many pauses, events or runs one read takes."""
 IDEMPOTENCY_MS: Final = DAY_MS

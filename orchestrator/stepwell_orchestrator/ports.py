@@ -7,11 +7,12 @@ writes that returned before them. Each method either takes effect as a whole or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepwell_orchestrator.model.decision import Write
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
@@ -272,6 +273,29 @@ class Invoker(Protocol):
         """POST the body and return the reply, whatever its status. Raises CallError when there is none."""
 
 
+class FetchError(Exception):
+    """No complete reply came. ``final``: it would not the next time either. The text tells nothing secret."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class Fetcher(Protocol):
+    """Makes HTTP requests on behalf of steps, to where that is allowed."""
+
+    async def fetch(self, request: FetchRequest) -> Fetched:
+        """Make the request, follow redirects, and return the reply, whatever its status. Raises FetchError."""
+
+
+class NoFetcher:
+    """The Fetcher of an engine that makes no requests on behalf of steps."""
+
+    async def fetch(self, request: FetchRequest) -> Fetched:
+        """Refuse. Raises FetchError."""
+        raise FetchError("this engine makes no HTTP requests on behalf of steps", final=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything a worker works on."""
@@ -282,3 +306,4 @@ class Ports:
     queue: Queue
     invoker: Invoker
     clock: Clock
+    fetcher: Fetcher = field(default_factory=NoFetcher)

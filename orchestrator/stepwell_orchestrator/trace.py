@@ -87,11 +87,6 @@ def trace_rows(run: Run) -> list[dict[str, Any]]:
     return [_row(entry) for entry in sorted(run.entries.values(), key=order)]
 
 
-def finished_steps(run: Run) -> dict[str, Any]:
-    """The memos of the steps in a run's stack, as a call request carries them (protocol 4.2, 4.4)."""
-    return {step_id: run.entries[step_id].memo for step_id in stack_of(run)}
-
-
 def _row(entry: StepEntry) -> dict[str, Any]:
     output, error = _result(entry)
     return {

@@ -11,6 +11,7 @@ from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine import bounds, ending, items
 from stepwell_orchestrator.engine.gate import has_pending
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
+from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
 from stepwell_orchestrator.engine.opcodes.sleep import sleep
 from stepwell_orchestrator.engine.opcodes.step_error import step_error
@@ -172,7 +173,9 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return Change(outcome=ending.completed(opcode.data, situation.now_ms))
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
-        case Op.AI_GATEWAY | Op.GATEWAY | Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
+        case Op.AI_GATEWAY | Op.GATEWAY:
+            return gateway(situation, opcode)
+        case Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
             message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
         case _:

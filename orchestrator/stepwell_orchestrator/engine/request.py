@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallContext, CallRequest
 from stepwell.wire.ids import derived_ulid
+from stepwell.wire.memo import input_memo
 from stepwell_orchestrator.engine.gate import has_pending
 from stepwell_orchestrator.engine.stack import stack_of
 from stepwell_orchestrator.model.function import Function
@@ -35,7 +38,14 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
     return CallRequest(
         event=events[0],
         events=events,
-        steps={step_id: run.entries[step_id].memo for step_id in stack},
+        steps=steps_of(run),
         ctx=ctx,
         version=header.progress.request_version,
     )
+
+
+def steps_of(run: Run) -> dict[str, Any]:
+    """The memos of the steps in a run's stack, and the arguments that are set for steps still to come (4.2, 4.3)."""
+    memos = {step_id: run.entries[step_id].memo for step_id in stack_of(run)}
+    coming = (entry for entry in run.entries.values() if not entry.memoised and entry.arguments is not None)
+    return memos | {entry.step_id: input_memo(entry.arguments or ()) for entry in coming}

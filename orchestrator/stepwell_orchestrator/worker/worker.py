@@ -25,6 +25,7 @@ from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.cancelling import Canceller
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.executing import Executor
+from stepwell_orchestrator.worker.gateways import Gateways
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
 from stepwell_orchestrator.worker.tools import Tools
@@ -71,7 +72,8 @@ class Worker:
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         self._driver = Driver(self._tools, caller)
-        self._executor = Executor(self._tools, caller, self._driver)
+        gateways = Gateways(self._tools, caller, ports.fetcher)
+        self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
         self._router = Router(self._tools)
