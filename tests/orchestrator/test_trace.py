@@ -85,3 +85,13 @@ def test_steps_of_a_request_are_those_in_the_stack() -> None:
     placed = entry("placed", memo=None, place=Place(1, 0))
     run = run_of(placed, entry("arrived", memo={"data": 1}), entry("planned", StepStatus.PLANNED))
     assert steps_of(run) == {"placed": None}
+
+
+def test_a_step_with_new_arguments_is_queued() -> None:
+    """A step that was given arguments and not tried yet shows as queued; once it failed, as errored."""
+    waiting = entry("x", StepStatus.ERRORED, arguments=(7,))
+    assert [trace_rows(run_of(step))[0]["status"] for step in (waiting, replace(waiting, attempt=1))] == [
+        "Queued",
+        "Errored",
+    ]
+    assert steps_of(run_of(waiting)) == {"x": {"input": [7]}}
