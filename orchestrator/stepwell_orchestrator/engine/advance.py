@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
@@ -24,6 +24,17 @@ from stepwell_orchestrator.engine.stack import stack_of
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
+
+_FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] = {
+    Op.STEP_PLANNED: step_planned,
+    Op.SLEEP: sleep,
+    Op.WAIT_FOR_EVENT: wait_for_event,
+    Op.WAIT_FOR_SIGNAL: wait_for_signal,
+    Op.INVOKE_FUNCTION: invoke_function,
+    Op.AI_GATEWAY: gateway,
+    Op.GATEWAY: gateway,
+}
+"""What a call only reports: something other than the next call finishes it."""
 
 
 def advance(situation: Situation, reply: Reply) -> Decision:
@@ -159,22 +170,20 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
                 no_retry=instructions.no_retry,
                 asked_at_ms=instructions.retry_at_ms,
             )
-        case Op.STEP_PLANNED:
-            return step_planned(situation, opcode)
-        case Op.SLEEP:
-            return sleep(situation, opcode)
-        case Op.WAIT_FOR_EVENT:
-            return wait_for_event(situation, opcode)
-        case Op.WAIT_FOR_SIGNAL:
-            return wait_for_signal(situation, opcode)
-        case Op.INVOKE_FUNCTION:
-            return invoke_function(situation, opcode)
+        case (
+            Op.STEP_PLANNED
+            | Op.SLEEP
+            | Op.WAIT_FOR_EVENT
+            | Op.WAIT_FOR_SIGNAL
+            | Op.INVOKE_FUNCTION
+            | Op.AI_GATEWAY
+            | Op.GATEWAY
+        ):
+            return _FINISHED_ELSEWHERE[opcode.op](situation, opcode)
         case Op.RUN_COMPLETE:
             return Change(outcome=ending.completed(opcode.data, situation.now_ms))
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
-        case Op.AI_GATEWAY | Op.GATEWAY:
-            return gateway(situation, opcode)
         case Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
             message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
