@@ -16,6 +16,7 @@ import uvicorn
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
+from stepwell_orchestrator.egress import LOOPBACK
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.entry.in_process import in_process_url
 from stepwell_orchestrator.entry.loading import LoadError, load_app
@@ -94,6 +95,7 @@ async def serve(
         retry_delay_ms=options.retry_delay_ms,
         signing_keys=settings.signing_keys,
         grace_ms=GRACE_MS,
+        gateway_allow=(*LOOPBACK, *settings.gateway_allow),
     )
     async with engine:
         say(f"listening at {origin}, journal in {options.database}")

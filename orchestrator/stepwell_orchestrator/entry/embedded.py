@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.egress import LOOPBACK, allowed
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
+from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
@@ -45,8 +47,9 @@ class Embedded:
 
     An async context manager: on the way in it starts working, on the way out it finishes what is under way and closes
     the file; runs that are not over go on when the file is next opened. ``retry_delay_ms`` replaces the back-off table
-    by a fixed delay; ``grace_ms`` bounds the wait for calls under way at the end. Raises StoreError when the file
-    cannot be opened, or another process has it open.
+    by a fixed delay; ``grace_ms`` bounds the wait for calls under way at the end. ``gateway_allow`` names the hosts and
+    networks that requests on behalf of steps may reach beside public addresses. Raises StoreError when the file cannot
+    be opened, or another process has it open, and DefinitionError for an entry of ``gateway_allow``.
     """
 
     def __init__(
@@ -61,11 +64,13 @@ class Embedded:
         signing_keys: Sequence[str] = (),
         concurrency: int = CONCURRENCY_DEFAULT,
         grace_ms: int = STOP_GRACE_MS,
+        gateway_allow: Sequence[str] = LOOPBACK,
         entropy: Entropy = secrets.token_bytes,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.http = HttpInvoker()
         self.in_process = InProcessInvoker()
+        self._fetcher = HttpFetcher(allowed(gateway_allow))
         self._backend = LocalBackend.open(database, synchronous=synchronous)
         self.journal = self._backend.journal
         self.waits = self._backend.waits
@@ -79,6 +84,7 @@ class Embedded:
                 self.queue,
                 _EitherInvoker(self.in_process, self.http),
                 self.clock,
+                self._fetcher,
             ),
             limits=limits,
             observe=observe,
@@ -114,6 +120,7 @@ class Embedded:
         try:
             await self._stop_pumping()
             await self.http.close()
+            await self._fetcher.close()
         finally:
             for app in self._served:
                 app.transport = None

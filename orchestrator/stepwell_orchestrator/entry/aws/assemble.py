@@ -11,11 +11,13 @@ from stepwell_orchestrator.aws.backend import AwsBackend
 from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
 from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
+from stepwell_orchestrator.egress import allowed
+from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.keys import Keys, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.logs import log_notice, set_up_logs
 from stepwell_orchestrator.entry.aws.settings import DeployedSettings, read_deployed_settings
+from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.local.clock import SystemClock
@@ -79,6 +81,7 @@ class Deployment:
                 self.backend.queue,
                 BoundedInvoker(self.invoker, self.deadline),
                 self.clock,
+                BoundedFetcher(HttpFetcher(allowed(self.settings.gateway_allow)), self.deadline),
             ),
             observe=log_notice,
             signing_keys=self.signing_keys.values,
