@@ -59,13 +59,16 @@ def run_again(original: RunHeader, run_id: str, now_ms: int, *, from_step: bool 
     )
 
 
-def invoked(event: Event) -> tuple[str, Invoker] | None:
-    """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events."""
+def invoked(event: Event) -> tuple[str, Invoker | None] | None:
+    """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events.
+
+    An invocation from outside is for no step.
+    """
     internal = event.data.get("_inngest") if event.name == INVOKED_EVENT else None
     if not isinstance(internal, Mapping):
         return None
     run_id, _, step_id = str(internal.get("correlation_id", "")).partition(".")
-    return str(internal.get("fn_id", "")), Invoker(run_id, step_id)
+    return str(internal.get("fn_id", "")), Invoker(run_id, step_id) if run_id else None
 
 
 def starts_at_ms(event: Event, now_ms: int) -> int:

@@ -50,14 +50,14 @@ class Router:
         for header in route(event, functions.values(), self.tools.clock.now_ms()):
             await self._start(event, header, functions[header.function_id])
 
-    async def _invoke(self, event: Event, function_id: str, invoker: Invoker) -> None:
+    async def _invoke(self, event: Event, function_id: str, invoker: Invoker | None) -> None:
         """Start the invoked function, bypassing its triggers; its absence is the invoking step's failure."""
         function = await self.tools.registry.get_function(function_id)
         if function is not None:
             await self._start(event, new_run(event, function, invoker), function)
-            return
-        refused = Refused(f"could not find function with ID: {function_id}")
-        await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
+        elif invoker is not None:
+            refused = Refused(f"could not find function with ID: {function_id}")
+            await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
 
     async def rerun(self, work: Rerun) -> None:
         """Create and start a rerun, unless the original or its function is gone; a repeat finishes what is undone."""
