@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from stepwell import system
-from stepwell.checks import check_id
+from stepwell.checkpointing import Checkpointing, Pace, pace_of
+from stepwell.checks import Place, check_id
 from stepwell.errors import EventError
 from stepwell.event import Event
 from stepwell.function import Define, Function, Handler, define_failure_function, define_function, duplicate_error
@@ -39,7 +40,8 @@ class App:
 
     Options left out come from the environment: ``STEPWELL_BASE_URL``, ``STEPWELL_EVENT_KEY``, ``STEPWELL_SIGNING_KEY``,
     ``STEPWELL_SIGNING_KEY_FALLBACK``, ``STEPWELL_ENV`` and ``STEPWELL_DEV``. In dev mode no key is needed and nothing
-    is signed. Raises DefinitionError for a value that cannot be understood.
+    is signed. ``checkpoint`` says how the steps of a call are saved while it goes on: True, the default, False, or a
+    Checkpointing (``STEPWELL_CHECKPOINT``). Raises DefinitionError for a value that cannot be understood.
 
     ``transport`` replaces the HTTP client when set: an engine in the same process takes events and signals through it.
     """
@@ -54,11 +56,14 @@ class App:
         signing_key_fallback: str | None = None,
         env: str | None = None,
         dev: bool | None = None,
+        checkpoint: bool | Checkpointing | None = None,
     ) -> None:
         self.id = check_id("the app", id)
         self.overrides = Overrides(base_url, event_key, signing_key, signing_key_fallback, env, dev)
         self.settings: Settings = read_settings(self.overrides)
         self.transport: Transport | None = None
+        chosen = self.settings.checkpoint if checkpoint is None else checkpoint
+        self._pace: Pace | None = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
         self._functions: dict[str, Function[Any]] = {}
 
     def __repr__(self) -> str:
@@ -87,6 +92,7 @@ class App:
         singleton: Singleton | None = None,
         idempotency: str | None = None,
         timeouts: Timeouts | None = None,
+        checkpoint: bool | Checkpointing | None = None,
     ) -> Define:
         """Make the decorated function, ``async`` or not, a durable one that takes a Context.
 
@@ -94,7 +100,8 @@ class App:
         what starts it: an event name, an Event class, ``on(...)``, ``cron(...)``, several of them, or nothing when only
         ``step.invoke`` does. ``retries`` (0 to 20) counts the attempts after the first. ``on_failure`` is called
         with a context whose event is ``inngest/function.failed`` when a run has failed for good. ``idempotency`` is an
-        expression: of the events for which it gives the same value, one in 24 h starts a run.
+        expression: of the events for which it gives the same value, one in 24 h starts a run. ``checkpoint`` is that of
+        the app unless given.
 
         Raises DefinitionError naming the function, the field and the fix.
         """
@@ -113,7 +120,15 @@ class App:
 
         def register(handler: Handler) -> Function[Any]:
             function = define_function(
-                self.id, handler, function_id=id, name=name, on=on, retries=retries, options=options
+                self.id,
+                handler,
+                function_id=id,
+                name=name,
+                on=on,
+                retries=retries,
+                options=options,
+                checkpoint=checkpoint,
+                app_pace=self._pace,
             )
             derived = [] if on_failure is None else [define_failure_function(self.id, function, on_failure)]
             self._add([function, *derived])

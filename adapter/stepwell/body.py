@@ -14,6 +14,7 @@ from stepwell.calls import SendEvents
 from stepwell.errors import DefinitionError, EncodingError
 from stepwell.failures import error_body, is_permanent, retry_at_ms
 from stepwell.replay import Body, RequestedStep
+from stepwell.saving import Saver
 from stepwell.serializer import to_json
 from stepwell.signals import SendSignal
 from stepwell.wire.call import CallContext
@@ -51,7 +52,8 @@ class Runtime:
     ``send`` sends events, ``send_signal`` a signal; ``now_ms`` is the clock; ``timeout`` makes a context manager that
     cancels its body after so many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds
     how long a call with steps to report waits for a branch of the function that is busy with something else.
-    ``body_of`` says what is executed for a step: tests put a stub in the body's place.
+    ``body_of`` says what is executed for a step: tests put a stub in the body's place. ``saver`` saves steps while
+    their call goes on; without one each step ends its call. No step is begun that may not end before ``ends_at_ms``.
     """
 
     send: SendEvents
@@ -60,6 +62,8 @@ class Runtime:
     timeout: Callable[[float], TimeoutScope] = asyncio.timeout
     patience_s: float = 10.0
     body_of: Callable[[RequestedStep, Body], Body] = as_written
+    saver: Saver | None = None
+    ends_at_ms: int | None = None
 
 
 def refuse_nested(step_id: str) -> None:

@@ -1,13 +1,18 @@
-"""One call of a user function: replay it, then finish, fail, execute its next step or report its steps."""
+"""One call of a user function: replay it, execute its steps one after another, then finish, fail or report.
+
+Where a call may not go on after a step (protocol 9.1) it executes one at most, and that one ends it.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
 from stepwell.body import EXECUTING, Runtime, execute_step, report
+from stepwell.checkpointing import Pace
 from stepwell.context import Context, SyncContext
 from stepwell.coroutines import CoroutineHost
 from stepwell.errors import EncodingError, EventError
@@ -18,13 +23,18 @@ from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Ret
 from stepwell.serializer import to_json
 from stepwell.step import Step, SyncStep
 from stepwell.threads import ThreadHost
+from stepwell.unsaved import NotSavedError, SupersededError, Unsaved
 from stepwell.wire.call import CallRequest
+from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.errors import ErrorBody
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome
 
 __all__ = ["Runtime", "carry_on", "execute"]
 
 FOUND_STEPS_MAX: Final = 25
+RUN_COMPLETE_ID: Final = hash_step_id("complete")
 
 _LOGGER = logging.getLogger("stepwell")
 
@@ -58,6 +68,10 @@ class Executable(Protocol):
     def event_types(self) -> Mapping[str, type[Event]]:
         """The classes of typed events, by event name."""
 
+    @property
+    def pace(self) -> Pace | None:
+        """How its calls save steps while they go on; None when they do not."""
+
 
 async def execute(function: Executable, call: CallRequest, *, target: str | None, runtime: Runtime) -> Outcome:
     """Carry out one call request (protocol 4.10); ``target`` is the hashed step id of a targeted call.
@@ -80,37 +94,107 @@ async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Ou
         events = tuple(_event(function, raw) for raw in call.events or [call.event])
     except EventError as error:
         return failed_call(error, runtime.now_ms(), code="event_invalid", no_retry=True)
-    host: Host = CoroutineHost(replay, runtime.patience_s) if function.is_async else ThreadHost(replay)
-    context = _context(function, replay, events, host, runtime)
-    try:
-        progress = await host.advance(partial(function.handler, context))
-        return await _outcome(function, replay, host, progress, runtime)
-    finally:
-        await host.close()
+    async with Unsaved(call, replay.target, function.pace, runtime) as unsaved:
+        host = _host(function, replay, unsaved, runtime)
+        context = _context(function, replay, events, host, runtime)
+        try:
+            progress = await host.advance(partial(function.handler, context))
+            return await _Course(function, replay, host, unsaved, runtime).outcome(progress)
+        except NotSavedError:
+            return unsaved.remainder()
+        except SupersededError:
+            return _superseded(function)
+        finally:
+            await host.close()
 
 
-async def _outcome(function: Executable, replay: Replay, host: Host, progress: Progress, runtime: Runtime) -> Outcome:
-    steps = host.reportable(progress)
-    if replay.target is not None:
-        steps = [step for step in replay.new_steps if step.hashed == replay.target]
-    match progress:
-        case Raised(error) if not (replay.target and steps):
-            return failed_call(error, runtime.now_ms())
-        case Returned(value) if replay.target is None and not steps:
-            return _finished(function, value, runtime.now_ms())
-        case Raised() | Returned() | Paused():
-            return await _carry_out(function, replay, host, steps, runtime) if steps else _not_found(function, replay)
+def _host(function: Executable, replay: Replay, unsaved: Unsaved, runtime: Runtime) -> Host:
+    if function.is_async:
+        return CoroutineHost(replay, runtime.patience_s, unsaved.save_due)
+    return ThreadHost(replay, runtime.patience_s, unsaved.save_due, waits=unsaved.goes_on)
 
 
-async def _carry_out(
-    function: Executable, replay: Replay, host: Host, steps: list[RequestedStep], runtime: Runtime
-) -> Instructions:
-    """Execute the only step when that is allowed, else report all."""
-    ctx, modes, only = replay.call.ctx, host.modes(steps), steps[0]
-    immediate = replay.target is not None or not ctx.disable_immediate_execution
-    if len(steps) == 1 and only.call.body is not None and immediate:
-        return await execute_step(only, only.call.body, ctx, modes[0], runtime)
-    return Instructions(tuple(map(report, steps, modes)))
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """The course of one call, once the function has come to rest for the first time.
+
+    Raises NotSavedError and SupersededError, which end the call.
+    """
+
+    function: Executable
+    replay: Replay
+    host: Host
+    unsaved: Unsaved
+    runtime: Runtime
+
+    async def outcome(self, progress: Progress) -> Outcome:
+        """Execute steps for as long as there is one at a time to execute, and say what there is in the end."""
+        while True:
+            steps = self._wanted(progress)
+            only = self._executable(progress, steps)
+            if only is None:
+                return await self._end(progress, steps)
+            await self.unsaved.save_due()
+            if not self.unsaved.begins:
+                return await self._out_of_time(only)
+            reply = await self._execute(only)
+            if reply is not None:
+                return reply
+            progress = await self.host.resume()
+
+    def _wanted(self, progress: Progress) -> list[RequestedStep]:
+        if self.replay.target is None:
+            return self.host.reportable(progress)
+        return [step for step in self.replay.new_steps if step.hashed == self.replay.target]
+
+    def _executable(self, progress: Progress, steps: list[RequestedStep]) -> RequestedStep | None:
+        """The only step when it may be executed in this call."""
+        targeted = self.replay.target is not None
+        if len(steps) != 1 or steps[0].call.body is None or (isinstance(progress, Raised) and not targeted):
+            return None
+        return steps[0] if targeted or not self.replay.call.ctx.disable_immediate_execution else None
+
+    async def _execute(self, step: RequestedStep) -> Instructions | None:
+        """Execute a step; the reply when it ends the call."""
+        assert step.call.body is not None
+        mode = self.host.modes([step])[0]
+        self.unsaved.note_begin()
+        reply = await execute_step(step, step.call.body, self.replay.call.ctx, mode, self.runtime)
+        opcode = reply.opcodes[0]
+        if opcode.op is not Op.STEP_RUN:
+            await self.unsaved.save()
+            return reply
+        if not self.host.resumable or not self.unsaved.goes_on:
+            return await self.unsaved.reply(opcode)
+        raw = canonical(opcode.data)
+        await self.unsaved.add(opcode, len(raw))
+        self.replay.finish(step, decode(raw))
+        return None
+
+    async def _out_of_time(self, step: RequestedStep) -> Instructions:
+        """Hand back what was executed, or else the step that is not begun any more."""
+        if not self.unsaved.empty:
+            return await self.unsaved.reply()
+        return Instructions((report(step, self.host.modes([step])[0]),))
+
+    async def _end(self, progress: Progress, steps: list[RequestedStep]) -> Outcome:
+        match progress:
+            case Raised(error) if not (self.replay.target and steps):
+                await self.unsaved.save()
+                return failed_call(error, self.runtime.now_ms())
+            case Returned(value) if self.replay.target is None and not steps:
+                return await self._returned(value)
+            case Raised() | Returned() | Paused():
+                if not steps:
+                    return _not_found(self.function, self.replay)
+                return await self.unsaved.reply(*map(report, steps, self.host.modes(steps)))
+
+    async def _returned(self, value: Any) -> Outcome:
+        outcome = _finished(self.function, value, self.runtime.now_ms())
+        if isinstance(outcome, Finished) and not self.unsaved.empty:
+            return await self.unsaved.reply(Opcode(Op.RUN_COMPLETE, RUN_COMPLETE_ID, data=outcome.result))
+        await self.unsaved.save()
+        return outcome
 
 
 def _finished(function: Executable, value: Any, now_ms: int) -> Outcome:
@@ -130,6 +214,16 @@ def _not_found(function: Executable, replay: Replay) -> Failed:
     )
     error = ErrorBody("StepNotFound", message, code="step_not_found")
     return Failed(error, error.encode())
+
+
+def _superseded(function: Executable) -> Failed:
+    """The server knows that this call is stale, and makes nothing of its answer; no other should try it again."""
+    message = (
+        f'function "{function.slug}": this call was superseded while it ran: the run has ended, or a later call '
+        "carries it on; nothing is to be done"
+    )
+    error = ErrorBody("SupersededError", message, code="superseded")
+    return Failed(error, error.encode(), no_retry=True)
 
 
 def _event(function: Executable, raw: Mapping[str, Any]) -> Event:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from stepwell.checkpointing import Pace, pace_of
 from stepwell.checks import Place, check_id
 from stepwell.errors import DefinitionError
 from stepwell.event import Event
@@ -38,8 +39,8 @@ class Function(Generic[T]):
 
     Calling it calls the handler, so that a unit test may run it with a context of its own. ``slug`` is its name on the
     wire, ``<app id>-<id>``; ``retries`` counts the attempts after the first; ``options`` holds wire members;
-    ``event_types`` maps event names to the classes their payload is validated with; ``location`` is where the handler
-    is written.
+    ``event_types`` maps event names to the classes their payload is validated with; ``pace`` says how steps are saved
+    while a call goes on, None when they are not; ``location`` is where the handler is written.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Function(Generic[T]):
     triggers: tuple[Trigger, ...]
     event_types: Mapping[str, type[Event]]
     options: Mapping[str, Any]
+    pace: Pace | None
     location: str
 
     def __call__(self, ctx: Any) -> Any:
@@ -67,6 +69,8 @@ def define_function(
     on: On | Sequence[On] | None,
     retries: int,
     options: FunctionOptions,
+    checkpoint: Any,
+    app_pace: Pace | None,
 ) -> Function[Any]:
     """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
     chosen_id = _function_id(handler, function_id)
@@ -82,6 +86,7 @@ def define_function(
         triggers=triggers.wire,
         event_types=triggers.event_types,
         options=options.encode(chosen_id),
+        pace=pace_of(Place(chosen_id, "checkpoint"), checkpoint, app_pace),
         location=_location(handler),
     )
 
@@ -101,6 +106,7 @@ def define_failure_function(app_id: str, failed: Function[Any], handler: Handler
         triggers=(failures,),
         event_types={},
         options={},
+        pace=failed.pace,
         location=_location(handler),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stepwell.app import App
 from stepwell.asgi_app import asgi
 from stepwell.calls import StepOptions
+from stepwell.checkpointing import Checkpointing
 from stepwell.context import Context, SyncContext
 from stepwell.errors import (
     DefinitionError,
@@ -39,6 +40,7 @@ __all__ = [
     "App",
     "Batch",
     "CancelOn",
+    "Checkpointing",
     "Concurrency",
     "Context",
     "Debounce",

@@ -14,6 +14,7 @@ from stepwell.execution import Runtime, execute
 from stepwell.function import Function
 from stepwell.waiting import running_loop
 from stepwell.wire.call import CallRequest
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.reply import Outcome
 from stepwell_orchestrator.control import Control
