@@ -21,6 +21,7 @@ from stepwell.errors import (
     WireError,
 )
 from stepwell.event import Event
+from stepwell.fetch import Response
 from stepwell.function import Function
 from stepwell.options import (
     Batch,
@@ -53,6 +54,7 @@ __all__ = [
     "NonRetriableError",
     "Priority",
     "RateLimit",
+    "Response",
     "RetryAfterError",
     "Signal",
     "SignatureError",

@@ -11,9 +11,9 @@ import stepwell
 from stepwell import public
 
 PUBLIC_NAMES = {
-    "App", "Batch", "CancelOn", "Concurrency", "Context", "Debounce", "DefinitionError", "EncodingError", "Event",
-    "EventError", "Function", "InvokeTimeoutError", "NonRetriableError", "Priority", "RateLimit", "RetryAfterError",
-    "Signal", "SignatureError", "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning",
+    "App", "Batch", "CancelOn", "Checkpointing", "Concurrency", "Context", "Debounce", "DefinitionError", "EncodingError", "Event",
+    "EventError", "Function", "InvokeTimeoutError", "NonRetriableError", "Priority", "RateLimit", "Response",
+    "RetryAfterError", "Signal", "SignatureError", "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning",
     "SyncContext", "Throttle", "Timeouts", "WireError", "asgi", "cron", "on",
 }  # fmt: skip
 
@@ -36,7 +36,7 @@ def test_every_public_name_is_an_attribute_of_the_package() -> None:
     """Each name resolves to the object itself, again and again, and is listed by dir()."""
     for name in PUBLIC_NAMES:
         assert getattr(stepwell, name) is getattr(stepwell, name) is getattr(public, name)
-    assert set(dir(stepwell)) >= PUBLIC_NAMES | {"aws", "fastapi", "__version__"}
+    assert set(dir(stepwell)) >= PUBLIC_NAMES | {"ai", "aws", "fastapi", "__version__"}
 
 
 def test_no_module_hides_a_public_name() -> None:
