@@ -6,6 +6,7 @@ another address the second time.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ REPLY_BYTES_MAX: Final = 4 * MEBIBYTE
 TIMEOUT_MS: Final = 10 * MINUTE_MS
 REDIRECTS_MAX: Final = 10
 
+_CONTROL = re.compile(r"[\r\n\0]")
 _CONNECT_TIMEOUT_MS: Final = 10 * SECOND_MS
 _USER_AGENT: Final = "stepwell"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -94,6 +96,8 @@ class HttpFetcher:
 
         method, url, body = request.method, URL(request.url), request.body
         headers = {name: value for name, value in request.headers.items() if name not in _NOT_FORWARDED}
+        if any(_CONTROL.search(name) or _CONTROL.search(value) for name, value in headers.items()):
+            raise ValueError("a header holds a line break")
         for _ in range(REDIRECTS_MAX + 1):
             self._check(url)
             async with self._open().request(
