@@ -59,7 +59,7 @@ async def provider(*answers: Answer) -> AsyncIterator[Provider]:
     stand_in = Provider(answers=answers)
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", stand_in.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -124,5 +124,5 @@ def test_the_metadata_service_stays_out_of_what_a_dev_server_allows() -> None:
 @pytest.mark.parametrize("entry", ["10.0.0.0/99", "10.0.0.1/8", "1.2.3", "a/b", "10.0.0.1:80", "http://x", "*.x", "-x"])
 def test_an_entry_that_means_nothing_is_refused(entry: str) -> None:
     """An entry that is no host, address or network is named, with what to write instead."""
-    with pytest.raises(DefinitionError, match="STEPWELL_GATEWAY_ALLOW has .*write a host, an address or a network"):
+    with pytest.raises(DefinitionError, match=r"STEPWELL_GATEWAY_ALLOW has .*write a host, an address or a network"):
         allowed([entry])
