@@ -51,7 +51,8 @@ class Runtime:
 
     ``send`` sends events, ``send_signal`` a signal; ``now_ms`` is the clock; ``timeout`` makes a context manager that
     cancels its body after so many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds
-    how long a call with steps to report waits for a branch of the function that is busy with something else.
+    how long a call with steps to report waits for a branch of the function that is busy with something else; a plain
+    function counts as busy ``grace_s`` after its last step.
     ``body_of`` says what is executed for a step: tests put a stub in the body's place. ``saver`` saves steps while
     their call goes on; without one each step ends its call. No step is begun that may not end before ``ends_at_ms``.
     """
@@ -61,6 +62,7 @@ class Runtime:
     now_ms: Callable[[], int]
     timeout: Callable[[float], TimeoutScope] = asyncio.timeout
     patience_s: float = 10.0
+    grace_s: float = 0.1
     body_of: Callable[[RequestedStep, Body], Body] = as_written
     saver: Saver | None = None
     ends_at_ms: int | None = None

@@ -111,7 +111,9 @@ async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Ou
 def _host(function: Executable, replay: Replay, unsaved: Unsaved, runtime: Runtime) -> Host:
     if function.is_async:
         return CoroutineHost(replay, runtime.patience_s, unsaved.save_due)
-    return ThreadHost(replay, runtime.patience_s, unsaved.save_due, waits=unsaved.goes_on)
+    return ThreadHost(
+        replay, unsaved.save_due, waits=unsaved.goes_on, grace_s=runtime.grace_s, patience_s=runtime.patience_s
+    )
 
 
 @dataclass(frozen=True, slots=True)

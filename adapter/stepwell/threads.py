@@ -15,7 +15,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 from stepwell.body import EXECUTING, refuse_nested
 from stepwell.calls import misuse
@@ -25,9 +25,6 @@ from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Ret
 from stepwell.waiting import running_loop
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
-
-GRACE_S: Final = 0.01
-"""How long a function may take from a step to the next before it counts as busy with something of its own."""
 
 
 class StepInterrupt(BaseException):
@@ -39,13 +36,21 @@ class ThreadHost:
 
     ``waits``: the function waits at a new step that runs, instead of being unwound, outside ``step.parallel``.
     ``before_waiting`` is called when the function is busy with something other than its steps; what it raises ends the
-    call. ``patience_s`` bounds how long ``close`` waits for a function that is being unwound.
+    call; it is busy when it has not come to the next step ``grace_s`` after the last. ``close`` waits for a function
+    that is being unwound, ``patience_s`` at most.
     """
 
     def __init__(
-        self, replay: Replay, patience_s: float, before_waiting: Callable[[], Awaitable[bool]], *, waits: bool
+        self,
+        replay: Replay,
+        before_waiting: Callable[[], Awaitable[bool]],
+        *,
+        waits: bool,
+        grace_s: float,
+        patience_s: float,
     ) -> None:
         self._replay = replay
+        self._grace_s = grace_s
         self._patience_s = patience_s
         self._before_waiting = before_waiting
         self._waits = waits
@@ -122,7 +127,7 @@ class ThreadHost:
     async def resume(self) -> Progress:
         """Run the function on, once the replay has the result of the step it waits at."""
         self._go_on(finished=True)
-        await asyncio.wait({self._rest}, timeout=GRACE_S)
+        await asyncio.wait({self._rest}, timeout=self._grace_s)
         if not self._rest.done():
             await self._before_waiting()
         return await self._come_to_rest()

@@ -100,6 +100,8 @@ class Unsaved:
         pace = self._pace
         if pace is None or not self._opcodes:
             return False
+        if self._problem is not None:
+            raise self._problem
         interval_ms = pace.max_interval_ms
         waited_ms = self._runtime.now_ms() - self._oldest_ms
         if len(self._opcodes) < pace.buffered_steps and (interval_ms is None or waited_ms < interval_ms):
@@ -117,7 +119,9 @@ class Unsaved:
 
     async def reply(self, *opcodes: Opcode) -> Instructions:
         """A reply with what is unsaved and then ``opcodes``, as far as they fit. Raises as ``save`` does."""
-        if self._opcodes:
+        if isinstance(self._problem, SupersededError):
+            raise self._problem
+        if self._opcodes and self._problem is None:
             size = len(encode([opcode.encode() for opcode in opcodes]))
             if sum(self._sizes) + size > BUFFERED_BYTES_MAX:
                 await self.save()

@@ -13,6 +13,7 @@ from stepwell.checkpointing import Pace
 from stepwell.event import Event
 from stepwell.execution import Runtime, execute
 from stepwell.wire.call import CallContext, CallRequest
+from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.ids import EventIdSeed, hash_step_id
 from stepwell.wire.memo import failure_memo, value_memo
 from stepwell.wire.opcodes import Op, Opcode
@@ -49,7 +50,8 @@ async def nobody_waits(signal: str, data: Any) -> str | None:
 
 
 def runtime(**changes: Any) -> Runtime:
-    return Runtime(**{"send": seeded_ids, "send_signal": nobody_waits, "now_ms": lambda: NOW_MS, **changes})
+    outside = {"send": seeded_ids, "send_signal": nobody_waits, "now_ms": lambda: NOW_MS, "grace_s": 60}
+    return Runtime(**{**outside, **changes})
 
 
 def request(
@@ -180,7 +182,7 @@ class Server:
             disable_immediate_execution=self._force_plan,
             **self.context,
         )
-        steps = {hashed: self.memos[hashed] for hashed in stack}
+        steps = decode(canonical({hashed: self.memos[hashed] for hashed in stack}))
         request = CallRequest(EVENT, ctx, steps=steps)
         return await execute(self.function, request, target=item.hashed, runtime=self.runtime)
 
