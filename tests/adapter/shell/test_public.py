@@ -11,10 +11,10 @@ import stepwell
 from stepwell import public
 
 PUBLIC_NAMES = {
-    "App", "Batch", "CancelOn", "Checkpointing", "Concurrency", "Context", "Debounce", "DefinitionError", "EncodingError", "Event",
-    "EventError", "Function", "InvokeTimeoutError", "NonRetriableError", "Priority", "RateLimit", "Response",
-    "RetryAfterError", "Signal", "SignatureError", "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning",
-    "SyncContext", "Throttle", "Timeouts", "WireError", "asgi", "cron", "on",
+    "App", "Batch", "CancelOn", "Checkpointing", "Concurrency", "Context", "Debounce", "DefinitionError",
+    "EncodingError", "Event", "EventError", "Function", "InvokeTimeoutError", "NonRetriableError", "Priority",
+    "RateLimit", "Response", "RetryAfterError", "Signal", "SignatureError", "Singleton", "StepError", "StepOptions",
+    "StepwellError", "StepwellWarning", "SyncContext", "Throttle", "Timeouts", "WireError", "asgi", "cron", "on",
 }  # fmt: skip
 
 HEAVY = ("aiohttp", "fastapi", "starlette", "uvicorn", "celpy", "boto3", "mangum", "stepwell_orchestrator")
