@@ -119,7 +119,7 @@ class Control:
 
         ``raw`` is the event as it was sent; its name does not matter, and its ``id``, if it has one, makes a second
         invocation within a day a repeat. The wish is stored and queued for later, then acted upon, so it survives a
-        crash; when this returns, the run exists. Raises EventError for a bad event, ApiError 404 for an unknown function.
+        crash; when this returns, the run exists. Raises EventError for a bad event, ApiError 404 for no such function.
         """
         function = await self._registry.get_function(slug)
         if function is None:

@@ -22,6 +22,11 @@ EVENT_TS_MAX_MS: Final = 4_133_980_799_999
 REQUEST_BYTES_MAX: Final = 4 * MEBIBYTE
 """Above it a call request is sent with ``use_api`` (protocol 4.4)."""
 
+CHECKPOINT_BYTES_MAX: Final = 40 * MEBIBYTE
+"""Of the request: a run's whole state, with what goes round the values."""
+CHECKPOINTED_CALLS_KEPT: Final = 1_000
+"""Of how many calls a process remembers in what order they saved their steps."""
+
 LEASE_MS: Final = 30 * SECOND_MS
 LEASE_RENEW_MS: Final = 10 * SECOND_MS
 SWEEP_MS: Final = MINUTE_MS
@@ -36,6 +41,8 @@ SIGNAL_NAME_CHARS_MAX: Final = 255
 SIGNAL_BYTES_MAX: Final = 256 * 1024
 RERUN_ARGUMENTS_BYTES_MAX: Final = 128 * 1024
 """Of the arguments that a rerun gives its first step: they travel in a queue item."""
+GRAPHQL_BYTES_MAX: Final = 4 * MEBIBYTE
+GRAPHQL_QUERY_CHARS_MAX: Final = 64 * 1024
 PAUSE_PAGE: Final = 500
 """How many pauses, events or runs one read takes."""
 IDEMPOTENCY_MS: Final = DAY_MS

@@ -74,7 +74,12 @@ def event_body(event: Event) -> dict[str, Any]:
 
 
 def trace_rows(run: Run) -> list[dict[str, Any]]:
-    """The steps of a run, a row each, in the order they were first reported.
+    """The steps of a run, a row each, in order."""
+    return [_row(entry) for entry in steps_in_order(run)]
+
+
+def steps_in_order(run: Run) -> list[StepEntry]:
+    """The steps of a run in the order they were first reported.
 
     Of those reported in one millisecond, the ones that started earlier come first, then those that finished earlier.
     What a rerun found done never started in it, and comes before what did.
@@ -86,11 +91,11 @@ def trace_rows(run: Run) -> list[dict[str, Any]]:
         started_at_ms = unstarted if entry.started_at_ms is None else entry.started_at_ms
         return entry.queued_at_ms, started_at_ms, finished.get(entry.step_id, math.inf), entry.name
 
-    return [_row(entry) for entry in sorted(run.entries.values(), key=order)]
+    return sorted(run.entries.values(), key=order)
 
 
 def _row(entry: StepEntry) -> dict[str, Any]:
-    output, error = _result(entry)
+    output, error = step_result(entry)
     return {
         "id": entry.step_id,
         "name": entry.name,
@@ -120,7 +125,7 @@ def attempts(entry: StepEntry) -> int:
             return entry.attempt + 1
 
 
-def _result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
+def step_result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
     """Output and error; the error of a step that is tried again is that of its last attempt."""
     if not entry.memoised:
         return None, entry.error
