@@ -20,6 +20,8 @@ GATEWAYS: Final = frozenset({Op.AI_GATEWAY, Op.GATEWAY})
 METHOD_DEFAULT: Final = "POST"
 """What a Gateway that names no method means (protocol 5.4)."""
 
+_CHARS_MAX: Final = 2_000
+
 
 def gateway(situation: Situation, opcode: Opcode) -> Change:
     """Queue the request; reporting it again changes nothing."""
@@ -38,4 +40,4 @@ def _shown(opcode: Opcode) -> Mapping[str, Any]:
         model = body.get("model") if isinstance(body, Mapping) else None
         told = {"type": "step.ai.infer", "format": opts.get("format"), "model": model}
     told["url"] = shown_url(opts.get("url"))
-    return {key: value for key, value in told.items() if isinstance(value, str)}
+    return {key: value[:_CHARS_MAX] for key, value in told.items() if isinstance(value, str)}

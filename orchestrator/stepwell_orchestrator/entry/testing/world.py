@@ -23,6 +23,7 @@ from stepwell_orchestrator.entry.testing.clock import SteppedClock
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.record import Record
+from stepwell_orchestrator.entry.testing.requests import Requests
 from stepwell_orchestrator.entry.testing.stubs import Stubs
 from stepwell_orchestrator.entry.testing.transport import CALLING, Connection
 from stepwell_orchestrator.fresh_ids import FreshIds
@@ -54,7 +55,16 @@ class World:
         self.record = Record(self.journal, self.clock)
         self._invoker = InProcessInvoker()
         self._faults = faults
-        ports = Ports(self.journal, self._backend.waits, self.registry, self.queue, self._invoker, self.clock)
+        self._requests = Requests(self.stubs, self._step_begins)
+        ports = Ports(
+            self.journal,
+            self._backend.waits,
+            self.registry,
+            self.queue,
+            self._invoker,
+            self.clock,
+            self._requests,
+        )
         self._ports = ports if faults is None else faults.on(ports, self.record)
         ids = FreshIds(self.clock, _counting_entropy())
         self._hire()
@@ -169,15 +179,20 @@ class World:
         async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
             def body_of(step: Any, body: Any) -> Any:
                 run_id, attempt = call.ctx.run_id, call.ctx.attempt
-                self._begun[run_id] = step.label
-                if self._faults is not None:
-                    self._faults.begins(run_id, step.hashed, step.label, attempt)
+                self._step_begins(run_id, step.hashed, step.label, attempt)
                 return self.stubs.body_of(function, step, body, (run_id, step.hashed, attempt))
 
             CALLING.set(self)
-            return await execute(function, call, target=target, runtime=replace(runtime, body_of=body_of))
+            outcome = await execute(function, call, target=target, runtime=replace(runtime, body_of=body_of))
+            self._requests.note(function, call.ctx.run_id, outcome)
+            return outcome
 
         return run
+
+    def _step_begins(self, run_id: str, step_id: str, label: str, attempt: int) -> None:
+        self._begun[run_id] = label
+        if self._faults is not None:
+            self._faults.begins(run_id, step_id, label, attempt)
 
     async def _drained(self) -> None:
         try:
