@@ -84,20 +84,18 @@ async def on_flask(client: inngest.Inngest, functions: list[Any], listener: sock
 FRAMEWORKS = {"fastapi": on_fastapi, "flask": on_flask}
 
 
-def official_client(origin: str, *, keyed: bool = False, **options: Any) -> inngest.Inngest:
+@asynccontextmanager
+async def official_client(origin: str, *, keyed: bool = False, **options: Any) -> AsyncIterator[inngest.Inngest]:
     """A client of the package for the server at ``origin``: in production mode with keys, or in dev mode without."""
     keys = {"event_key": EVENT_KEY, "signing_key": SIGNING_KEY} if keyed else {}
-    return inngest.Inngest(
-        **{
-            "app_id": "official",
-            "is_production": keyed,
-            "api_base_url": origin,
-            "event_api_base_url": origin,
-            "logger": logging.getLogger("official"),
-            **keys,
-            **options,
-        }
-    )
+    defaults = {"app_id": "official", "logger": logging.getLogger("official"), "event_api_base_url": origin}
+    client = inngest.Inngest(**{**defaults, "is_production": keyed, "api_base_url": origin, **keys, **options})
+    try:
+        yield client
+    finally:
+        # The package leaves its connections to the garbage collector.
+        client._http_client._http_client_sync.close()
+        await client._http_client._http_client.aclose()
 
 
 @asynccontextmanager
@@ -110,8 +108,8 @@ async def official(
 ) -> AsyncIterator[Server]:
     """An app called ``official``, registered with a dev server on an empty database. ``options`` are the client's."""
     with listen("127.0.0.1", 0) as listener, listen("127.0.0.1", 0) as app_listener:
-        client = official_client(own_origin(listener), keyed=settings is not None, **options)
-        target = f"{own_origin(app_listener)}{PATH}"
-        serving = FRAMEWORKS[framework](client, define(client), app_listener)
-        async with serving, dev_server(listener, (target,), settings) as server:
-            yield server
+        async with official_client(own_origin(listener), keyed=settings is not None, **options) as client:
+            target = f"{own_origin(app_listener)}{PATH}"
+            serving = FRAMEWORKS[framework](client, define(client), app_listener)
+            async with serving, dev_server(listener, (target,), settings) as server:
+                yield server

@@ -59,9 +59,9 @@ class Watcher:
         """The ``count``-th notice of a kind, of a function if given."""
         return await self.until(lambda n: n.kind is kind and function_id in ("", n.function_id), count)
 
-    async def said(self, text: str) -> None:
-        """Return once a line holds ``text``."""
-        while not any(text in line for line in self.lines):
+    async def said(self, *texts: str) -> None:
+        """Return once a line holds one of ``texts``."""
+        while not any(text in line for line in self.lines for text in texts):
             await self.changed()
 
     def calls(self, run_id: str) -> int:
@@ -162,8 +162,9 @@ async def dev_server(
 
 
 async def _registered(dev: asyncio.Task[None], watcher: Watcher, target: str) -> None:
-    said = asyncio.create_task(watcher.said(f"{target} is registered"))
-    done, _ = await asyncio.wait([dev, said], return_when=asyncio.FIRST_COMPLETED, timeout=20)
-    if said not in done:
-        said.cancel()
-        raise AssertionError(f"{target} did not register; the server said: {watcher.lines}")
+    """Return once a target is registered; raises AssertionError with what the server said if it will not be."""
+    ended = (f"{target} is registered", f"{target} did not register")
+    said = asyncio.create_task(watcher.said(*ended))
+    await asyncio.wait([dev, said], return_when=asyncio.FIRST_COMPLETED)
+    said.cancel()
+    assert any(ended[0] in line for line in watcher.lines), f"the server said: {watcher.lines}"

@@ -40,7 +40,6 @@ GROUPS: dict[str, Any] = {
     "chains": ["aa", "bb"],
     "mixed": ["ran", "slept", None],
     "race": "quick",
-    "plain-race": "quick",
     "settled": [1, "rejected: TypeError"],
 }
 WAITS: dict[str, Any] = {
@@ -150,6 +149,11 @@ async def test_cancellation_obeys_its_condition(server: Server) -> None:
         return (await server.run_of(first))["status"], cancelled
 
     assert await everywhere(statuses) == dict.fromkeys(APPS, ("Running", "Cancelled"))
+
+
+async def test_a_plain_race_goes_on_with_the_winner(server: Server) -> None:
+    """Without optimised parallelism the function sees the first step end while the other still runs."""
+    assert (await server.outcome("plain/plain-race")).output == "quick"
 
 
 async def test_a_function_may_have_two_triggers(server: Server) -> None:

@@ -20,7 +20,7 @@ from stepwell_orchestrator.egress import LOOPBACK
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.entry.in_process import in_process_url
 from stepwell_orchestrator.entry.loading import LoadError, load_app
-from stepwell_orchestrator.entry.settings import ServerSettings, point_apps_at
+from stepwell_orchestrator.entry.settings import ServerSettings, point_apps_at, server_kind
 from stepwell_orchestrator.entry.syncing import SYNC_TIMEOUT_MS, Say, Syncer
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN
 from stepwell_orchestrator.invoke_http import HttpInvoker
@@ -165,7 +165,8 @@ def _server(engine: Embedded, syncers: Sequence[Syncer], settings: ServerSetting
         clock=engine.clock,
         reached_at=reached_at,
     )
-    api = create_api(deps, kind="dev", event_keys=settings.event_keys, signing_keys=settings.signing_keys)
+    kind = server_kind(settings.signing_keys)
+    api = create_api(deps, kind=kind, event_keys=settings.event_keys, signing_keys=settings.signing_keys)
     config = uvicorn.Config(
         api,
         log_config=None,

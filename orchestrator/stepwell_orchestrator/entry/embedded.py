@@ -8,12 +8,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.egress import LOOPBACK, allowed
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
+from stepwell_orchestrator.entry.settings import server_kind
 from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.ingest import Ingest
@@ -32,8 +33,6 @@ from stepwell_orchestrator.worker import Worker
 if TYPE_CHECKING:
     from stepwell.app import App
     from stepwell.event import Event
-
-_SERVER_KIND: Final = "dev"
 
 _log = logging.getLogger("stepwell.embedded")
 
@@ -90,7 +89,7 @@ class Embedded:
             observe=observe,
             retry_delay_ms=retry_delay_ms,
             signing_keys=signing_keys,
-            server_kind=_SERVER_KIND,
+            server_kind=server_kind(signing_keys),
         )
         ids = FreshIds(self.clock, entropy)
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from stepwell.errors import DefinitionError
+from stepwell.settings import ServerKind
 from stepwell_orchestrator.egress import SETTING, allowed
 
 
@@ -50,6 +51,11 @@ def gateway_allow(environ: Mapping[str, str]) -> tuple[str, ...]:
 def words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     """The words of a variable, with commas between them."""
     return tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())
+
+
+def server_kind(signing_keys: Sequence[str]) -> ServerKind:
+    """What a local server announces to apps: with keys it is like production, and wants apps in production mode."""
+    return "cloud" if signing_keys else "dev"
 
 
 def point_apps_at(origin: str, environ: MutableMapping[str, str] = os.environ) -> None:
