@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
+from stepwell.errors import StepwellError
 from stepwell.wire.checkpoint import Checkpoint
 
 Save = Callable[[Checkpoint], Awaitable[int]]
@@ -62,7 +63,7 @@ class Saver:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await self.sleep_ms(FIRST_DELAY_MS * 2 ** (attempt - 1) + self.jitter_ms(FIRST_DELAY_MS))
-            status, reason = await _answer(send, checkpoint)
+            status, reason, may_pass = await _answer(send, checkpoint)
             if 200 <= status < 300:
                 self._complained = False
                 return Saved.YES
@@ -70,7 +71,7 @@ class Saver:
                 return Saved.SUPERSEDED
             if status == _TOO_LARGE:
                 return Saved.NO
-            if 400 <= status < 500 and status not in _WORTH_REPEATING:
+            if not may_pass:
                 break
         self._pause(reason)
         return Saved.NO
@@ -88,10 +89,10 @@ class Saver:
             )
 
 
-async def _answer(send: Save, checkpoint: Checkpoint) -> tuple[int, str]:
-    """The status, 0 when there was none, and the reason in words."""
+async def _answer(send: Save, checkpoint: Checkpoint) -> tuple[int, str, bool]:
+    """The status, 0 when there was none, what to call it, and whether it may be another one the next time."""
     try:
         status = await send(checkpoint)
     except Exception as error:  # noqa: BLE001 - whatever stands in the way, the step has been executed and must be kept
-        return 0, f"{type(error).__name__}: {error}"
-    return status, f"HTTP {status}"
+        return 0, f"{type(error).__name__}: {error}", not isinstance(error, StepwellError)
+    return status, f"HTTP {status}", not 400 <= status < 500 or status in _WORTH_REPEATING

@@ -193,7 +193,7 @@ async def test_a_missing_server_is_a_save_that_failed() -> None:
     saver = Saver(nowhere, clock.now_ms, clock.sleep_ms, jitter_ms=lambda bound_ms: 0)
     server = await carried_on(Counted().flowing, runtime={"saver": saver})
 
-    assert (result(server.outcome), len(server.calls)) == (NAMES, 6)
+    assert (result(server.outcome), len(server.calls), clock.slept) == (NAMES, 6, [])
 
 
 # ---- buffered
