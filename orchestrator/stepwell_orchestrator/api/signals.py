@@ -50,6 +50,19 @@ async def cancel_many(request: Request, deps: WithDeps) -> Response:
     return success(body, deps.clock.now_ms())
 
 
+@router.get("/v1/cancellations")
+async def list_cancellations(deps: WithDeps) -> Response:
+    """The cancellations in force: none, since each is carried out at once and concerns the past."""
+    return success([], deps.clock.now_ms())
+
+
+@router.delete("/v1/cancellations/{cancellation_id}")
+async def delete_cancellation(cancellation_id: str) -> Response:
+    """There is nothing to take back."""
+    message = f"cancellation {cancellation_id[:100]} is not in force; one is carried out at once and not kept"
+    raise ApiError(404, message)
+
+
 def _criteria(body: Mapping[str, Any], now_ms: int) -> Criteria:
     missing = [name for name in ("app_id", "function_id", "started_before") if not body.get(name)]
     if missing:
