@@ -139,6 +139,13 @@ class Journal(Protocol):
         If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
         """
 
+    async def wake(self, run_id: str, term: int) -> bool:
+        """Bump ``wanted`` for the driver of that term, so that it reads the journal again.
+
+        False, and nothing changed, when the term is no longer the current one, its lease was released, or the run
+        has ended.
+        """
+
     async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 

@@ -70,6 +70,7 @@ class World:
             ingest=self.engine.ingest,
             register=self.engine.register,
             control=self.engine.control,
+            checkpointer=self.engine.checkpointer,
             journal=self.engine.journal,
             registry=self.engine.registry,
             queued=self.engine.queue,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.model.queue_item import QueueItem
@@ -42,6 +43,7 @@ class Deps:
     ingest: Ingest
     register: Register
     control: Control
+    checkpointer: Checkpointer
     journal: Journal
     registry: Registry
     queued: QueuedItems | None

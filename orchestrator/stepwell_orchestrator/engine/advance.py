@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine import bounds, ending, items
+from stepwell_orchestrator.engine.apply import apply
 from stepwell_orchestrator.engine.gate import has_pending
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
 from stepwell_orchestrator.engine.opcodes.gateway import gateway
@@ -19,6 +20,7 @@ from stepwell_orchestrator.engine.opcodes.step_planned import step_planned
 from stepwell_orchestrator.engine.opcodes.step_run import step_run
 from stepwell_orchestrator.engine.opcodes.wait_for_event import wait_for_event
 from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
+from stepwell_orchestrator.engine.retry import executed
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import stack_of
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
@@ -97,8 +99,13 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
 def _retry_discovery(
     situation: Situation, writes: tuple[Write, ...], changes: Sequence[Change], retry_at_ms: int
 ) -> Decision:
-    attempt = situation.progress.attempt + 1
-    progress = replace(situation.progress, attempt=attempt, retry_at_ms=retry_at_ms, discovered=None)
+    progress = replace(
+        situation.progress,
+        attempt=situation.attempt + 1,
+        executed=executed(apply(situation.run, writes)),
+        retry_at_ms=retry_at_ms,
+        discovered=None,
+    )
     commands = (*_commands(changes), items.retry(situation.run_id, retry_at_ms))
     return Decision((*writes, PutProgress(progress)), commands, progress)
 
@@ -132,7 +139,8 @@ def _discovered(situation: Situation, changes: Sequence[Change], puts: tuple[Put
     retry_at_ms = next((change.retry_at_ms for change in changes if change.retry_at_ms is not None), None)
     if retry_at_ms is not None:
         return _retry_discovery(situation, puts, changes, retry_at_ms)
-    again = any(change.discover for change in changes)
+    again = any(change.discover for change in changes) or bool(situation.meanwhile.others)
+    again = again or (not puts and not has_pending(situation.run) and bool(situation.meanwhile.own))
     if not again and not puts and not has_pending(situation.run):
         stuck = "the function reported no step that could go on; every step it names has finished already"
         return _call_failed(situation, failure("no_progress", stuck))

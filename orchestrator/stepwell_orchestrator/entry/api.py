@@ -39,6 +39,7 @@ class _WithKeys:
                 ingest=deployment.ingest,
                 register=deployment.register,
                 control=deployment.control,
+                checkpointer=deployment.checkpointer,
                 journal=deployment.backend.journal,
                 registry=deployment.backend.registry,
                 queued=None,

@@ -159,6 +159,7 @@ def _server(engine: Embedded, syncers: Sequence[Syncer], settings: ServerSetting
         ingest=engine.ingest,
         register=engine.register,
         control=engine.control,
+        checkpointer=engine.checkpointer,
         journal=engine.journal,
         registry=engine.registry,
         queued=engine.queue,

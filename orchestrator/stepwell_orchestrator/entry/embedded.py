@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.egress import LOOPBACK, allowed
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
@@ -104,6 +105,7 @@ class Embedded:
             handle=self.worker.handle,
             observe=observe,
         )
+        self.checkpointer = Checkpointer(self.journal, self.clock, limits or Limits(), observe)
         self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
         self._grace_ms = grace_ms
         self._served: list[App] = []
@@ -134,7 +136,7 @@ class Embedded:
         registration, endpoint = in_process_app(app, self.journal, self.clock)
         self.in_process.mount(in_process_url(app.id), endpoint)
         synced = await self.register.accept(registration.encode())
-        app.transport = InProcessTransport(self.ingest, self.control, asyncio.get_running_loop())
+        app.transport = InProcessTransport(self.ingest, self.control, self.checkpointer, asyncio.get_running_loop())
         self._served.append(app)
         return synced
 

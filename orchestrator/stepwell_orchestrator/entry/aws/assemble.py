@@ -20,11 +20,13 @@ from stepwell_orchestrator.entry.aws.settings import DeployedSettings, read_depl
 from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.invoke_http import HttpInvoker
+from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.ports import Clock, Ports
 from stepwell_orchestrator.worker import Worker
 
 if TYPE_CHECKING:
+    from stepwell_orchestrator.checkpointing import Checkpointer
     from stepwell_orchestrator.control import Control
     from stepwell_orchestrator.ingest import Ingest
     from stepwell_orchestrator.register import Register
@@ -118,6 +120,13 @@ class Deployment:
             handle=self.worker.handle,
             observe=log_notice,
         )
+
+    @cached_property
+    def checkpointer(self) -> Checkpointer:
+        """What saves steps while their call goes on."""
+        from stepwell_orchestrator.checkpointing import Checkpointer
+
+        return Checkpointer(self.backend.journal, self.clock, Limits(), log_notice)
 
     @cached_property
     def _ids(self) -> FreshIds:

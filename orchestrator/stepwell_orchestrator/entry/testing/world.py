@@ -17,6 +17,7 @@ from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.reply import Outcome
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.testing.clock import SteppedClock
@@ -29,6 +30,7 @@ from stepwell_orchestrator.entry.testing.transport import CALLING, Connection
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import InProcessInvoker
+from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.local.backend import LocalBackend, recover
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Ports
@@ -80,6 +82,7 @@ class World:
             handle=self._handle,
             observe=self.record.observe,
         )
+        self._checkpointer = Checkpointer(self._ports.journal, self.clock, Limits(), self.record.observe)
         self._patience_s = patience_s
         self._busy: dict[asyncio.Task[Any], QueueItem] = {}
         self._begun: dict[str, str] = {}
@@ -118,7 +121,8 @@ class World:
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
         """Save steps of a call that goes on; the HTTP status."""
-        return 404
+        await self._enter()
+        return await self._checkpointer.answer(checkpoint)
 
     async def send_from_outside(self, event: Mapping[str, Any]) -> str:
         """Take in one event, a millisecond after anything that came before; its internal id."""
