@@ -71,7 +71,8 @@ class Allowed:
             return None
         if all(map(_is_public, _forms(address))):
             return None
-        return f"{host} is at {address}, which is not a public address; an operator may allow it with {SETTING}"
+        found = "is not" if literal(host) else f"is at {address}, which is not"
+        return f"{host} {found} a public address; an operator may allow it with {SETTING}"
 
 
 def allowed(entries: Iterable[str]) -> Allowed:
