@@ -10,6 +10,9 @@ from stepwell_orchestrator.model.step import Place
 CALL_SPAN: Final = 2**34
 """How many stack positions of a term belong to one call, a microsecond each: 4.8 hours, more than a call may take."""
 
+REPLY_SPAN: Final = 2**20
+"""The last positions of them, which belong to the steps of the reply: whatever the call saved comes before."""
+
 _SEPARATOR: Final = ":"
 
 
@@ -36,7 +39,7 @@ class CallReference:
 
     def place(self, offset: int) -> Place:
         """The place so far into the call's span; it never leaves it."""
-        return Place(self.term, self.call * CALL_SPAN + min(max(offset, 0), CALL_SPAN - 1))
+        return Place(self.term, self.call * CALL_SPAN + min(max(offset, 0), CALL_SPAN - REPLY_SPAN - 1))
 
     @staticmethod
     def offset(place: Place) -> int:
@@ -46,3 +49,8 @@ class CallReference:
     def has(self, place: Place | None) -> bool:
         """Whether a step at that place was saved by this call."""
         return place is not None and place.term == self.term and place.position // CALL_SPAN == self.call
+
+
+def reply_position(call: int) -> int:
+    """The position of the first step that is reported with a call's reply."""
+    return (call + 1) * CALL_SPAN - REPLY_SPAN

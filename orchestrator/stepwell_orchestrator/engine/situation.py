@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stepwell_orchestrator.engine.call_reference import reply_position
 from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile
 from stepwell_orchestrator.engine.retry import RetryPolicy, discovery_attempt
 from stepwell_orchestrator.engine.stack import next_place
@@ -17,7 +18,7 @@ class Situation:
     """A run as it is when its call is answered, and the call: ``target`` is None for a discovery.
 
     ``called_at_ms`` is when the call was made, or last saved a step; ``now_ms`` when its reply came. ``max_attempts``
-    counts the first try. ``meanwhile`` is what was memoised between.
+    counts the first try. ``call`` numbers the discoveries of a term, from 1. ``meanwhile``: what was memoised between.
     """
 
     run: Run
@@ -25,6 +26,7 @@ class Situation:
     max_attempts: int
     called_at_ms: int
     now_ms: int
+    call: int = 0
     meanwhile: Meanwhile = QUIET
     limits: Limits = field(default_factory=Limits)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
@@ -53,7 +55,8 @@ class Situation:
         if self.target is not None:
             return None
         first = next_place(self.run, self.run.header.term)
-        return Place(first.term, first.position + offset)
+        position = max(first.position, reply_position(self.call)) if self.call else first.position
+        return Place(first.term, position + offset)
 
     def retry_at_ms(self, asked_at_ms: int | None) -> int:
         """When the attempt after this one starts."""

@@ -192,6 +192,7 @@ class Driver:
             max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=heard_at_ms(held.run, found, called_at_ms),
             now_ms=self.tools.clock.now_ms(),
+            call=held.calls,
             meanwhile=found,
             limits=self.tools.limits,
             retries=self.tools.retries,
