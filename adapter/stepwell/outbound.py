@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -63,7 +64,11 @@ async def _fetch(session: aiohttp.ClientSession, request: OutboundRequest) -> Ht
     timeout = aiohttp.ClientTimeout(total=request.timeout_s)
     try:
         async with session.request(
-            request.method, request.url, headers=request.headers, data=request.body or None, timeout=timeout
+            request.method,
+            request.url,
+            headers=request.headers,
+            data=io.BytesIO(request.body) if request.body else None,
+            timeout=timeout,
         ) as answer:
             body = await answer.read()
             return HttpResponse(answer.status, {key.lower(): value for key, value in answer.headers.items()}, body)

@@ -6,6 +6,7 @@ another address the second time.
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 from collections.abc import Mapping
@@ -101,7 +102,7 @@ class HttpFetcher:
         for _ in range(REDIRECTS_MAX + 1):
             self._check(url)
             async with self._open().request(
-                method, url, headers=headers, data=body or None, allow_redirects=False
+                method, url, headers=headers, data=io.BytesIO(body) if body else None, allow_redirects=False
             ) as response:
                 location = response.headers.get("location")
                 if response.status not in _REDIRECTS or not location:

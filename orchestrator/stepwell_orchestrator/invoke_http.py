@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
@@ -64,7 +65,9 @@ class HttpInvoker:
     async def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         session = self._open()
         for _ in range(_REDIRECTS_MAX):
-            async with session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            # As a file it is sent in pieces: a large body in one piece would hold up the loop, and aiohttp warns of it.
+            data = io.BytesIO(body)
+            async with session.request(method, url, headers=headers, data=data, allow_redirects=False) as response:
                 location = response.headers.get("location")
                 if response.status in _REDIRECTS and location:
                     url = urljoin(url, location)

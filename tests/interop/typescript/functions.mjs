@@ -96,6 +96,7 @@ function outside(client, define) {
       const two = await step.sendEvent("two", [{ name: "js/sent" }, { name: "js/sent" }]);
       return [one.ids.length, two.ids.length];
     }),
+    define("send-one", ({ step }) => step.sendEvent("one", { name: "js/sent" })),
     define("fetch", async ({ step }) => {
       const found = await step.fetch(`${GATEWAY}/echo?x=1`, { method: "POST", body: "hello", headers: { "x-a": "b" } });
       const missing = await step.fetch(`${GATEWAY}/missing`);
