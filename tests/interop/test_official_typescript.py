@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from stepwell_orchestrator.entry.dev import listen
 from stepwell_orchestrator.entry.dev_server import own_origin
 from stepwell_orchestrator.model.notice import NoticeKind
+from tests.gateways.provider import provider
 from tests.interop.node import APPS, typescript, why_not
 from tests.interop.server import Outcome, Server
 
@@ -22,11 +24,25 @@ pytestmark = [
 ]
 
 
+async def stand_in(request: web.Request) -> web.Response:
+    """What the apps fetch from: an echo, and a model that says whether it was asked with its key."""
+    if request.path == "/echo":
+        seen = {"method": request.method, "body": await request.text(), "x-a": request.headers["x-a"]}
+        return web.json_response(seen, status=201)
+    if request.path == "/v1/chat/completions":
+        known = request.headers["authorization"] == "Bearer sk-secret"
+        content = f"{(await request.json())['model']} {'with its key' if known else 'without'}"
+        return web.json_response({"choices": [{"message": {"content": content}}]})
+    return web.Response(status=404)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[Server]:
     with listen("127.0.0.1", 0) as listener:
-        async with typescript(listener, {"INNGEST_DEV": own_origin(listener)}) as serving:
-            yield serving
+        async with provider(stand_in) as outside:
+            environment = {"INNGEST_DEV": own_origin(listener), "GATEWAY_ORIGIN": outside.origin}
+            async with typescript(listener, environment) as serving:
+                yield serving
 
 
 STEPS: dict[str, Any] = {
@@ -59,7 +75,14 @@ ERRORS: dict[str, Any] = {
     "caught": [["RangeError", "too far"], "went on"],
     "caught-final": ["NonRetriableError", "never"],
 }
+GATEWAYS: dict[str, Any] = {
+    "fetch": [201, {"method": "POST", "body": "hello", "x-a": "b"}, 404],
+    "infer": "gpt-x with its key",
+}
 FAILURES = {"uncaught": ("RangeError", "too far"), "final": ("NonRetriableError", "never")}
+
+
+KINDS = {"steps": STEPS, "groups": GROUPS, "waits": WAITS, "errors": ERRORS, "gateways": GATEWAYS}
 
 
 async def everywhere(scenario: Callable[[str], Awaitable[Any]]) -> dict[str, Any]:
@@ -72,7 +95,7 @@ async def outcomes(server: Server, app: str, names: Iterable[str]) -> dict[str, 
     return dict(zip(names, await asyncio.gather(*(server.outcome(f"{app}/{name}") for name in names)), strict=True))
 
 
-@pytest.mark.parametrize("expected", [STEPS, GROUPS, WAITS, ERRORS], ids=["steps", "groups", "waits", "errors"])
+@pytest.mark.parametrize("expected", KINDS.values(), ids=KINDS)
 async def test_functions_return_what_was_meant(server: Server, expected: dict[str, Any]) -> None:
     """Steps, odd and repeated ids, groups, races, sleeps, invocations and handled errors give what they should."""
 
@@ -166,8 +189,24 @@ async def test_a_function_may_have_two_triggers(server: Server) -> None:
     assert await server.get(f"/v1/events/{not_really}/runs") == []
 
 
-async def test_how_many_calls_a_run_takes_without_checkpoints(server: Server) -> None:
-    """There is a call for each step and one for the end; a group takes one more, which plans it."""
-    calls = {"twenty": 21, "parallel": 6, "chains": 7, "caught": 4, "final": 1, "uncaught": 2}
-    ended = await outcomes(server, "off", calls)
-    assert {name: outcome.calls for name, outcome in ended.items()} == calls
+CALLS = {
+    # Without checkpoints there is a call for each step and one for the end; a group takes one more, which plans it.
+    "off": {"steps": 5, "twenty": 21, "parallel": 6, "chains": 7, "caught": 4, "final": 1, "uncaught": 2},
+    # With them a call goes on from step to step, up to a group or an error.
+    "default": {"steps": 1, "twenty": 1, "parallel": 5, "caught": 3, "final": 1, "uncaught": 2},
+    "buffered": {"steps": 1, "twenty": 1, "parallel": 5, "caught": 3, "final": 1, "uncaught": 2},
+}
+
+
+@pytest.mark.parametrize("app", CALLS)
+async def test_how_many_calls_a_run_takes(server: Server, app: str) -> None:
+    """There are as many as on the official server."""
+    ended = await outcomes(server, app, CALLS[app])
+    assert {name: outcome.calls for name, outcome in ended.items()} == CALLS[app]
+
+
+@pytest.mark.parametrize(("app", "calls"), [("default", 1), ("off", 11)])
+async def test_ten_steps_of_a_megabyte_reach_their_function(server: Server, app: str, calls: int) -> None:
+    """A state too large for a call is asked for by the package, and saved step by step with checkpoints."""
+    outcome = await server.outcome(f"{app}/big")
+    assert (outcome.output, outcome.calls) == ([1024 * 1024] * 10, calls)
