@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -58,6 +58,25 @@ class Limits:
     opcodes_per_reply: int = 1_000
     step_bytes: int = 4 * MEBIBYTE
     run_bytes: int = 32 * MEBIBYTE
+
+
+class ChangedLimits:
+    """Limits changed for single functions, as a dev server's test hooks do. They last as long as the process."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, dict[str, int]] = {}
+
+    def change(self, function_id: str, name: str, value: int | None) -> None:
+        """Set a member of a function's Limits; None takes the change back."""
+        changes = self._changes.setdefault(function_id, {})
+        changes.pop(name, None)
+        if value is not None:
+            changes[name] = value
+
+    def of(self, function_id: str, limits: Limits) -> Limits:
+        """The limits of a function, where those of all others are ``limits``."""
+        changes = self._changes.get(function_id)
+        return replace(limits, **changes) if changes else limits
 
 
 assert LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is"

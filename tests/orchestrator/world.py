@@ -76,6 +76,7 @@ class World:
             queued=self.engine.queue,
             clock=self.clock,
             reached_at={"asked": "http://reached:3000/api/inngest"}.get,
+            changed_limits=self.engine.changed_limits,
         )
         transport = httpx.ASGITransport(app=create_api(deps, **options), raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://api")

@@ -61,10 +61,13 @@ def _learn_version(situation: Situation, version: int | None) -> Situation:
 
 
 def _returned(situation: Situation, result: object) -> Decision:
-    """A return ends the run, whatever is pending. An answer to a targeted call only says that the step is gone."""
+    """A return ends the run, whatever is pending. An answer to a targeted call only says that the step is gone.
+
+    Steps that the call saved by itself are counted now.
+    """
     if situation.target is not None:
         return _drop(situation)
-    return _end(situation, ending.completed(result, situation.now_ms))
+    return _end(situation, bounds.broken(situation, ()) or ending.completed(result, situation.now_ms))
 
 
 def _end(situation: Situation, outcome: Outcome, writes: tuple[Write, ...] = ()) -> Decision:
@@ -117,7 +120,7 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
     changes = _changes(situation, instructions)
     puts = tuple(change.put for change in changes if change.put is not None)
     outcome = next((change.outcome for change in changes if change.outcome is not None), None)
-    outcome = outcome or bounds.broken(situation, puts)
+    outcome = bounds.broken(situation, puts) or outcome
     if outcome is not None:
         return _end(situation, outcome, puts if outcome.error is None else ())
     if situation.target is not None:

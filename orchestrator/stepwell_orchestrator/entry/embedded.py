@@ -21,7 +21,7 @@ from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
 from stepwell_orchestrator.invoke_http import HttpInvoker
-from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
@@ -76,6 +76,7 @@ class Embedded:
         self.waits = self._backend.waits
         self.registry = self._backend.registry
         self.queue = self._backend.queue
+        self.changed_limits = ChangedLimits()
         self.worker = Worker(
             Ports(
                 self.journal,
@@ -87,6 +88,7 @@ class Embedded:
                 self._fetcher,
             ),
             limits=limits,
+            changed_limits=self.changed_limits,
             observe=observe,
             retry_delay_ms=retry_delay_ms,
             signing_keys=signing_keys,

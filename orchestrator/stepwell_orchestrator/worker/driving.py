@@ -194,7 +194,7 @@ class Driver:
             now_ms=self.tools.clock.now_ms(),
             call=held.calls,
             meanwhile=found,
-            limits=self.tools.limits,
+            limits=self.tools.limits_of(held.run),
             retries=self.tools.retries,
         )
         return advance(situation, reply)

@@ -93,7 +93,7 @@ class Executor:
             max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
-            limits=self.tools.limits,
+            limits=self.tools.limits_of(run),
             retries=self.tools.retries,
         )
         decision = advance(situation, reply)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from stepwell_orchestrator.engine.retry import RetryPolicy
-from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.notice import Notice, Observe
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
@@ -43,9 +43,10 @@ def _endless() -> int | None:
 class Worker:
     """Carries out queue items. Safe to run any number of times at once, in any number of processes.
 
-    ``retry_delay_ms`` replaces the back-off table by a fixed delay; ``signing_keys`` sign call requests, the first
-    one does; ``server_kind`` is announced to functions. ``stops_at_ms`` gives the epoch milliseconds from which on no
-    more calls are begun: runs are handed over to another delivery.
+    ``changed_limits`` has those that differ for some functions. ``retry_delay_ms`` replaces the back-off table by a
+    fixed delay; ``signing_keys`` sign call requests, the first one does; ``server_kind`` is announced to functions.
+    ``stops_at_ms`` gives the epoch milliseconds from which on no more calls are begun: runs are handed over to another
+    delivery.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Worker:
         ports: Ports,
         *,
         limits: Limits | None = None,
+        changed_limits: ChangedLimits | None = None,
         observe: Observe = _unobserved,
         retry_delay_ms: int | None = None,
         signing_keys: Sequence[str] = (),
@@ -69,6 +71,7 @@ class Worker:
             RetryPolicy(retry_delay_ms),
             observe,
             stops_at_ms,
+            changed_limits or ChangedLimits(),
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         self._driver = Driver(self._tools, caller)
