@@ -161,10 +161,7 @@ async def test_an_inference_goes_out_in_the_providers_format(
 
 
 async def test_no_secret_is_written_or_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither key nor headers nor body are in the file, the trace, the errors, the notices or the log, retries and all.
-
-    Not even where the provider repeats the key in its refusal.
-    """
+    """Key, headers and body are in no file, trace, error, notice or log, even when the provider repeats the key."""
     caplog.set_level("DEBUG")
     app = stepwell.App("shop", dev=True)
     watched = Watched(tmp_path / "journal.db")

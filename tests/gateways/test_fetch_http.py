@@ -177,7 +177,7 @@ async def test_redirects_are_bounded() -> None:
     assert len(server.seen) == REDIRECTS_MAX + 1
 
 
-@pytest.mark.parametrize("body", [b"x" * 1_001, gzip.compress(b"x" * 10_000)])
+@pytest.mark.parametrize("body", [b"x" * 1_001, gzip.compress(b"x" * 10_000)], ids=["plain", "compressed"])
 async def test_a_reply_is_bounded_as_it_is_after_decompression(body: bytes) -> None:
     """A reply over the bound is given up, for good."""
     encoding = {"content-encoding": "gzip"} if body.startswith(b"\x1f") else {}

@@ -33,7 +33,7 @@ def test_unknown_log_level_is_refused() -> None:
 
 def test_a_place_that_cannot_be_allowed_is_refused() -> None:
     """What names no host, address or network stops the server before it begins."""
-    with pytest.raises(DefinitionError, match='STEPWELL_GATEWAY_ALLOW has "10.0.0.0/99"'):
+    with pytest.raises(DefinitionError, match=r'STEPWELL_GATEWAY_ALLOW has "10\.0\.0\.0/99"'):
         read_settings({"STEPWELL_GATEWAY_ALLOW": "10.0.0.0/99"})
 
 

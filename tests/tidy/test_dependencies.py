@@ -24,6 +24,7 @@ BROUGHT_BY = {
     "re2": "cel_python",
     "click": "typer",
     "botocore": "boto3",
+    "yarl": "aiohttp",
 }
 
 

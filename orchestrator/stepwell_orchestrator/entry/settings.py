@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from stepwell.errors import DefinitionError
 from stepwell.settings import ServerKind
-from stepwell_orchestrator.egress import SETTING, allowed
+from stepwell_orchestrator.egress import allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> ServerSettings:
 
 def gateway_allow(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The hosts and networks that requests on behalf of steps may reach. Raises DefinitionError."""
-    entries = words(environ, SETTING)
+    entries = words(environ, "STEPWELL_GATEWAY_ALLOW")
     allowed(entries)
     return entries
 
