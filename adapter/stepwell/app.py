@@ -100,8 +100,7 @@ class App:
         what starts it: an event name, an Event class, ``on(...)``, ``cron(...)``, several of them, or nothing when only
         ``step.invoke`` does. ``retries`` (0 to 20) counts the attempts after the first. ``on_failure`` is called
         with a context whose event is ``inngest/function.failed`` when a run has failed for good. ``idempotency`` is an
-        expression: of the events for which it gives the same value, one in 24 h starts a run. ``checkpoint`` is that of
-        the app unless given.
+        expression: of events with the same value one in 24 h starts a run. ``checkpoint`` is the app's unless given.
 
         Raises DefinitionError naming the function, the field and the fix.
         """

@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from stepwell.app import App
 from stepwell.execution import Runtime, execute
 from stepwell.function import Function
+from stepwell.saving import Saver
 from stepwell.waiting import running_loop
 from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
@@ -178,7 +180,8 @@ class World:
         self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
 
     def _executor(self, app: App) -> Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]:
-        runtime = Runtime(send=self.send, send_signal=self.send_signal, now_ms=self.clock.now_ms)
+        saver = Saver(lambda: nullcontext(self.checkpoint), self.clock.now_ms, _at_once, jitter_ms=int)
+        runtime = Runtime(send=self.send, send_signal=self.send_signal, now_ms=self.clock.now_ms, saver=saver)
 
         async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
             def body_of(step: Any, body: Any) -> Any:
@@ -254,6 +257,10 @@ class World:
             f"the engine did not come to rest within {self._patience_s:g} s of real time{last}. Something waits for "
             "the outside world, or never ends: stub it, or give Engine(patience=...) more seconds"
         )
+
+
+async def _at_once(_delay_ms: int) -> None:
+    """What is waited for between two attempts: the time is the test's."""
 
 
 def _counting_entropy() -> Callable[[int], bytes]:
