@@ -22,7 +22,7 @@ SECRET = "token-of-the-first-origin"
 
 
 class Book(AbstractResolver):
-    """Looks names up in a list of addresses each, the next one at each lookup."""
+    """Looks names up in a list each: its next entry, of one or more addresses, at each lookup."""
 
     def __init__(self, **addresses: list[str]) -> None:
         self.addresses = addresses
@@ -32,10 +32,12 @@ class Book(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         known = self.addresses[host.replace(".", "_")]
-        address = known[min(self.lookups[host], len(known) - 1)]
+        addresses = known[min(self.lookups[host], len(known) - 1)].split()
         self.lookups[host] += 1
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)]
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for address in addresses
+        ]
 
     async def close(self) -> None:
         pass
@@ -120,6 +122,15 @@ async def test_a_name_is_judged_by_the_address_of_the_connection() -> None:
     assert error.final
     assert "rebound.test is at 127.0.0.1" in str(error)
     assert "STEPWELL_GATEWAY_ALLOW" in str(error)
+    assert server.seen == []
+
+
+async def test_of_several_addresses_only_those_that_may_be_reached_are_tried() -> None:
+    """A name with an allowed address, where nobody listens, and a refused one, where somebody does, reaches nobody."""
+    book = Book(both_test=["127.0.0.1 127.0.0.2"])
+    async with provider() as server, fetcher("127.0.0.2", resolver=book) as made:
+        error = await refusal(made, ask(f"http://both.test:{server.origin.rpartition(':')[2]}/"))
+    assert not error.final
     assert server.seen == []
 
 
