@@ -19,7 +19,8 @@ from stepwell_orchestrator.model.notice import Notice, NoticeKind
 
 ENDS = (NoticeKind.RUN_COMPLETED, NoticeKind.RUN_FAILED, NoticeKind.RUN_CANCELLED)
 EVENT_KEY = "an-event-key"
-SIGNING_KEY = "signkey-test-0123456789abcdef"
+SIGNING_KEY = "0123456789abcdef" * 4
+"""Hexadecimal and without a prefix, as a deployed stack generates it."""
 KEYED = ServerSettings(event_keys=(EVENT_KEY,), signing_keys=(SIGNING_KEY,))
 
 
