@@ -117,11 +117,11 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(*apps: stepwell.App) -> AsyncIterator[World]:
-    """An engine at work, with the apps served."""
+async def running_world(*apps: stepwell.App, **options: Any) -> AsyncIterator[World]:
+    """An engine at work, made with ``options``, with the apps served."""
     notices: list[Notice] = []
     clock = VirtualClock()
-    async with Embedded(None, clock=clock, observe=notices.append, entropy=counting_entropy()) as engine:
+    async with Embedded(None, clock=clock, observe=notices.append, entropy=counting_entropy(), **options) as engine:
         for app in apps:
             await engine.serve(app)
         yield World(engine, clock, notices)
