@@ -59,15 +59,17 @@ async def test_another_result_is_refused_and_the_first_one_stays(journal: Pruned
 
 @pytest.mark.parametrize("over", ["released", "ended", "taken over"])
 async def test_a_call_that_is_over_saves_nothing(journal: PrunedJournal, over: str):
-    """Its driver has gone, its run has ended, or another driver has it."""
+    """Its driver has gone, its run has ended, or another driver has it; what it saved before stays."""
     await create_driven(journal)
+    saver = checkpointer(journal, [])
+    assert await saver.answer(checkpoint(steps(1))) == 200
     if over == "ended":
         await journal.commit(run_id(1), [an_end()], term=1)
     else:
-        await journal.release(run_id(1), 1, 1, None)
+        await journal.release(run_id(1), 1, 2, None)
     if over == "taken over":
         await journal.acquire(run_id(1), NOW_MS, NOW_MS + 1)
-    assert await checkpointer(journal, []).answer(checkpoint(steps(1))) == 409
+    assert await saver.answer(checkpoint(steps(2))) == 409
     run = await journal.load(run_id(1))
     assert run is not None
-    assert run.entries == {}
+    assert set(run.entries) == {opcode.id for opcode in steps(1)}

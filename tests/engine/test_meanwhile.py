@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Reply
+from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.call_reference import CALL_SPAN, REPLY_SPAN, CallReference
-from stepwell_orchestrator.engine.meanwhile import heard_at_ms, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.meanwhile import Meanwhile, heard_at_ms, is_void, meanwhile, stands_alone
 from stepwell_orchestrator.engine.retry import discovery_attempt
 from stepwell_orchestrator.model.step import Place, StepStatus
-from tests.engine.builders import NOW_MS, RUN_ID, entry, instructed, op, placed, raised, returned, run, step_error
+from tests.engine.builders import (
+    NOW_MS,
+    RUN_ID,
+    entry,
+    instructed,
+    op,
+    placed,
+    raised,
+    returned,
+    run,
+    situation,
+    step_error,
+)
 
 REFERENCE = CallReference(RUN_ID, 1, 2, 9)
 SENT = run(placed("before", 1, 0))
@@ -80,6 +95,17 @@ def test_a_call_was_heard_of_when_it_last_saved() -> None:
     now = run(placed("before", 1, 0), OWN, OTHER)
     assert heard_at_ms(now, meanwhile(SENT, now, REFERENCE), NOW_MS - 100) == NOW_MS - 5
     assert heard_at_ms(SENT, meanwhile(SENT, SENT, REFERENCE), NOW_MS - 100) == NOW_MS - 100
+
+
+def test_what_others_saved_is_told_to_the_function_at_once() -> None:
+    """A reply that counts beside what others saved is followed by a discovery, though a sleep is pending."""
+    now = run(placed("before", 1, 0), OWN, OTHER, discovered=1)
+    reply = instructed(op(Op.SLEEP, "nap", opts={"duration": "1h"}))
+    decisions = {
+        named: advance(replace(situation(now), meanwhile=found), reply).progress
+        for named, found in (("others", meanwhile(SENT, now, REFERENCE)), ("own", Meanwhile(frozenset({OWN.step_id}))))
+    }
+    assert [progress and progress.discovered for progress in decisions.values()] == [None, 3]
 
 
 @pytest.mark.parametrize(
