@@ -16,7 +16,7 @@ PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 OWN = {"stepwell", "stepwell_orchestrator"}
 ASKED_FOR_WHEN_NEEDED = {"moto"}
 NOT_INSTALLED = {"_typeshed"}
-IMPORTED_AS = {"python_ulid": "ulid", "cel_python": "celpy"}
+IMPORTED_AS = {"python_ulid": "ulid", "cel_python": "celpy", "graphql_core": "graphql"}
 BROUGHT_BY = {
     "pydantic_core": "pydantic",
     "starlette": "fastapi",

@@ -1,4 +1,4 @@
-"""Runs recorded between the official server and SDKs, lived again: this engine asks what was asked, and ends as it did."""
+"""Runs recorded between the official server and SDKs, lived again: the same is asked, and they end as they did."""
 
 from __future__ import annotations
 

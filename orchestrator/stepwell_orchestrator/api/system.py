@@ -63,4 +63,4 @@ async def _not_offered(request: Request) -> Response:
 
 
 for path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}", "/v1/prom/{env}", "/v1/runs/{run_id}/metadata"):
-    router.add_api_route(path, _not_offered, methods=["GET", "POST", "PUT", "DELETE"])
+    router.add_api_route(path, _not_offered, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)

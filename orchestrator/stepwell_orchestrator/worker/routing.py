@@ -71,7 +71,7 @@ class Router:
         start, now_ms = work.from_step, work.requested_at_ms
         header = run_again(original.header, work.run_id, now_ms, from_step=start is not None)
         entries = [] if start is None else copied_entries(original, start, now_ms)
-        await self._create(original.events[0], header, function, (), now_ms, entries)
+        await self._create(original.events[0], header, function, (), now_ms, entries=entries)
 
     async def _start(self, event: Event, header: RunHeader, function: Function) -> None:
         keys = idempotency_keys(event, function, self.tools.clock.now_ms())
@@ -84,6 +84,7 @@ class Router:
         function: Function,
         keys: Sequence[str],
         start_ms: int,
+        *,
         entries: Sequence[StepEntry] = (),
     ) -> None:
         """Create a run and queue what follows from that; a repeat does the same again, with the same times in it.

@@ -14,7 +14,7 @@ from stepwell_orchestrator.api.deps import WithDeps
 from stepwell_orchestrator.api.envelope import read_object
 from stepwell_orchestrator.api.functions import INVOCATION_BYTES_MAX
 from stepwell_orchestrator.api.v2 import catalogue, runs
-from stepwell_orchestrator.api.v2.shapes import PREFIXES, success
+from stepwell_orchestrator.api.v2.shapes import PREFIXES, SHOWN_PREFIX, success
 from stepwell_orchestrator.errors import ApiError
 
 router = APIRouter()
@@ -61,7 +61,8 @@ async def _not_offered(request: Request) -> Response:
 _keyed.include_router(runs.router)
 _keyed.include_router(catalogue.router)
 for path in _HOSTED:
-    _keyed.add_api_route(path, _not_offered, methods=list(_METHODS))
+    _keyed.add_api_route(path, _not_offered, methods=list(_METHODS), include_in_schema=False)
 for prefix in PREFIXES:
-    router.include_router(_open, prefix=prefix)
-    router.include_router(_keyed, prefix=prefix)
+    shown = prefix == SHOWN_PREFIX
+    router.include_router(_open, prefix=prefix, include_in_schema=shown)
+    router.include_router(_keyed, prefix=prefix, include_in_schema=shown)

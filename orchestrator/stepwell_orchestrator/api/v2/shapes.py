@@ -17,7 +17,8 @@ from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.trace import instant_text, step_result, steps_in_order
 
-PREFIXES: Final = ("/api/v2", "/v2")
+SHOWN_PREFIX: Final = "/v2"
+PREFIXES: Final = ("/api/v2", SHOWN_PREFIX)
 
 _CODES: Final = frozenset(
     {"idempotency_conflict", "run_already_cancelled", "run_already_ended", "validation_error", "not_implemented"}
