@@ -102,9 +102,9 @@ class StandInSecrets:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
-        """One secret."""
-        return {"SecretString": self._values[SecretId]}
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, Any]:  # noqa: N803
+        """One secret, which never had another value."""
+        return {"SecretString": self._values[SecretId]} if VersionStage == "AWSCURRENT" else {}
 
 
 class StandInLambda:
