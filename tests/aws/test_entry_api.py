@@ -68,7 +68,7 @@ def test_events_want_their_key(account: Account, key: str, status: int):
 
 
 def test_keys_can_be_rotated(account: Account):
-    """A new value is accepted within minutes of being put in, the one before until the next change, and no older one."""
+    """A new value is accepted within minutes of being put in, and so is the one before it, but none that is older."""
     event_arn, signing_arn = account.settings.event_key_secret, account.settings.signing_key_secret
     old, other, last = map(hash_signing_key, ("00112233445566778899aabbccddeeff", OTHER_KEY, "aa" * 16))
     assert account.request("GET", "/v1/runs", bearer=other)[0] == 401

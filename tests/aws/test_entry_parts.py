@@ -31,6 +31,8 @@ ENVIRON = {
     "STEPWELL_PAYLOAD_BUCKET": "bucket",
     "STEPWELL_QUEUE_URL": "https://sqs/queue",
     "STEPWELL_QUEUE_ARN": "arn:queue",
+    "STEPWELL_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
+    "STEPWELL_DEAD_LETTER_QUEUE_ARN": "arn:dead",
     "STEPWELL_SCHEDULE_GROUP": "group",
     "STEPWELL_SCHEDULE_ROLE_ARN": "arn:role",
     "STEPWELL_EVENT_KEY_SECRET_ARN": "arn:event-key",

@@ -49,6 +49,10 @@ class StandInQueue:
         """Nothing: nobody else receives."""
         return {}
 
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        """Nothing: only the dead letter queue is asked, and nothing dies in a rehearsal."""
+        return {}
+
     def put(self, body: str, delay_ms: int = 0) -> None:
         """Queue one."""
         self._sent += 1
