@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import yaml
 
 from infra.local.containers import HOST, Engine, engine, missing
-from infra.local.deploy import BUILD_S, MACHINE
+from infra.local.deploy import BUILD_S, EVENTS, MACHINE
 from infra.local.image import import_image
 from infra.local.rie import Emulated
 from infra.local.tools import (
@@ -41,7 +41,6 @@ from infra.local.tools import (
     tool,
 )
 
-EVENTS = ROOT / "infra" / "events"
 TEMPLATES = ("template.yaml", "infra/app-template.yaml")
 BUILT = ROOT / ".aws-sam" / "build"
 RUNTIME = "python3.13"
