@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.tools import ACCOUNT, NO_PROXY, REGION, STATE, FailedError, environment, free_port, tail, tool
+from infra.local.tools import ACCOUNT, REGION, STATE, FailedError, environment, free_port, tail, tool
 
-_UP_WITHIN_S = 60
+_UP_WITHIN_S = 180
 _DOWN_WITHIN_S = 15
 _MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of its own in it
 _SCRATCH_BYTES = 6 * 1024**3
@@ -33,7 +34,7 @@ class Emulator:
     url: str
     log: Path
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, read_timeout_s: int = 60) -> Any:
         """A boto3 client of one of its services."""
         return boto3.client(
             service,
@@ -41,6 +42,7 @@ class Emulator:
             region_name=REGION,
             aws_access_key_id=ACCOUNT["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=ACCOUNT["AWS_SECRET_ACCESS_KEY"],
+            config=Config(read_timeout=read_timeout_s),
         )
 
     def function_url(self, url: str) -> str:
@@ -52,7 +54,6 @@ class Emulator:
 @contextmanager
 def emulator(python: str) -> Iterator[Emulator]:
     """An emulator whose functions run in ``python``. Raises FailedError when it does not come up."""
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = NO_PROXY
     command = tool("ministack", python) / "ministack"
     port, scratch = free_port(), Path(tempfile.mkdtemp(prefix="stepwell-aws-", dir=_roomy_memory()))
     STATE.mkdir(exist_ok=True)

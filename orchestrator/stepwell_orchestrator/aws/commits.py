@@ -2,7 +2,8 @@
 
 One entry is one conditional put, whatever has become of the run: looking at the run in the same breath would cost four
 times as much. What concerns the run is one conditional update of its header. Several writes are a transaction; those
-that do not fit into one are several, with the header last.
+that do not fit into one are several, with the header last, and each on the condition that the term is not over: a
+part that was written has been so before the next driver looks for what this one may have left undone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from stepwell_orchestrator.aws.dynamo import (
     number,
     text,
 )
-from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, WRITER
+from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER
 from stepwell_orchestrator.aws.leases import HELD, drives
 from stepwell_orchestrator.aws.part import Part, wrote
 from stepwell_orchestrator.aws.sizes import action_bytes
@@ -36,6 +37,7 @@ from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutPro
 _PART_BYTES_MAX: Final = 3_500_000
 """A transaction takes 4 MB, of which the header has its part as it is, whatever is changed of it."""
 
+_OPEN: Final = f"attribute_not_exists({DOCUMENT})"
 _CONDITIONS: Final = {
     Guard.ABSENT: f"attribute_not_exists({PK})",
     Guard.NOT_MEMOISED: f"attribute_not_exists({MEMOISED})",
@@ -63,7 +65,7 @@ class Commits(Part):
             raise ConflictError(f"run {run_id}: progress is only written by the holder of the drive lease")
         writer = self._writer()
         steps = await self._steps(run_id, writes, term, writer)
-        for number_, part in enumerate(_parts(steps)):
+        for number_, part in enumerate(_parts(run_id, steps, term)):
             try:
                 await self._table.transact([step.action for step in part], f"{writer.hex()}-{number_}")
             except Refused as refused:
@@ -107,17 +109,26 @@ class Commits(Part):
         if not changes:
             return None
         allowed = f"attribute_exists({PK})" if term is None else HELD
-        condition = f"{allowed} AND attribute_not_exists({DOCUMENT})"
-        return Update(keys.header_key(run_id), f"SET {', '.join(changes)}", condition, values)
+        return Update(keys.header_key(run_id), f"SET {', '.join(changes)}", f"{allowed} AND {_OPEN}", values)
 
 
-def _parts(steps: Sequence[_Step]) -> list[list[_Step]]:
-    """As few transactions as may be, in order."""
+def _parts(run_id: str, steps: Sequence[_Step], term: int | None) -> list[list[_Step]]:
+    """As few transactions as may be, in order; each of several checks the term of who has one."""
+    parts = _split(steps, TRANSACTION_MAX)
+    if len(parts) == 1 or term is None:
+        return parts
+    values = {":term": number(term)}
+    check = _Step(Update(keys.header_key(run_id), f"SET {TERM} = :term", f"{HELD} AND {_OPEN}", values), None)
+    parts = _split(steps, TRANSACTION_MAX - 1)
+    return [part if part[-1].write is None else [*part, check] for part in parts]
+
+
+def _split(steps: Sequence[_Step], actions_max: int) -> list[list[_Step]]:
     parts: list[list[_Step]] = []
     total = 0
     for step in steps:
         size = action_bytes(step.action)
-        if not parts or len(parts[-1]) == TRANSACTION_MAX or total + size > _PART_BYTES_MAX:
+        if not parts or len(parts[-1]) == actions_max or total + size > _PART_BYTES_MAX:
             parts.append([])
             total = 0
         parts[-1].append(step)

@@ -9,6 +9,8 @@ What two workers may do to each other, and why nothing is lost:
 - A driver that overran its lease may still be writing. Its entries are guarded, first write wins; its places beyond
   the fence do not count; its progress, its end and its release need a term that is no longer current. It looks at the
   term before each call.
+- Entries alone may be stored for a driver that was overtaken (decision 10), and it may die before it carries out what
+  follows. Whoever is refused because of what is in the journal by then repeats what follows from it.
 - Places given to arrivals are stored before a call is made with them, whenever they were given: another driver would
   give the same arrivals other places.
 - A call that finds nothing pending may save steps by checkpoints while it goes on. The first of them bumps ``wanted``,
@@ -144,7 +146,14 @@ class Driver:
                     held = await self._store(held, progress, term)
                 held = await self._discover(held, function, term)
             except ConflictError:
-                held = await self._reload(held.with_progress(replace(progress, discovered=None)))
+                held = await self._refused(held.with_progress(replace(progress, discovered=None)))
+        return held
+
+    async def _refused(self, held: _Held) -> _Held:
+        """The journal that refused a commit, once what follows from it was repeated: its writer may have died."""
+        held = await self._reload(held)
+        if held.run.header.outcome is None:
+            await self.tools.dispatch(recover(held.run, self.tools.clock.now_ms()))
         return held
 
     async def _is_current(self, held: _Held, term: int) -> bool:
@@ -180,7 +189,7 @@ class Driver:
             try:
                 return await self._settle(held, self._decide(held, function, reply, called_at_ms, found), term)
             except ConflictError:
-                held = await self._reload(held)
+                held = await self._refused(held)
         return held
 
     def _decide(
