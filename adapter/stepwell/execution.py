@@ -115,11 +115,11 @@ async def _called(function: Executable, replay: Replay, runtime: Runtime) -> Out
         events = tuple(_event(function, raw) for raw in given.events)
     except EventError as error:
         return failed_call(error, runtime.now_ms(), code="event_invalid", no_retry=True)
+    await runtime.hooks.before_memoization()
     async with Unsaved(call, replay.target, function.pace, runtime) as unsaved:
         host = _host(function, replay, unsaved, runtime)
         context = _context(function, replay, _Given(events, given.state), host, runtime)
         try:
-            await runtime.hooks.before_memoization()
             progress = await host.advance(partial(function.handler, context))
             await runtime.hooks.after_memoization()
             return await _Course(function, replay, host, unsaved, runtime).outcome(progress)
