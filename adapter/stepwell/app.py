@@ -14,6 +14,8 @@ from stepwell.checks import Place, check_id
 from stepwell.errors import EventError
 from stepwell.event import Event
 from stepwell.function import Define, Function, Handler, define_failure_function, define_function, duplicate_error
+from stepwell.middleware.base import Make
+from stepwell.middleware.hooks import Stack, makes_of
 from stepwell.options import (
     Batch,
     CancelOn,
@@ -41,7 +43,9 @@ class App:
     Options left out come from the environment: ``STEPWELL_BASE_URL``, ``STEPWELL_EVENT_KEY``, ``STEPWELL_SIGNING_KEY``,
     ``STEPWELL_SIGNING_KEY_FALLBACK``, ``STEPWELL_ENV`` and ``STEPWELL_DEV``. In dev mode no key is needed and nothing
     is signed. ``checkpoint`` says how the steps of a call are saved while it goes on: True, the default, False, or a
-    Checkpointing (``STEPWELL_CHECKPOINT``). Raises DefinitionError for a value that cannot be understood.
+    Checkpointing (``STEPWELL_CHECKPOINT``). ``middleware`` is what calls of its functions and its own sends go through,
+    outermost first: Middleware classes, or what makes instances. Raises DefinitionError for a value that cannot be
+    understood.
 
     ``transport`` replaces the HTTP client when set: an engine in the same process takes events and signals through it.
     """
@@ -57,6 +61,7 @@ class App:
         env: str | None = None,
         dev: bool | None = None,
         checkpoint: bool | Checkpointing | None = None,
+        middleware: Sequence[Make] = (),
     ) -> None:
         self.id = check_id("the app", id)
         self.overrides = Overrides(base_url, event_key, signing_key, signing_key_fallback, env, dev)
@@ -64,6 +69,7 @@ class App:
         self.transport: Transport | None = None
         chosen = self.settings.checkpoint if checkpoint is None else checkpoint
         self._pace: Pace | None = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
+        self._middleware = Stack(self, makes_of(Place(self.id, "middleware", kind="app"), middleware))
         self._functions: dict[str, Function[Any]] = {}
 
     def __repr__(self) -> str:
@@ -93,6 +99,7 @@ class App:
         idempotency: str | None = None,
         timeouts: Timeouts | None = None,
         checkpoint: bool | Checkpointing | None = None,
+        middleware: Sequence[Make] = (),
     ) -> Define:
         """Make the decorated function, ``async`` or not, a durable one that takes a Context.
 
@@ -101,6 +108,7 @@ class App:
         ``step.invoke`` does. ``retries`` (0 to 20) counts the attempts after the first. ``on_failure`` is called
         with a context whose event is ``inngest/function.failed`` when a run has failed for good. ``idempotency`` is an
         expression: of events with the same value one in 24 h starts a run. ``checkpoint`` is the app's unless given.
+        ``middleware`` goes inside the app's.
 
         Raises DefinitionError naming the function, the field and the fix.
         """
@@ -128,6 +136,8 @@ class App:
                 options=options,
                 checkpoint=checkpoint,
                 app_pace=self._pace,
+                middleware=middleware,
+                app_middleware=self._middleware,
             )
             derived = [] if on_failure is None else [define_failure_function(self.id, function, on_failure)]
             self._add([function, *derived])
@@ -139,13 +149,14 @@ class App:
         """Send one event or several in one request; returns their internal ids in order.
 
         Raises EventError for a malformed event (nothing is sent) and when the server refuses one: those before it in
-        the sequence were accepted, and the error's ``ids`` are theirs.
+        the sequence were accepted, and the error's ``ids`` are theirs. Raises MiddlewareError for what a hook raises.
         """
         batch = [events] if isinstance(events, Event) else list(events)
         for event in batch:
             if not isinstance(event, Event):
                 raise EventError(f"send takes stepwell.Event objects, got {type(event).__name__}")
-        return await self.send_wire([event.to_wire() for event in batch], None)
+        send = self._middleware.hooks(system.now_ms).sending(self.send_wire)
+        return await send([event.to_wire() for event in batch], None)
 
     def send_sync(self, events: Event | Sequence[Event]) -> list[str]:
         """``send`` for code that is not ``async``; it blocks the calling thread until the events are accepted."""
@@ -153,7 +164,7 @@ class App:
             return executor.submit(lambda: asyncio.run(self.send(events))).result()
 
     async def send_wire(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None) -> list[str]:
-        """``send`` for events in wire form, with ids derived from ``seed`` (a fresh one when None)."""
+        """``send`` for events in wire form, past the middleware; ids come from ``seed`` (a fresh one when None)."""
         if not events:
             return []
         return await self._sends().send_events(events, seed or system.fresh_seed())

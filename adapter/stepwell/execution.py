@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -15,10 +15,12 @@ from stepwell.body import EXECUTING, Runtime, execute_step, report
 from stepwell.checkpointing import Pace
 from stepwell.context import Context, SyncContext
 from stepwell.coroutines import CoroutineHost
-from stepwell.errors import EncodingError, EventError
+from stepwell.errors import EncodingError, EventError, MiddlewareError
 from stepwell.event import Event
 from stepwell.failures import failed_call
 from stepwell.logger import ReplayLogger
+from stepwell.middleware.base import CallInput
+from stepwell.middleware.hooks import Stack
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
 from stepwell.serializer import to_json
 from stepwell.step import Step, SyncStep
@@ -28,7 +30,7 @@ from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.ids import hash_step_id
-from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.opcodes import Op, Opcode, ParallelMode
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome
 
 __all__ = ["Runtime", "carry_on", "execute"]
@@ -72,6 +74,10 @@ class Executable(Protocol):
     def pace(self) -> Pace | None:
         """How its calls save steps while they go on; None when they do not."""
 
+    @property
+    def middleware(self) -> Stack:
+        """What its calls go through."""
+
 
 async def execute(function: Executable, call: CallRequest, *, target: str | None, runtime: Runtime) -> Outcome:
     """Carry out one call request (protocol 4.10); ``target`` is the hashed step id of a targeted call.
@@ -89,16 +95,33 @@ async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Ou
     """The same for a replay of the caller's own, which then knows what was asked for and how it differed."""
     if replay.target_finished:
         return Instructions(())
-    call = replay.call
     try:
-        events = tuple(_event(function, raw) for raw in call.events or [call.event])
+        hooks = function.middleware.hooks(runtime.now_ms)
+        outcome = await _called(function, replay, replace(runtime, hooks=hooks, send=hooks.sending(runtime.send)))
+        await hooks.before_response()
+    except MiddlewareError as error:
+        return _hook_failed(error, runtime)
+    return outcome
+
+
+async def _called(function: Executable, replay: Replay, runtime: Runtime) -> Outcome:
+    call = replay.call
+    steps = replay.values() if runtime.hooks else {}
+    given = _input(function, replay, [dict(event) for event in call.events or [call.event]], steps)
+    if runtime.hooks:
+        await runtime.hooks.transform_input(given)
+        replay.replace_values(given.steps)
+    try:
+        events = tuple(_event(function, raw) for raw in given.events)
     except EventError as error:
         return failed_call(error, runtime.now_ms(), code="event_invalid", no_retry=True)
+    await runtime.hooks.before_memoization()
     async with Unsaved(call, replay.target, function.pace, runtime) as unsaved:
         host = _host(function, replay, unsaved, runtime)
-        context = _context(function, replay, events, host, runtime)
+        context = _context(function, replay, _Given(events, given.state), host, runtime)
         try:
             progress = await host.advance(partial(function.handler, context))
+            await runtime.hooks.after_memoization()
             return await _Course(function, replay, host, unsaved, runtime).outcome(progress)
         except NotSavedError:
             return unsaved.remainder()
@@ -131,6 +154,13 @@ class _Course:
 
     async def outcome(self, progress: Progress) -> Outcome:
         """Execute steps for as long as there is one at a time to execute, and say what there is in the end."""
+        try:
+            return await self._outcome(progress)
+        except MiddlewareError as error:
+            await self.unsaved.save()
+            return _hook_failed(error, self.runtime)
+
+    async def _outcome(self, progress: Progress) -> Outcome:
         while True:
             steps = self._wanted(progress)
             only = self._executable(progress, steps)
@@ -170,8 +200,16 @@ class _Course:
             return await self.unsaved.reply(opcode)
         raw = canonical(opcode.data)
         await self.unsaved.add(opcode, len(raw))
-        self.replay.finish(step, decode(raw))
+        self.replay.finish(step, await self._given_out(step, decode(raw)))
         return None
+
+    async def _given_out(self, step: RequestedStep, value: Any) -> Any:
+        """What the function gets for a stored result: the same as a replay would give it."""
+        if not self.runtime.hooks:
+            return value
+        given = _input(self.function, self.replay, [], {step.hashed: value})
+        await self.runtime.hooks.transform_input(given)
+        return given.steps[step.hashed]
 
     async def _out_of_time(self, step: RequestedStep) -> Instructions:
         """Hand back what was executed, or else the step that is not begun any more."""
@@ -182,28 +220,39 @@ class _Course:
     async def _end(self, progress: Progress, steps: list[RequestedStep]) -> Outcome:
         match progress:
             case Raised(error) if not (self.replay.target and steps):
-                await self.unsaved.save()
-                return failed_call(error, self.runtime.now_ms())
+                return await self._ended(None, error)
             case Returned(value) if self.replay.target is None and not steps:
                 return await self._returned(value)
             case Raised() | Returned() | Paused():
                 if not steps:
                     return _not_found(self.function, self.replay)
-                return await self.unsaved.reply(*map(report, steps, self.host.modes(steps)))
+                reports = [await self._report(*wanted) for wanted in zip(steps, self.host.modes(steps), strict=True)]
+                return await self.unsaved.reply(*reports)
+
+    async def _report(self, step: RequestedStep, mode: ParallelMode | None) -> Opcode:
+        opcode = report(step, mode)
+        if opcode.op is not Op.INVOKE_FUNCTION:
+            return opcode
+        return replace(opcode, opts=await self.runtime.hooks.invoke_opts(opcode.opts))
 
     async def _returned(self, value: Any) -> Outcome:
-        outcome = _finished(self.function, value, self.runtime.now_ms())
-        if isinstance(outcome, Finished) and not self.unsaved.empty:
-            return await self.unsaved.reply(Opcode(Op.RUN_COMPLETE, RUN_COMPLETE_ID, data=outcome.result))
+        try:
+            encoded = to_json(value, f'function "{self.function.slug}": the result')
+        except EncodingError as error:
+            return await self._ended(None, error, code="output_unserializable", no_retry=True)
+        return await self._ended(encoded, None)
+
+    async def _ended(self, value: Any, error: BaseException | None, **why: Any) -> Outcome:
+        """The function has returned a JSON value or raised; ``why`` says more of an error that is not its own."""
+        value, error = await self.runtime.hooks.transform_output(value, error)
+        if error is None and not self.unsaved.empty:
+            return await self.unsaved.reply(Opcode(Op.RUN_COMPLETE, RUN_COMPLETE_ID, data=value))
         await self.unsaved.save()
-        return outcome
+        return Finished(value) if error is None else failed_call(error, self.runtime.now_ms(), **why)
 
 
-def _finished(function: Executable, value: Any, now_ms: int) -> Outcome:
-    try:
-        return Finished(to_json(value, f'function "{function.slug}": the result'))
-    except EncodingError as error:
-        return failed_call(error, now_ms, code="output_unserializable", no_retry=True)
+def _hook_failed(error: MiddlewareError, runtime: Runtime) -> Failed:
+    return failed_call(error, runtime.now_ms(), code="middleware_failed")
 
 
 def _not_found(function: Executable, replay: Replay) -> Failed:
@@ -232,13 +281,34 @@ def _event(function: Executable, raw: Mapping[str, Any]) -> Event:
     return function.event_types.get(str(raw.get("name")), Event).from_wire(raw)
 
 
+def _input(function: Executable, replay: Replay, events: list[dict[str, Any]], steps: dict[str, Any]) -> CallInput:
+    call = replay.call
+    return CallInput(
+        function_slug=function.slug,
+        run_id=call.ctx.run_id,
+        attempt=call.ctx.attempt,
+        first=not call.steps and call.ctx.attempt == 0 and replay.target is None,
+        events=events,
+        steps=steps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a context has from the call and its middleware."""
+
+    events: tuple[Event, ...]
+    state: Mapping[str, Any]
+
+
 def _context(
-    function: Executable, replay: Replay, events: tuple[Event, ...], host: Host, runtime: Runtime
+    function: Executable, replay: Replay, given: _Given, host: Host, runtime: Runtime
 ) -> Context | SyncContext:
     ctx = replay.call.ctx
     facts: dict[str, Any] = {
-        "event": events[0],
-        "events": events,
+        "event": given.events[0],
+        "events": given.events,
+        "state": given.state,
         "run_id": ctx.run_id,
         "function_id": function.id,
         "attempt": ctx.attempt,

@@ -11,6 +11,7 @@ from stepwell.checkpointing import Pace, pace_of
 from stepwell.checks import Place, check_id
 from stepwell.errors import DefinitionError
 from stepwell.event import Event
+from stepwell.middleware.hooks import Stack, makes_of
 from stepwell.options import FunctionOptions
 from stepwell.triggers import On, triggers_of
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
@@ -40,7 +41,8 @@ class Function(Generic[T]):
     Calling it calls the handler, so that a unit test may run it with a context of its own. ``slug`` is its name on the
     wire, ``<app id>-<id>``; ``retries`` counts the attempts after the first; ``options`` holds wire members;
     ``event_types`` maps event names to the classes their payload is validated with; ``pace`` says how steps are saved
-    while a call goes on, None when they are not; ``location`` is where the handler is written.
+    while a call goes on, None when they are not; ``middleware`` is what its calls go through; ``location`` is where
+    the handler is written.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Function(Generic[T]):
     event_types: Mapping[str, type[Event]]
     options: Mapping[str, Any]
     pace: Pace | None
+    middleware: Stack
     location: str
 
     def __call__(self, ctx: Any) -> Any:
@@ -71,6 +74,8 @@ def define_function(
     options: FunctionOptions,
     checkpoint: Any,
     app_pace: Pace | None,
+    middleware: Any,
+    app_middleware: Stack,
 ) -> Function[Any]:
     """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
     chosen_id = _function_id(handler, function_id)
@@ -87,6 +92,7 @@ def define_function(
         event_types=triggers.event_types,
         options=options.encode(chosen_id),
         pace=pace_of(Place(chosen_id, "checkpoint"), checkpoint, app_pace),
+        middleware=app_middleware.with_more(makes_of(Place(chosen_id, "middleware"), middleware)),
         location=_location(handler),
     )
 
@@ -107,6 +113,7 @@ def define_failure_function(app_id: str, failed: Function[Any], handler: Handler
         event_types={},
         options={},
         pace=failed.pace,
+        middleware=failed.middleware,
         location=_location(handler),
     )
 

@@ -15,6 +15,7 @@ from stepwell.errors import SignatureError, StepwellError, WireError
 from stepwell.function import Function
 from stepwell.http import HttpRequest, HttpResponse
 from stepwell.introspection import full_introspection, public_introspection
+from stepwell.middleware.hooks import REQUEST
 from stepwell.outbound import Fetch, connection, fetch, own_headers
 from stepwell.registration import in_band_body, registration_of
 from stepwell.run_state import with_fetched_state
@@ -191,7 +192,11 @@ class Handler:
                 message = f"the run's state could not be fetched: {error}"
                 return _failed(message, code="state_unavailable", name="StateError")
         target = request.query.get("stepId") or call.ctx.step_id
-        outcome = await self._execute(function, call, None if target == DISCOVERY_STEP_ID else target)
+        token = REQUEST.set(request)
+        try:
+            outcome = await self._execute(function, call, None if target == DISCOVERY_STEP_ID else target)
+        finally:
+            REQUEST.reset(token)
         status, headers, body = encode_reply(outcome, self._now_ms())
         return HttpResponse(status, headers, body)
 

@@ -12,6 +12,7 @@ from stepwell.errors import (
     EncodingError,
     EventError,
     InvokeTimeoutError,
+    MiddlewareError,
     NonRetriableError,
     RetryAfterError,
     SignatureError,
@@ -23,6 +24,7 @@ from stepwell.errors import (
 from stepwell.event import Event
 from stepwell.fetch import Response
 from stepwell.function import Function
+from stepwell.middleware.base import Middleware
 from stepwell.options import (
     Batch,
     CancelOn,
@@ -51,6 +53,8 @@ __all__ = [
     "EventError",
     "Function",
     "InvokeTimeoutError",
+    "Middleware",
+    "MiddlewareError",
     "NonRetriableError",
     "Priority",
     "RateLimit",

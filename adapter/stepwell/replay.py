@@ -165,6 +165,14 @@ class Replay:
             self._check_kind(step)
         return step
 
+    def values(self) -> dict[str, Any]:
+        """The stored results, as JSON, of the steps that did not fail, by hashed id."""
+        return {hashed: memo.value for hashed, memo in self._memos.items() if isinstance(memo, Value)}
+
+    def replace_values(self, values: Mapping[str, Any]) -> None:
+        """Give out these results in the place of those that ``values`` gave."""
+        self._memos.update({hashed: Value(values[hashed]) for hashed in self.values() if hashed in values})
+
     def finish(self, step: RequestedStep, value: Any) -> None:
         """Take the result that a new step had in this very call, as JSON; it is given out like a stored one."""
         del self._new[step.hashed]

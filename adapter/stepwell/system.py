@@ -24,6 +24,11 @@ def fresh_seed() -> EventIdSeed:
     return EventIdSeed(now_ms(), secrets.token_bytes(10))
 
 
+def random_bytes(count: int) -> bytes:
+    """Bytes nobody can guess and nobody has had."""
+    return secrets.token_bytes(count)
+
+
 def jitter_ms(bound_ms: int) -> int:
     """A random number of milliseconds below ``bound_ms``: those who failed together shall not come back together."""
     return secrets.randbelow(bound_ms)

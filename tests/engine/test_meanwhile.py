@@ -10,11 +10,10 @@ from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Reply
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.call_reference import CALL_SPAN, REPLY_SPAN, CallReference
-from stepwell_orchestrator.engine.meanwhile import Meanwhile, heard_at_ms, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.meanwhile import Meanwhile, is_void, meanwhile, stands_alone
 from stepwell_orchestrator.engine.retry import discovery_attempt
 from stepwell_orchestrator.model.step import Place, StepStatus
 from tests.engine.builders import (
-    NOW_MS,
     RUN_ID,
     entry,
     instructed,
@@ -88,13 +87,6 @@ def test_a_reply_is_void_when_others_know_better(reply: Reply, void_by_others: b
 def test_only_one_finished_step_stands_alone(reply: Reply, alone: bool) -> None:
     """Everything else is applied to the journal as it is."""
     assert stands_alone(reply) is alone
-
-
-def test_a_call_was_heard_of_when_it_last_saved() -> None:
-    """Events count for a wait from then on; what others saved does not matter."""
-    now = run(placed("before", 1, 0), OWN, OTHER)
-    assert heard_at_ms(now, meanwhile(SENT, now, REFERENCE), NOW_MS - 100) == NOW_MS - 5
-    assert heard_at_ms(SENT, meanwhile(SENT, SENT, REFERENCE), NOW_MS - 100) == NOW_MS - 100
 
 
 def test_what_others_saved_is_told_to_the_function_at_once() -> None:

@@ -66,11 +66,6 @@ def is_void(run: Run, found: Meanwhile, reply: Reply) -> bool:
             assert_never(reply.outcome)
 
 
-def heard_at_ms(run: Run, found: Meanwhile, called_at_ms: int) -> int:
-    """When the call was last heard of: when it was made, or when it finished the last step that it saved."""
-    return max([called_at_ms, *(run.entries[step_id].ended_at_ms or 0 for step_id in found.own)])
-
-
 def _contradicts(run: Run, opcode: Opcode) -> bool:
     if opcode.op is Op.STEP_ERROR:
         return True

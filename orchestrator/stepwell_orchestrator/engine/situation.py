@@ -17,8 +17,8 @@ from stepwell_orchestrator.model.step import Place
 class Situation:
     """A run as it is when its call is answered, and the call: ``target`` is None for a discovery.
 
-    ``called_at_ms`` is when the call was made, or last saved a step; ``now_ms`` when its reply came. ``max_attempts``
-    counts the first try. ``call`` numbers the discoveries of a term, from 1. ``meanwhile``: what was memoised between.
+    ``called_at_ms`` is when the call was made, ``now_ms`` when its reply came. ``max_attempts`` counts the first try.
+    ``call`` numbers the discoveries of a term, from 1. ``meanwhile``: what was memoised between.
     """
 
     run: Run

@@ -29,7 +29,7 @@ from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.apply import apply
 from stepwell_orchestrator.engine.call_reference import CallReference
 from stepwell_orchestrator.engine.gate import has_pending, owes_discovery
-from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile, heard_at_ms, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile, is_void, meanwhile, stands_alone
 from stepwell_orchestrator.engine.recover import recover
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import arrange, fence
@@ -199,7 +199,7 @@ class Driver:
             run=held.run,
             target=None,
             max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
-            called_at_ms=heard_at_ms(held.run, found, called_at_ms),
+            called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
             call=held.calls,
             meanwhile=found,

@@ -12,6 +12,7 @@ from typing import Any
 from stepwell.checkpointing import Pace
 from stepwell.event import Event
 from stepwell.execution import Runtime, execute
+from stepwell.middleware.hooks import Stack
 from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.ids import EventIdSeed, hash_step_id
@@ -34,6 +35,7 @@ class Fn:
     id: str = "fn"
     slug: str = "app-fn"
     pace: Pace | None = None
+    middleware: Stack = field(default_factory=lambda: Stack(None, ()))
 
     @property
     def is_async(self) -> bool:
