@@ -9,11 +9,19 @@ from types import MappingProxyType
 from typing import Any
 
 from stepwell import system
-from stepwell.checkpointing import Checkpointing, Pace, pace_of
+from stepwell.checkpointing import Checkpointing, pace_of
 from stepwell.checks import Place, check_id
 from stepwell.errors import EventError
 from stepwell.event import Event
-from stepwell.function import Define, Function, Handler, define_failure_function, define_function, duplicate_error
+from stepwell.function import (
+    Defaults,
+    Define,
+    Function,
+    Handler,
+    define_function,
+    duplicate_error,
+    failure_functions,
+)
 from stepwell.middleware.base import Make
 from stepwell.middleware.hooks import Stack, makes_of
 from stepwell.options import (
@@ -68,8 +76,9 @@ class App:
         self.settings: Settings = read_settings(self.overrides)
         self.transport: Transport | None = None
         chosen = self.settings.checkpoint if checkpoint is None else checkpoint
-        self._pace: Pace | None = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
+        pace = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
         self._middleware = Stack(self, makes_of(Place(self.id, "middleware", kind="app"), middleware))
+        self._defaults = Defaults(pace, self._middleware)
         self._functions: dict[str, Function[Any]] = {}
 
     def __repr__(self) -> str:
@@ -108,9 +117,7 @@ class App:
         ``step.invoke`` does. ``retries`` (0 to 20) counts the attempts after the first. ``on_failure`` is called
         with a context whose event is ``inngest/function.failed`` when a run has failed for good. ``idempotency`` is an
         expression: of events with the same value one in 24 h starts a run. ``checkpoint`` is the app's unless given.
-        ``middleware`` goes inside the app's.
-
-        Raises DefinitionError naming the function, the field and the fix.
+        ``middleware`` goes inside the app's. Raises DefinitionError naming the function, the field and the fix.
         """
         options = FunctionOptions(
             cancel_on=cancel_on,
@@ -135,12 +142,10 @@ class App:
                 retries=retries,
                 options=options,
                 checkpoint=checkpoint,
-                app_pace=self._pace,
                 middleware=middleware,
-                app_middleware=self._middleware,
+                defaults=self._defaults,
             )
-            derived = [] if on_failure is None else [define_failure_function(self.id, function, on_failure)]
-            self._add([function, *derived])
+            self._add([function, *failure_functions(self.id, function, on_failure)])
             return function
 
         return register

@@ -52,6 +52,7 @@ def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
 
     An ``after`` that is no time at all counts as absent: the back-off table applies.
     """
+    error = _origin(error)
     if not isinstance(error, RetryAfterError):
         return None
     try:

@@ -63,6 +63,14 @@ class Function(Generic[T]):
         return self.handler(ctx)
 
 
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What an app says for all its functions."""
+
+    pace: Pace | None
+    middleware: Stack
+
+
 def define_function(
     app_id: str,
     handler: Handler,
@@ -73,9 +81,8 @@ def define_function(
     retries: int,
     options: FunctionOptions,
     checkpoint: Any,
-    app_pace: Pace | None,
     middleware: Any,
-    app_middleware: Stack,
+    defaults: Defaults,
 ) -> Function[Any]:
     """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
     chosen_id = _function_id(handler, function_id)
@@ -91,14 +98,21 @@ def define_function(
         triggers=triggers.wire,
         event_types=triggers.event_types,
         options=options.encode(chosen_id),
-        pace=pace_of(Place(chosen_id, "checkpoint"), checkpoint, app_pace),
-        middleware=app_middleware.with_more(makes_of(Place(chosen_id, "middleware"), middleware)),
+        pace=pace_of(Place(chosen_id, "checkpoint"), checkpoint, defaults.pace),
+        middleware=defaults.middleware.with_more(makes_of(Place(chosen_id, "middleware"), middleware)),
         location=_location(handler),
     )
 
 
-def define_failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
-    """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried."""
+def failure_functions(app_id: str, failed: Function[Any], handler: Handler | None) -> Sequence[Function[Any]]:
+    """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried.
+
+    None without a handler.
+    """
+    return [] if handler is None else [_failure_function(app_id, failed, handler)]
+
+
+def _failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
     _check_handler(Place(failed.id, "on_failure"), handler)
     function_id = f"{failed.id}-failure"
     failures = Trigger("inngest/function.failed", expression=f"event.data.function_id == '{failed.slug}'")

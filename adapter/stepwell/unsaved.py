@@ -100,8 +100,6 @@ class Unsaved:
         pace = self._pace
         if pace is None or not self._opcodes:
             return False
-        if self._problem is not None:
-            raise self._problem
         interval_ms = pace.max_interval_ms
         waited_ms = self._runtime.now_ms() - self._oldest_ms
         if len(self._opcodes) < pace.buffered_steps and (interval_ms is None or waited_ms < interval_ms):

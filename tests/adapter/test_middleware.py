@@ -9,13 +9,13 @@ import pytest
 
 import stepwell
 from stepwell.checkpointing import Pace
-from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError
+from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError
 from stepwell.handler import Handler
 from stepwell.middleware import CallInput, Make, Output, Scope, StepInfo
 from stepwell.middleware.hooks import Stack
 from stepwell.wire.opcodes import Op
 from tests.adapter.execution.saving import MAY_SAVE, Saves, pace
-from tests.adapter.execution.support import Fn, call, data, failure, only, ops, result, runtime, seeded_ids
+from tests.adapter.execution.support import NOW_MS, Fn, call, data, failure, only, ops, result, runtime, seeded_ids
 from tests.adapter.shell.support import SERVER, call_request
 
 APP: Any = SimpleNamespace(id="app")
@@ -250,6 +250,16 @@ async def test_a_hook_that_raises_fails_the_call(hook: str, raised: Exception) -
     assert failed.error.message == f'middleware "Broken", {hook}: {type(raised).__name__}: oh'
     assert failed.error.code == "middleware_failed"
     assert failed.no_retry is isinstance(raised, NonRetriableError)
+
+
+async def test_a_hook_may_choose_the_next_attempt() -> None:
+    """A RetryAfterError of a hook says when the call is tried again."""
+
+    class Busy(stepwell.Middleware):
+        def before_memoization(self) -> None:
+            raise RetryAfterError("busy", 30)
+
+    assert failure(await call(with_layers(counts, Busy))).retry_at_ms == NOW_MS + 30_000
 
 
 async def test_what_was_executed_is_saved_before_a_hook_fails_the_call() -> None:

@@ -5,13 +5,11 @@ import base64
 import builtins
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 import stepwell
 from stepwell.errors import DefinitionError, NonRetriableError
@@ -23,37 +21,9 @@ from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from tests.adapter.execution.support import Fn, call, data, failure, only, result
+from tests.adapter.vault import NEW, OLD, SECRET, Card, CardData, Paid, give, vault
 
-NEW = bytes(range(32))
-OLD = base64.urlsafe_b64encode(b"o" * 32).decode().rstrip("=")
 APP: Any = SimpleNamespace(id="app")
-SECRET = "correct-horse-battery-staple"
-
-
-class Card(BaseModel):
-    """What a step gives."""
-
-    number: str
-
-
-class CardData(BaseModel):
-    """What an event carries."""
-
-    order: str
-    card: Card
-
-
-class Paid(stepwell.Event, name="card/paid"):
-    """A typed event with a secret in it."""
-
-    data: CardData
-
-
-@dataclass
-class Receipt:
-    """What a function gives."""
-
-    text: str
 
 
 def envelopes(value: Any) -> Iterator[dict[str, Any]]:
@@ -70,43 +40,8 @@ def encrypted(handler: Any, *keys: str | bytes, **options: Any) -> Fn:
     return Fn(handler, middleware=Stack(APP, (Encryption(keys, **options),)))
 
 
-def give(value: Any) -> Any:
-    """A step body."""
-    return value
-
-
 async def one_step(ctx: stepwell.Context) -> Any:
     return await ctx.step.run("a", give, SECRET)
-
-
-def vault(pace: Any) -> stepwell.App:
-    """An app that has a secret in every place that can be encrypted: events, results, an invocation."""
-    app = stepwell.App("vault", dev=True, checkpoint=pace, middleware=[Encryption([NEW, OLD], event_fields=["card"])])
-
-    def read_card(card: Card) -> Card:
-        return Card(number=card.number + "!")
-
-    @app.function()
-    async def stamp(ctx: stepwell.Context) -> Receipt:
-        return Receipt(ctx.event.data["card"]["number"])
-
-    @app.function(on=Paid)
-    async def pay(ctx: stepwell.Context) -> Receipt:
-        card = await ctx.step.run("read", read_card, ctx.event.data.card)
-        assert isinstance(card, Card)
-        await ctx.step.sleep("nap", "1s")
-        receipt = await ctx.step.invoke("stamp", function=stamp, data={"card": card})
-        assert isinstance(receipt, Receipt)
-        wait = ctx.step.wait_for_event("told", event="card/told", match="data.order", timeout="1d", lookback="run")
-        tell = ctx.step.send_event(
-            "tell", stepwell.Event(name="card/told", data={"order": "o1", "card": {"number": receipt.text}})
-        )
-        await tell
-        told = await wait
-        assert told is not None
-        return Receipt(told.data["card"]["number"])
-
-    return app
 
 
 def contents_of(folder: Path) -> bytes:
@@ -119,7 +54,7 @@ async def test_nothing_secret_is_in_the_file(tmp_path: Path, checkpoint: bool) -
     """A run that takes a secret through event, steps, invocation, wait and result leaves none of it in its file."""
     path = tmp_path / "journal.db"
     ends: asyncio.Queue[Notice] = asyncio.Queue()
-    app = vault(checkpoint)
+    app = vault(checkpoint=checkpoint)
     async with Embedded(path, observe=ends.put_nowait) as engine:
         await engine.serve(app)
         await app.send(Paid(data=CardData(order="o1", card=Card(number=SECRET))))
