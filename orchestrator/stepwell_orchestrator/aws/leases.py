@@ -90,6 +90,16 @@ class Leases(Part):
             return False
         return True
 
+    async def wake(self, run_id: str, term: int) -> bool:
+        """Bump ``wanted`` for the driver of that term; False when it drives no more."""
+        values = {":one": number(1), ":term": number(term)}
+        condition = f"{HELD} AND attribute_not_exists({DOCUMENT})"
+        try:
+            await self._table.do(Update(keys.header_key(run_id), f"SET {WANTED} = {WANTED} + :one", condition, values))
+        except Refused:
+            return False
+        return True
+
     async def release(self, run_id: str, term: int, wanted: int, progress: Progress | None) -> int | None:
         """Free the lease: None; or, when ``wanted`` has moved, its new value and nothing changes."""
         writer = self._writer()

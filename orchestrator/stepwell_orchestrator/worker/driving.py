@@ -13,6 +13,9 @@ What two workers may do to each other, and why nothing is lost:
   follows. Whoever is refused because of what is in the journal by then repeats what follows from it.
 - Places given to arrivals are stored before a call is made with them, whenever they were given: another driver would
   give the same arrivals other places.
+- A call that finds nothing pending may save steps by checkpoints while it goes on. The first of them bumps ``wanted``,
+  so the driver reads the journal again before it applies the reply, or, after a reply that can stand by itself, before
+  it calls again. A reply to a state that others have changed meanwhile may be void (engine/meanwhile.py).
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
 """
 
@@ -20,10 +23,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from stepwell.wire.reply import Reply
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.apply import apply
-from stepwell_orchestrator.engine.gate import owes_discovery
+from stepwell_orchestrator.engine.call_reference import CallReference
+from stepwell_orchestrator.engine.gate import has_pending, owes_discovery
+from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile, is_void, meanwhile, stands_alone
 from stepwell_orchestrator.engine.recover import recover
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import arrange, fence
@@ -41,10 +47,14 @@ from stepwell_orchestrator.worker.tools import Tools
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A run in its driver's hands, with the driver's progress, and the progress that is stored."""
+    """A run in its driver's hands, with the driver's progress, and the progress that is stored.
+
+    ``calls`` counts the discoveries of this term.
+    """
 
     run: Run
     stored: Progress
+    calls: int = 0
 
     def with_progress(self, progress: Progress) -> _Held:
         """The same run, so far along."""
@@ -99,7 +109,7 @@ class Driver:
             changed = None if header.outcome is not None or header.progress == held.stored else header.progress
             if await self.tools.journal.release(header.run_id, term, header.wanted, changed) is None:
                 return
-            held = await self._reload(header.run_id, header.progress)
+            held = await self._reload(held)
 
     async def _keep_retry(self, run: Run, found: Progress, term: int) -> None:
         """Queue a retry again that was found and, being ahead by this worker's clock, left alone.
@@ -117,9 +127,9 @@ class Driver:
         if run.header.outcome is not None:
             return run
         try:
-            return (await self._store(run, fence(run, term), term)).run
+            return (await self._store(_Held(run, run.header.progress), fence(run, term), term)).run
         except ConflictError:
-            return (await self._reload(run.header.run_id, run.header.progress)).run
+            return (await self._reload(_Held(run, run.header.progress))).run
 
     async def _go_on(self, held: _Held, function: Function | None, term: int) -> _Held:
         """Call, commit and dispatch as long as a discovery is owed and there is time."""
@@ -133,42 +143,70 @@ class Driver:
                 return held
             try:
                 if progress.placed != held.stored.placed:
-                    held = await self._store(held.run, progress, term)
+                    held = await self._store(held, progress, term)
                 held = await self._discover(held, function, term)
             except ConflictError:
-                held = await self._reload(held.run.header.run_id, replace(progress, discovered=None))
-                if held.run.header.outcome is None:
-                    await self.tools.dispatch(recover(held.run, now_ms))
+                held = await self._refused(held.with_progress(replace(progress, discovered=None)))
         return held
 
-    async def _has_ended(self, run_id: str, term: int) -> bool:
-        """Whether the run was cancelled since its journal was read: no step starts after that (promise 9).
+    async def _refused(self, held: _Held) -> _Held:
+        """The journal that refused a commit, once what follows from it was repeated: its writer may have died."""
+        held = await self._reload(held)
+        if held.run.header.outcome is None:
+            await self.tools.dispatch(recover(held.run, self.tools.clock.now_ms()))
+        return held
 
-        LeaseLostError when another driver has the run by now: it may have journaled what this one would call for.
+    async def _is_current(self, held: _Held, term: int) -> bool:
+        """Whether nothing is known to have happened to the run since its journal was read.
+
+        A cancelled run is not called: no step starts after that (promise 9). LeaseLostError when another driver has
+        the run by now: it may have journaled what this one would call for.
         """
+        run_id = held.run.header.run_id
         header = await self.tools.journal.get_header(run_id)
         assert header is not None, f"run {run_id} is being driven and has no header"
         if header.term != term:
             raise LeaseLostError(f"run {run_id}: drive term {term} is over, the run is in term {header.term}")
-        return header.outcome is not None
+        return header.outcome is None and header.wanted == held.run.header.wanted
 
     async def _discover(self, held: _Held, function: Function | None, term: int) -> _Held:
         """One discovery call, from the journal as carried to the journal as committed."""
-        run = held.run
-        if await self._has_ended(run.header.run_id, term):
-            return await self._reload(run.header.run_id, run.header.progress)
+        if not await self._is_current(held, term):
+            return await self._reload(held)
+        sent, call = held.run, held.calls + 1
+        held = replace(held, calls=call)
         called_at_ms = self.tools.clock.now_ms()
-        reply = await self.caller.call(run, function, None)
+        reply = await self.caller.discover(sent, function, call)
+        if has_pending(sent):
+            return await self._settle(held, self._decide(held, function, reply, called_at_ms, QUIET), term)
+        if not stands_alone(reply) and not await self._is_current(held, term):
+            held = await self._reload(held)
+        reference = CallReference(sent.header.run_id, term, call, sent.header.wanted)
+        while held.run.header.outcome is None:
+            found = meanwhile(sent, held.run, reference)
+            if is_void(held.run, found, reply):
+                return held.with_progress(replace(held.run.header.progress, discovered=None))
+            try:
+                return await self._settle(held, self._decide(held, function, reply, called_at_ms, found), term)
+            except ConflictError:
+                held = await self._refused(held)
+        return held
+
+    def _decide(
+        self, held: _Held, function: Function | None, reply: Reply, called_at_ms: int, found: Meanwhile
+    ) -> Decision:
         situation = Situation(
-            run=run,
+            run=held.run,
             target=None,
             max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
-            limits=self.tools.limits,
+            call=held.calls,
+            meanwhile=found,
+            limits=self.tools.limits_of(held.run),
             retries=self.tools.retries,
         )
-        return await self._settle(held, advance(situation, reply), term)
+        return advance(situation, reply)
 
     async def _settle(self, held: _Held, decision: Decision, term: int) -> _Held:
         run = held.run
@@ -177,17 +215,18 @@ class Driver:
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
         written = [write.progress for write in decision.writes if isinstance(write, PutProgress)]
-        settled = _Held(apply(run, decision.writes), *written[-1:] or (held.stored,))
+        (stored,) = written[-1:] or (held.stored,)
+        settled = replace(held, run=apply(run, decision.writes), stored=stored)
         return settled.with_progress(decision.progress or run.header.progress)
 
-    async def _store(self, run: Run, progress: Progress, term: int) -> _Held:
-        await self.tools.journal.commit(run.header.run_id, [PutProgress(progress)], term=term)
-        return _Held(run, progress).with_progress(progress)
+    async def _store(self, held: _Held, progress: Progress, term: int) -> _Held:
+        await self.tools.journal.commit(held.run.header.run_id, [PutProgress(progress)], term=term)
+        return replace(held, stored=progress).with_progress(progress)
 
-    async def _reload(self, run_id: str, progress: Progress) -> _Held:
+    async def _reload(self, held: _Held) -> _Held:
         """The journal as it is now, with the progress this driver has in hand."""
-        fresh = await self.tools.existing(run_id)
-        return _Held(fresh, fresh.header.progress).with_progress(progress)
+        fresh = await self.tools.existing(held.run.header.run_id)
+        return replace(held, run=fresh, stored=fresh.header.progress).with_progress(held.run.header.progress)
 
     def _tell_started(self, run: Run) -> None:
         header = run.header
