@@ -64,12 +64,22 @@ ASSUMED = Assumptions(queue_memory_mb=1_769, call_ms=4, invoke_ms=6, app_ms=10, 
     ("invocation", "ms"),
     [
         (Invocation("app"), 10),
+        (Invocation("app", saves=2, save_calls=5), 10 + 22 + 20),
         (Invocation("queue", 1, calls=10), 5 + 40),
         (Invocation("queue", 1, calls=10, app_calls=2), 5 + 40 + 32),
+        (Invocation("queue", 1, calls=10, app_calls=2, saves=2, save_calls=5), 5 + 40 + 32 + 42),
         (Invocation("queue", 10, calls=100, app_calls=20), 5 + 120),
         (Invocation("queue", 2, calls=20, app_calls=4), 5 + 40 + 32),
     ],
-    ids=["app", "calls", "calls and apps", "ten share a processor", "two wait side by side"],
+    ids=[
+        "app",
+        "saving app",
+        "calls",
+        "calls and apps",
+        "calls and saving apps",
+        "ten share a processor",
+        "two wait side by side",
+    ],
 )
 def test_an_invocation_takes_what_it_waits_or_works(invocation: Invocation, ms: float):
     """Items wait side by side, each call after call, unless their processor takes longer for all of them."""

@@ -21,6 +21,7 @@ from stepwell_orchestrator.entry.rehearsal.workloads import (
     FAR_NAP_MS,
     NAP_MS,
     STEPS,
+    Saving,
     Workloads,
     an_app,
     noise_of_1_kb,
@@ -65,6 +66,17 @@ def test_a_run_of_ten_steps(one: Workloads):
     assert table_calls(work) == {"get_item": 18, "put_item": 16, "update_item": 3, "query": 3, "batch_get_item": 1}
     assert units(work) == (24, 22)
     assert (work.messages, work.app_calls) == (3, 11)
+
+
+@pytest.mark.parametrize("saving", ["checkpointed", "buffered"])
+def test_a_run_that_saves_its_steps_is_one_call(one: Workloads, saving: Saving):
+    """A run of ten steps is one call, with nine saves before its reply, or none where one reply has them all."""
+    work = one.sequential(saving=saving)
+    assert work.app_calls == 1
+    saves = {call.saves for call, _ in work.invocations if call.function == "app" and call.saves}
+    assert saves == ({STEPS - 1} if saving == "checkpointed" else set())
+    # One for the event, and one for each save.
+    assert sum(count for call, count in work.invocations if call.function == "api") == 1 + sum(saves)
 
 
 def test_a_step_in_sequence_costs_one_write_unit(one: Workloads):

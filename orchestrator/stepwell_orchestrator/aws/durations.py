@@ -42,13 +42,16 @@ class Assumptions:
 class Invocation:
     """One invocation of a function, or many alike: how often, and what one did.
 
-    ``calls`` of services, invoked functions not among them, for ``items`` that it worked on side by side.
+    ``calls`` of services, invoked functions not among them, for ``items`` that it worked on side by side. Apps saved
+    steps ``saves`` times meanwhile, for which the API made ``save_calls`` calls of services.
     """
 
     function: str
     items: int = 1
     calls: int = 0
     app_calls: int = 0
+    saves: float = 0
+    save_calls: float = 0
 
 
 def assume(own: Mapping[str, Any]) -> Assumptions:
@@ -66,11 +69,13 @@ def billed_ms(invocation: Invocation, assumed: Assumptions) -> float:
     """How long an invocation is billed.
 
     The items of a batch are taken to be alike and to wait side by side, each for one call after the other; but they
-    share a processor, and it may be that which takes longest. An app does nothing but its own.
+    share a processor, and it may be that which takes longest. An app does nothing but its own, and waits for its saves.
     """
+    saves_ms = invocation.saves * (assumed.invoke_ms + assumed.handler_ms) + invocation.save_calls * assumed.call_ms
     if invocation.function == "app":
-        return assumed.app_ms
-    waits_ms = invocation.calls * assumed.call_ms + invocation.app_calls * (assumed.invoke_ms + assumed.app_ms)
+        return assumed.app_ms + saves_ms
+    apps_ms = invocation.app_calls * (assumed.invoke_ms + assumed.app_ms) + saves_ms
+    waits_ms = invocation.calls * assumed.call_ms + apps_ms
     share = min(assumed.memory_mb(invocation.function) / FULL_PROCESSOR_MB, 1)
     works_ms = (invocation.calls + invocation.app_calls) * assumed.processor_ms / share
     return assumed.handler_ms + max(waits_ms / invocation.items, works_ms)

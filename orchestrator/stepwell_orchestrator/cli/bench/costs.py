@@ -18,6 +18,7 @@ from stepwell_orchestrator.entry.rehearsal.workloads import (
     NAP_MS,
     STEPS,
     WIDTH,
+    Saving,
     Workloads,
     an_app,
     routing,
@@ -99,9 +100,14 @@ def measure(rates: Rates, *, waiting: int, log_level: str) -> Report:
         def steps(work: Work, count: int = STEPS) -> Work:
             return work.times(1 / count)
 
+        def saved(saving: Saving) -> Work:
+            return steps(busy.sequential(saving=saving))
+
         costs = (
             cost("sequential", f"{STEPS} steps of 1 KB, busy queue", "step", steps(sequential), STEP_BUDGET),
-            cost("sequential_noise", "the same, of random bytes", "step", steps(busy.sequential(noise=True))),
+            cost("checkpointed", "the same, each saved", "step", saved("checkpointed"), CHECKPOINTED_BUDGET),
+            cost("buffered", "the same, saved together", "step", saved("buffered"), CHECKPOINTED_BUDGET),
+            cost("sequential_noise", "the same unsaved, of random bytes", "step", steps(busy.sequential(noise=True))),
             cost("sequential_quiet", "the same, quiet queue", "step", steps(quiet.sequential())),
             cost("run", "a run without steps, and its event", "run", bare),
             cost("sleep", "a sleep of a minute", "sleep", busy.sleep(NAP_MS).without(bare), WAIT_BUDGET),

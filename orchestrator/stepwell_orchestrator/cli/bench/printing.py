@@ -8,17 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from stepwell_orchestrator.aws.bill import Rates, Work
-from stepwell_orchestrator.cli.bench.costs import CHECKPOINTED_BUDGET, Cost, Count, Report
+from stepwell_orchestrator.cli.bench.costs import Cost, Count, Report
 from stepwell_orchestrator.cli.terminal import print_columns
-
-NOT_CHECKPOINTED = "there is no checkpointing yet: its budget is not measured"
 
 
 def json_of(report: Report, rates: Rates) -> dict[str, Any]:
     """For programs; amounts are dollars, of a million of what ``of`` says."""
     return {
         "costs": [_cost(cost) for cost in report.costs],
-        "not_measured": [{"key": "sequential_checkpointed", "budget": CHECKPOINTED_BUDGET, "why": NOT_CHECKPOINTED}],
         "counts": [
             {
                 "key": count.key,
@@ -41,7 +38,6 @@ def print_report(console: Console, report: Report, rates: Rates) -> None:
     """For people."""
     heads = ("workload", "per", "requests", "written", "read", "queue", "calls", "$ per million", "budget")
     print_columns(console, [heads, *map(_row, report.costs)])
-    console.print(f"10 steps of 1 KB, checkpointed: {NOT_CHECKPOINTED}, ${CHECKPOINTED_BUDGET:.2f}", soft_wrap=True)
     _head(console, "Where the money goes, $ per million")
     for cost in report.costs:
         lines = ", ".join(f"{line} {amount:.2f}" for line, amount in cost.lines.items() if round(amount, 2))

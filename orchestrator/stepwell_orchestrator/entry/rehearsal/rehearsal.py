@@ -19,6 +19,7 @@ from stepwell.app import App
 from stepwell.errors import DefinitionError
 from stepwell.lambda_handler import LambdaHandler
 from stepwell.wire.encoding import encode
+from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.aws import table
 from stepwell_orchestrator.aws.backend import Names, Services
 from stepwell_orchestrator.aws.bill import FIRED, Work
@@ -41,6 +42,7 @@ from stepwell_orchestrator.entry.rehearsal.stand_ins import (
     StandInQueue,
     StandInScheduler,
     StandInSecrets,
+    StandInTransport,
     lambda_context,
 )
 from stepwell_orchestrator.entry.sweep import sweeping
@@ -74,12 +76,14 @@ class Rehearsal:
         self.ledger = Ledger(self._look)
         self._entropy = random.Random(self._names.table)  # noqa: S311 - it tells writes apart
         self._done = Work({})
+        self._saves = self._save_calls = 0
         self._api = LambdaHandler(lambda: serving(self.deployment()))
         self._queue_function = LambdaFunction(lambda: Batches(self.deployment()).handle)
         self._sweep = LambdaFunction(lambda: sweeping(self.deployment()))
         self._sync = LambdaFunction(lambda: Registration(self.deployment, lambda _url, _body: None).handle)
         self._turner = asyncio.Runner()
-        for name in apps:
+        for name, app in apps.items():
+            app.transport = StandInTransport(self.save)
             answer = self._sync({"action": "sync", "function": name}, lambda_context("sync", _FUNCTION_MS))
             assert answer["ok"], answer
         self.take()
@@ -142,6 +146,19 @@ class Rehearsal:
         """Have the sweep function work once."""
         self._counted("sweep", 1, lambda: self._sweep({}, lambda_context("sweep", _FUNCTION_MS)))
 
+    def save(self, path: str, body: str) -> int:
+        """Have the API take what an app posts in the middle of its call, and count that as the API's; its status."""
+        until_now = self.ledger.take()
+        context = lambda_context("api", _FUNCTION_MS)
+        status: int = self._api(_request(path, body, hash_signing_key(_SECRETS["signing"])), context)["statusCode"]
+        did = Work(self.ledger.take())
+        for (service, operation), usage in until_now.items():
+            self.ledger.add(service, operation, usage)
+        calls = int(did.total().requests)
+        self._saves, self._save_calls = self._saves + 1, self._save_calls + calls
+        self._done = self._done.plus(Work(did.usages, ((Invocation("api", 1, calls), 1.0),)))
+        return status
+
     def close(self) -> None:
         """End all loops."""
         for one in (self._api, self._queue_function, self._sweep, self._sync, self._lambda, self._turner):
@@ -150,13 +167,16 @@ class Rehearsal:
     def _counted(self, function: str, items: int, invoke: Callable[[], Any]) -> Any:
         """Invoke a function, and keep what it did."""
         self._done = self._done.plus(Work(self.ledger.take()))
+        self._saves = self._save_calls = 0
         answer = invoke()
         did = Work(self.ledger.take())
         app_calls = int(did.requests("lambda", "invoke"))
         calls = int(did.total().requests) - app_calls
-        invocations = [(Invocation(function, items, calls, app_calls), 1.0)]
+        saves, save_calls = self._saves, self._save_calls
+        invocations = [(Invocation(function, items, calls, app_calls, saves, save_calls), 1.0)]
         if app_calls:
-            invocations.append((Invocation("app"), float(app_calls)))
+            app = Invocation("app", saves=saves / app_calls, save_calls=save_calls / app_calls)
+            invocations.append((app, float(app_calls)))
         self._done = self._done.plus(Work(did.usages, tuple(invocations)))
         return answer
 
@@ -245,13 +265,15 @@ def rehearsing(apps: Mapping[str, App], log_level: str = "INFO") -> Iterator[Reh
             rehearsal.close()
 
 
-def _request(path: str, body: str) -> dict[str, Any]:
+def _request(path: str, body: str, bearer: str = "") -> dict[str, Any]:
     """A POST as a function URL gives it."""
+    authorization = {"authorization": f"Bearer {bearer}"} if bearer else {}
     return {
         "version": "2.0",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {"host": "rehearsal.lambda-url.us-east-1.on.aws", "content-type": "application/json"},
+        "headers": {"host": "rehearsal.lambda-url.us-east-1.on.aws", "content-type": "application/json"}
+        | authorization,
         "requestContext": {"http": {"method": "POST", "path": path, "sourceIp": "192.0.2.1"}, "stage": "$default"},
         "body": body,
         "isBase64Encoded": False,

@@ -5,9 +5,10 @@ Each is a boto3 client of its service, as far as it is called here.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -15,7 +16,9 @@ from typing import Any, Final
 
 from stepwell import aws
 from stepwell.app import App
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
+from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.ports import Clock
 
@@ -130,6 +133,29 @@ class StandInLambda:
         for handler in self._handlers.values():
             handler.close()
         self._thread.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class StandInTransport:
+    """An app's way to the API, for the steps that it saves; it sends nothing.
+
+    ``post`` takes a path and a body, and gives the status.
+    """
+
+    post: Callable[[str, str], int]
+
+    async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
+        """No workload does."""
+        raise NotImplementedError
+
+    async def send_signal(self, signal: str, data: Any) -> str | None:
+        """No workload does."""
+        raise NotImplementedError
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps. The API has an event loop of its own, and so needs another thread."""
+        path = f"/v1/checkpoint/{checkpoint.run_id}/async"
+        return await asyncio.to_thread(self.post, path, encode(checkpoint.encode()).decode())
 
 
 def lambda_context(name: str, remaining_ms: int) -> Any:

@@ -9,9 +9,10 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from stepwell.app import App
+from stepwell.checkpointing import Checkpointing
 from stepwell.context import Context
 from stepwell.wire.encoding import encode
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -25,6 +26,13 @@ WIDTH: Final = 10
 NAP_MS: Final = MINUTE_MS
 FAR_NAP_MS: Final = 30 * DAY_MS
 FEW_WAITING: Final = 10
+Saving = Literal["sequential", "checkpointed", "buffered"]
+"""How a run in sequence saves its steps: by the reply to each call, each by itself meanwhile, or all by one reply."""
+SAVING: Final[Mapping[Saving, bool | Checkpointing]] = {
+    "sequential": False,
+    "checkpointed": True,
+    "buffered": Checkpointing(buffered_steps=100),
+}
 _PAID: Final = "order/paid"
 _MATCH: Final = "event.data.order == async.data.order"
 
@@ -60,17 +68,19 @@ def padded(value: dict[str, Any]) -> dict[str, Any]:
 
 def an_app() -> App:
     """The functions of the workloads."""
-    app = App("bench", dev=False)
+    app = App("bench", dev=False, checkpoint=False)
 
     @app.function(on="bench/bare")
     async def bare(ctx: Context) -> None:
         """No step at all."""
 
-    @app.function(on="bench/sequential")
     async def sequential(ctx: Context) -> None:
         make = noise_of_1_kb if ctx.event.data["noise"] else order_of_1_kb
         for number in range(ctx.event.data["steps"]):
             await ctx.step.run(f"step-{number}", make, number)
+
+    for saving, checkpoint in SAVING.items():
+        app.function(id=saving, on=f"bench/{saving}", checkpoint=checkpoint)(sequential)
 
     @app.function(on="bench/nap")
     async def nap(ctx: Context) -> None:
@@ -107,9 +117,9 @@ class Workloads:
         """A run without a step, its event included."""
         return self._measured("bench/bare", {})
 
-    def sequential(self, steps: int = STEPS, *, noise: bool = False) -> Work:
+    def sequential(self, steps: int = STEPS, *, noise: bool = False, saving: Saving = "sequential") -> Work:
         """A run of steps with outputs of 1 KB, one after the other."""
-        return self._measured("bench/sequential", {"steps": steps, "noise": noise})
+        return self._measured(f"bench/{saving}", {"steps": steps, "noise": noise})
 
     def sleep(self, duration_ms: int) -> Work:
         """A run that only sleeps."""
