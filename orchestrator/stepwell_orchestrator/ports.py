@@ -172,7 +172,11 @@ class Journal(Protocol):
         """
 
     async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
-        """Runs whose drive lease has expired without a release, oldest first."""
+        """Runs whose drive lease has expired without a release, oldest first.
+
+        One that was only ever taken while it was free, and neither renewed nor wished for since, may be left out: the
+        queue item on which its holder took it is still there, and comes again.
+        """
 
     async def runs_of_event(self, internal_id: str) -> list[RunHeader]:
         """The runs an event started, oldest first."""

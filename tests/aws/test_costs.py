@@ -63,7 +63,7 @@ def test_a_run_of_ten_steps(one: Workloads):
     """Its journal's requests and units, its messages and calls, each as many as are written here."""
     work = one.sequential()
     assert table_calls(work) == {"get_item": 17, "put_item": 16, "update_item": 3, "query": 3, "batch_get_item": 1}
-    assert units(work) == (24, 21)
+    assert units(work) == (22, 21)
     assert (work.messages, work.app_calls) == (3, 11)
 
 
@@ -95,19 +95,19 @@ def test_no_step_writes_more_than_a_unit_and_a_half_whatever_its_output(one: Wor
 
 @pytest.mark.parametrize("duration_ms", [NAP_MS, FAR_NAP_MS], ids=["a minute", "30 days"])
 def test_a_sleep(one: Workloads, duration_ms: int):
-    """A sleep is seven write units and one call more, a far one also a schedule and a message more."""
+    """A sleep is five write units and one call more, a far one also a schedule and a message more."""
     sleep = one.sleep(duration_ms).without(one.bare())
     far = duration_ms == FAR_NAP_MS
     # A far one begins in another hour than the one before it, and an event's hour is written once.
-    assert units(sleep) == (7 + far, 7)
+    assert units(sleep) == (5 + far, 7)
     assert (sleep.messages, sleep.app_calls) == (1 + far, 1)
     assert sleep.requests("scheduler", "create_schedule", "fire") == 2 * far
 
 
 def test_a_wait(one: Workloads):
-    """A wait is nine write units, one message and one call more, without the event that ends it."""
+    """A wait is seven write units, one message and one call more, without the event that ends it."""
     wait = one.wait().without(one.bare()).without(one.unheard())
-    assert units(wait) == (9, 14)
+    assert units(wait) == (7, 14)
     assert (wait.messages, wait.app_calls) == (1, 1)
 
 

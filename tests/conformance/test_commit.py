@@ -217,6 +217,7 @@ async def test_a_term_that_is_over_writes_nothing(
 async def test_an_expired_lease_still_writes_until_it_is_taken(journal: PrunedJournal):
     """A driver that overran its lease may commit as long as nobody else drives."""
     await create_driven(journal)
+    await journal.renew(run_id(1), 1, UNTIL_MS)
     assert await journal.expired_leases(UNTIL_MS, 1) == [run_id(1)]
     await journal.commit(run_id(1), [PROGRESS, absent(a_result())], term=1)
     assert await journal.get_entry(run_id(1), a_result().step_id) == a_result()

@@ -179,11 +179,12 @@ async def test_an_ended_run_whose_driver_died_is_taken_over(journal: PrunedJourn
 
 
 async def test_expired_leases_are_found_oldest_first(journal: PrunedJournal):
-    """Exactly the runs whose lease has expired without a release are found, by the time it expired, up to the limit."""
+    """Exactly the runs whose renewed lease has expired without a release are found, by its end, up to the limit."""
     for number in range(1, 6):
         await create(journal, number)
     for number, until_ms in ((1, NOW_MS + 30), (2, NOW_MS + 10), (3, NOW_MS + 20), (4, NOW_MS + 21)):
-        await drive(journal, number, until_ms=until_ms)
+        await drive(journal, number)
+        await journal.renew(run_id(number), 1, until_ms)
     await journal.release(run_id(3), 1, 1, None)
     assert await journal.expired_leases(NOW_MS + 9, 10) == []
     assert await journal.expired_leases(NOW_MS + 10, 10) == [run_id(2)]
@@ -191,11 +192,29 @@ async def test_expired_leases_are_found_oldest_first(journal: PrunedJournal):
     assert await journal.expired_leases(NOW_MS + 99, 2) == [run_id(2), run_id(4)]
 
 
+@pytest.mark.parametrize("how", ["renewed", "wished for", "taken over"])
+async def test_a_lease_is_found_once_its_first_item_may_be_gone(journal: PrunedJournal, how: str):
+    """A lease that was renewed, wished for or taken over is found when it expires; a fresh one may be left out."""
+    await create_driven(journal)
+    assert await journal.expired_leases(UNTIL_MS, 10) in ([], [run_id(1)])
+    match how:
+        case "renewed":
+            await journal.renew(run_id(1), 1, UNTIL_MS + 9)
+        case "wished for":
+            await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+        case _:
+            await drive(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + 9)
+    assert await journal.expired_leases(UNTIL_MS + 9, 10) == [run_id(1)]
+    await journal.release(run_id(1), 2 if how == "taken over" else 1, 1 if how == "renewed" else 2, None)
+    assert await journal.expired_leases(UNTIL_MS + 9, 10) == []
+
+
 async def test_a_renewed_or_taken_lease_is_not_expired(journal: PrunedJournal):
     """Renewing a lease, or taking it over, takes the run from the expired ones."""
     for number in (1, 2):
         await create(journal, number)
-        await drive(journal, number, until_ms=NOW_MS + 10)
+        await drive(journal, number)
+        await journal.renew(run_id(number), 1, NOW_MS + 10)
     await journal.renew(run_id(1), 1, UNTIL_MS)
     await drive(journal, 2, now_ms=NOW_MS + 10)
     assert await journal.expired_leases(NOW_MS + 10, 10) == []

@@ -53,6 +53,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.now_ms = NOW_MS
         self.header = a_header()
         self.entries: dict[str, StepEntry] = {}
+        self.is_fresh = True
+        """Whether nobody has renewed the lease, taken it over or wished for it."""
 
     def teardown(self) -> None:
         self.runner.run(self.opened.__aexit__(None, None, None))
@@ -82,10 +84,12 @@ class JournalMachine(RuleBasedStateMachine):
         self.header = replace(self.header, wanted=self.header.wanted + 1)
         if lease_until_ms is not None and lease_until_ms > self.now_ms:
             assert answer == Busy(lease_until_ms)
+            self.is_fresh = False
             return
         started_at_ms = self.now_ms if self.header.started_at_ms is None else self.header.started_at_ms
         taken = {"term": self.header.term + 1, "lease_until_ms": until_ms, "started_at_ms": started_at_ms}
         self.header = replace(self.header, **taken)
+        self.is_fresh = lease_until_ms is None
         assert answer == Acquired(self.header, takeover=lease_until_ms is not None)
 
     @rule(term=st.integers(min_value=0, max_value=3), delay_ms=delays)
@@ -94,6 +98,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert self.answer(self.journal.renew(run_id(1), term, until_ms)) is self.holds(term)
         if self.holds(term):
             self.header = replace(self.header, lease_until_ms=until_ms)
+            self.is_fresh = False
 
     @rule(term=st.integers(min_value=0, max_value=3), behind=st.integers(min_value=0, max_value=1))
     def release(self, term: int, behind: int) -> None:
@@ -187,7 +192,8 @@ class JournalMachine(RuleBasedStateMachine):
     def agree_on_expired_leases(self) -> None:
         lease_until_ms = self.header.lease_until_ms
         expired = lease_until_ms is not None and lease_until_ms <= self.now_ms
-        assert self.runner.run(self.journal.expired_leases(self.now_ms, 9)) == [run_id(1)] * expired
+        found = self.runner.run(self.journal.expired_leases(self.now_ms, 9))
+        assert found == [run_id(1)] * expired or (self.is_fresh and found == [])
 
 
 def test_a_run_does_what_its_model_does(open_backend: OpenBackend[Backend], traits: Traits, tmp_path_factory: Any):
