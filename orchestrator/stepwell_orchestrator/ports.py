@@ -37,7 +37,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The run has ended and everything that follows from its end was done."""
+    """The run has ended and nobody has its lease. Whoever ended it may still be at what follows from that."""
 
     header: RunHeader
 
@@ -126,7 +126,8 @@ class Journal(Protocol):
         """Ask to drive a run: bump ``wanted``, and take the lease until ``until_ms`` if it is free or has expired.
 
         Taking it raises ``term`` by one and sets ``started_at_ms`` if unset. Busy promises that the holder's release
-        will see the new ``wanted``. A run that has ended is Over when its lease is free.
+        will see the new ``wanted``, unless the holder ends the run. A run that has ended is Over when its lease is
+        free.
         """
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
@@ -142,7 +143,8 @@ class Journal(Protocol):
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one; otherwise LeaseLostError. Entries alone may be stored
+        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With a ``term`` it frees the
+        lease too, whatever ``wanted`` is: nothing is left to do for a wish. Entries alone may be stored
         whatever has become of run and term: a backend may refuse them (ConflictError for a run that has ended,
         LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision 10). StoreError,
         when the store broke, leaves open what was written; the next driver's takeover mends it. ConflictError says
@@ -151,6 +153,9 @@ class Journal(Protocol):
 
     async def load(self, run_id: str) -> Run | None:
         """A run with its events and all its entries."""
+
+    async def run_of(self, header: RunHeader) -> Run:
+        """The run of a header that was just read: with its events, and its entries as they are now."""
 
     async def get_header(self, run_id: str) -> RunHeader | None:
         """A run's header."""

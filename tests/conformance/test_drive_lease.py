@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stepwell_orchestrator.errors import LeaseLostError
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.run import Progress, RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from tests.conformance.backends import PrunedJournal
@@ -159,9 +159,9 @@ async def test_a_lease_is_released_once(journal: PrunedJournal):
 
 
 async def test_an_ended_run_is_over_once_its_lease_is_free(journal: PrunedJournal):
-    """An ended run stays busy while its driver finishes, and is over after the release."""
+    """A run ended from outside stays busy while it is driven, and is over after the release."""
     await create_driven(journal)
-    await journal.commit(run_id(1), [an_end(output={"ok": True})], term=1)
+    await journal.commit(run_id(1), [an_end(output={"ok": True})], term=None)
     assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
     assert await journal.release(run_id(1), 1, 2, None) is None
     over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
@@ -170,12 +170,36 @@ async def test_an_ended_run_is_over_once_its_lease_is_free(journal: PrunedJourna
 
 
 async def test_an_ended_run_whose_driver_died_is_taken_over(journal: PrunedJournal):
-    """What follows from a run's end is still owed when its driver never released, so the run can be driven."""
+    """A run ended from outside whose driver never released can be driven: what follows may be owed."""
     await create_driven(journal)
-    await journal.commit(run_id(1), [an_end()], term=1)
+    await journal.commit(run_id(1), [an_end()], term=None)
     taken = await journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS + 9)
     assert isinstance(taken, Acquired)
     assert (taken.takeover, taken.header.status) == (True, RunStatus.COMPLETED)
+
+
+async def test_a_driver_frees_its_lease_with_the_end(journal: PrunedJournal):
+    """A run that its driver ended is over at once, whoever wished for it meanwhile, and no lease of it is left."""
+    await create_driven(journal)
+    await journal.renew(run_id(1), 1, UNTIL_MS)
+    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
+    await journal.commit(run_id(1), [an_end()], term=1)
+    over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+    assert isinstance(over, Over)
+    assert (over.header.lease_until_ms, over.header.outcome) == (None, an_end().outcome)
+    assert await journal.renew(run_id(1), 1, UNTIL_MS) is False
+    assert await journal.expired_leases(UNTIL_MS, 10) == []
+    with pytest.raises(LeaseLostError):
+        await journal.release(run_id(1), 1, 2, None)
+
+
+async def test_a_refused_end_keeps_the_lease(journal: PrunedJournal):
+    """A driver whose end is refused for a run that has ended still has the lease."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [an_end(RunStatus.CANCELLED)], term=None)
+    with pytest.raises(ConflictError):
+        await journal.commit(run_id(1), [an_end()], term=1)
+    assert (await header_of(journal)).lease_until_ms == UNTIL_MS
 
 
 async def test_expired_leases_are_found_oldest_first(journal: PrunedJournal):

@@ -125,7 +125,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert answer is ConflictError
         else:
             for write in batch:
-                self.apply(write)
+                self.apply(write, term)
             assert answer is None
 
     @rule(name=st.sampled_from(NAMES), attempt=st.integers(min_value=0, max_value=1))
@@ -171,11 +171,13 @@ class JournalMachine(RuleBasedStateMachine):
         stored = self.entries.get(write.entry.step_id)
         return stored is None or (write.guard is Guard.NOT_MEMOISED and not stored.memoised)
 
-    def apply(self, write: Write) -> None:
+    def apply(self, write: Write, term: int | None) -> None:
         if isinstance(write, PutProgress):
             self.header = replace(self.header, progress=write.progress)
         elif isinstance(write, EndRun):
             self.header = replace(self.header, outcome=write.outcome)
+            if term is not None:
+                self.header = replace(self.header, lease_until_ms=None)
         else:
             self.entries[write.entry.step_id] = write.entry
 

@@ -28,7 +28,7 @@ from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS,
 from stepwell_orchestrator.aws.leases import HELD, drives
 from stepwell_orchestrator.aws.part import Part, wrote
 from stepwell_orchestrator.aws.sizes import action_bytes
-from stepwell_orchestrator.aws.table import PK, TTL
+from stepwell_orchestrator.aws.table import LEASE_UNTIL, LEASED_UNDER, PK, TTL
 from stepwell_orchestrator.aws.together import together
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, lease_lost
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
@@ -84,6 +84,7 @@ class Commits(Part):
     async def _update(self, run_id: str, writes: Sequence[Write], term: int | None, writer: bytes) -> Update | None:
         """The change of the header, if there is any."""
         changes: list[str] = []
+        freed = ""
         values: dict[str, Value] = {} if term is None else {":term": number(term)}
         for write in writes:
             match write:
@@ -97,6 +98,7 @@ class Commits(Part):
                     if payload is not None:
                         await self._table.do(payload)
                     changes.append(f"{DOCUMENT} = :outcome, {STATUS} = :status, {ENDER} = :writer, {TTL} = :kept")
+                    freed = "" if term is None else f" REMOVE {LEASE_UNTIL}, {LEASED_UNDER}"
                     values |= {
                         ":status": text(outcome.status),
                         ":writer": binary(writer),
@@ -108,7 +110,7 @@ class Commits(Part):
             return None
         allowed = f"attribute_exists({PK})" if term is None else HELD
         condition = f"{allowed} AND attribute_not_exists({DOCUMENT})"
-        return Update(keys.header_key(run_id), f"SET {', '.join(changes)}", condition, values)
+        return Update(keys.header_key(run_id), f"SET {', '.join(changes)}{freed}", condition, values)
 
 
 def _parts(steps: Sequence[_Step]) -> list[list[_Step]]:

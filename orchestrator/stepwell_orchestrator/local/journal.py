@@ -137,11 +137,12 @@ class SqliteJournal:
         """A run with its events and all its entries."""
         async with self._database.read() as db:
             header = _header(db, run_id)
-            if header is None:
-                return None
-            events = (_event(db, event_id) for event_id in header.event_ids)
-            rows = db.execute("SELECT step_id, document FROM steps WHERE run_id = ?", (run_id,))
-            return Run(header, tuple(event for event in events if event is not None), read_entries(rows))
+            return None if header is None else _run(db, header)
+
+    async def run_of(self, header: RunHeader) -> Run:
+        """The run of a header that was just read."""
+        async with self._database.read() as db:
+            return _run(db, header)
 
     async def get_header(self, run_id: str) -> RunHeader | None:
         """A run's header."""
@@ -226,6 +227,12 @@ def _event(db: sqlite3.Connection, internal_id: str) -> Event | None:
 def _header(db: sqlite3.Connection, run_id: str) -> RunHeader | None:
     row = db.execute("SELECT * FROM headers WHERE run_id = ?", (run_id,)).fetchone()
     return None if row is None else read_header(row)
+
+
+def _run(db: sqlite3.Connection, header: RunHeader) -> Run:
+    events = (_event(db, event_id) for event_id in header.event_ids)
+    rows = db.execute("SELECT step_id, document FROM steps WHERE run_id = ?", (header.run_id,))
+    return Run(header, tuple(event for event in events if event is not None), read_entries(rows))
 
 
 def _entry(db: sqlite3.Connection, run_id: str, step_id: str) -> StepEntry | None:

@@ -12,12 +12,16 @@ What two workers may do to each other, and why nothing is lost:
 - Places given to arrivals are stored before a call is made with them, whenever they were given: another driver would
   give the same arrivals other places.
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
+- A driver that ends the run frees the lease with the end, so nothing shows whether it got to what follows from it. Its
+  item does, which comes again when it died; whoever gets a copy of that item meanwhile finds the end fresh.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
+from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.apply import apply
@@ -27,22 +31,31 @@ from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import arrange, fence
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import LEASE_MS
-from stepwell_orchestrator.model.decision import Decision, PutProgress
+from stepwell_orchestrator.model.decision import Decision, EndRun, PutProgress
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT, Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from stepwell_orchestrator.model.run import Progress, Run
+from stepwell_orchestrator.model.run import Progress, Run, RunHeader
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
 
+_SEEN_MS: Final = SECOND_MS
+"""How long ago a driver may have looked at the header when it calls."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A run in its driver's hands, with the driver's progress, and the progress that is stored."""
+    """A run in its driver's hands, with the driver's progress, and the progress that is stored.
+
+    ``seen_at_ms`` is when its header was found in force since the last call, if it was. ``freed``: the driver ended
+    the run, and the lease went with it.
+    """
 
     run: Run
     stored: Progress
+    seen_at_ms: int | None = None
+    freed: bool = False
 
     def with_progress(self, progress: Progress) -> _Held:
         """The same run, so far along."""
@@ -65,33 +78,45 @@ class Driver:
         now_ms = self.tools.clock.now_ms()
         acquisition = await self.tools.journal.acquire(run_id, now_ms, now_ms + LEASE_MS)
         match acquisition:
-            case Unknown() | Over():
+            case Unknown():
+                return None
+            case Over(header):
+                await self._finish_end(header, now_ms, deliveries)
                 return None
             case Busy(until_ms):
                 return until_ms if deliveries > 1 else None
             case Acquired(header, takeover):
-                await self._hold(run_id, header.term, takeover=takeover)
+                await self._hold(header, now_ms, takeover=takeover)
                 return None
 
-    async def _hold(self, run_id: str, term: int, *, takeover: bool) -> None:
-        journal = self.tools.journal
-        async with renewing(self.tools.clock, lambda until_ms: journal.renew(run_id, term, until_ms)):
-            run = await self.tools.existing(run_id)
-            function = await self.tools.registry.get_function(run.header.function_id)
+    async def _finish_end(self, header: RunHeader, now_ms: int, deliveries: int) -> None:
+        """Do what follows from a run's end, if whoever ended it may have died before.
+
+        Its item is redelivered then. A copy of the item comes for the first time, perhaps, but hardly long after.
+        """
+        assert header.outcome is not None, f"run {header.run_id} is over and has no outcome"
+        if deliveries > 1 or now_ms - header.outcome.ended_at_ms < LEASE_MS:
+            await self.tools.dispatch(recover(await self.tools.journal.run_of(header), now_ms))
+
+    async def _hold(self, header: RunHeader, now_ms: int, *, takeover: bool) -> None:
+        journal, term = self.tools.journal, header.term
+        async with renewing(self.tools.clock, lambda until_ms: journal.renew(header.run_id, term, until_ms)):
+            run = await journal.run_of(header)
+            function = await self.tools.registry.get_function(header.function_id)
             try:
-                if takeover:
-                    run = await self._recover(run, term)
-                await self._drive_until_released(run, function, term)
+                held = await self._recover(run, term) if takeover else _Held(run, header.progress, now_ms)
+                await self._drive_until_released(held, function, term)
             except LeaseLostError:
                 return
 
-    async def _drive_until_released(self, run: Run, function: Function | None, term: int) -> None:
-        if term == 1 and run.header.outcome is None:
-            self._tell_started(run)
-        held = _Held(run, run.header.progress)
+    async def _drive_until_released(self, held: _Held, function: Function | None, term: int) -> None:
+        if term == 1 and held.run.header.outcome is None:
+            self._tell_started(held.run)
         while True:
             found = held.run.header.progress
             held = await self._go_on(held, function, term)
+            if held.freed:
+                return
             header = held.run.header
             await self._keep_retry(held.run, found, term)
             changed = None if header.outcome is not None or header.progress == held.stored else header.progress
@@ -109,15 +134,15 @@ class Driver:
         if run.header.outcome is None and retry_at_ms is not None and retry_at_ms == found.retry_at_ms:
             await self.tools.dispatch([items.retry_again(run.header.run_id, retry_at_ms, term)])
 
-    async def _recover(self, run: Run, term: int) -> Run:
+    async def _recover(self, run: Run, term: int) -> _Held:
         """Do again what a driver that died may have left undone, and close its term."""
         await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
         if run.header.outcome is not None:
-            return run
+            return _Held(run, run.header.progress)
         try:
-            return (await self._store(run, fence(run, term), term)).run
+            return await self._store(run, fence(run, term), term)
         except ConflictError:
-            return (await self._reload(run.header.run_id, run.header.progress)).run
+            return await self._reload(run.header.run_id, run.header.progress)
 
     async def _go_on(self, held: _Held, function: Function | None, term: int) -> _Held:
         """Call, commit and dispatch as long as a discovery is owed and there is time."""
@@ -151,9 +176,11 @@ class Driver:
     async def _discover(self, held: _Held, function: Function | None, term: int) -> _Held:
         """One discovery call, from the journal as carried to the journal as committed."""
         run = held.run
-        if await self._has_ended(run.header.run_id, term):
-            return await self._reload(run.header.run_id, run.header.progress)
         called_at_ms = self.tools.clock.now_ms()
+        if held.seen_at_ms is None or called_at_ms - held.seen_at_ms > _SEEN_MS:
+            if await self._has_ended(run.header.run_id, term):
+                return await self._reload(run.header.run_id, run.header.progress)
+            called_at_ms = self.tools.clock.now_ms()
         reply = await self.caller.call(run, function, None)
         situation = Situation(
             run=run,
@@ -173,12 +200,15 @@ class Driver:
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
         written = [write.progress for write in decision.writes if isinstance(write, PutProgress)]
-        settled = _Held(apply(run, decision.writes), *written[-1:] or (held.stored,))
+        freed = any(isinstance(write, EndRun) for write in decision.writes)
+        settled = _Held(apply(run, decision.writes), (written or [held.stored])[-1], freed=freed)
         return settled.with_progress(decision.progress or run.header.progress)
 
     async def _store(self, run: Run, progress: Progress, term: int) -> _Held:
+        """Store progress, which is only taken from the run's driver while the run goes on."""
+        now_ms = self.tools.clock.now_ms()
         await self.tools.journal.commit(run.header.run_id, [PutProgress(progress)], term=term)
-        return _Held(run, progress).with_progress(progress)
+        return _Held(run, progress, now_ms).with_progress(progress)
 
     async def _reload(self, run_id: str, progress: Progress) -> _Held:
         """The journal as it is now, with the progress this driver has in hand."""
