@@ -41,16 +41,18 @@ def furnish(url: str) -> dict[str, str]:
     client(url, "s3").create_bucket(Bucket=bucket)
     client(url, "scheduler").create_schedule_group(Name=group)
     sqs = client(url, "sqs")
-    queue_url = sqs.create_queue(QueueName="stepwell")["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]
+    queues = {
+        f"{prefix}QUEUE_{member}": value
+        for prefix, name in (("", "stepwell"), ("DEAD_LETTER_", "stepwell-dead"))
+        for member, value in made_queue(sqs, name).items()
+    }
     secrets = client(url, "secretsmanager")
     return {
         **ACCOUNT,
         "AWS_ENDPOINT_URL": url,
         "STEPWELL_TABLE_NAME": table,
         "STEPWELL_PAYLOAD_BUCKET": bucket,
-        "STEPWELL_QUEUE_URL": queue_url,
-        "STEPWELL_QUEUE_ARN": attributes["QueueArn"],
+        **{f"STEPWELL_{name}": value for name, value in queues.items()},
         "STEPWELL_SCHEDULE_GROUP": group,
         "STEPWELL_SCHEDULE_ROLE_ARN": "arn:aws:iam::123456789012:role/sample",
         "STEPWELL_EVENT_KEY_SECRET_ARN": secrets.create_secret(Name="event", SecretString=EVENT_KEY)["ARN"],
@@ -59,6 +61,13 @@ def furnish(url: str) -> dict[str, str]:
         "STEPWELL_EVENT_KEY": EVENT_KEY,
         "STEPWELL_SIGNING_KEY": SIGNING_KEY,
     }
+
+
+def made_queue(sqs: Any, name: str) -> dict[str, str]:
+    """Where a new queue is, and its name everywhere."""
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    return {"URL": url, "ARN": attributes["QueueArn"]}
 
 
 def client(url: str, service: str) -> Any:

@@ -24,7 +24,7 @@ HOST = "172.17.0.1"
 PACKAGES = ("docker.io", "busybox-static", "iproute2")
 PROGRAMS = ("dockerd", "docker", "unshare", "nsenter", "ip")
 BUSYBOX = Path("/bin/busybox")
-_UP_WITHIN_S = 40
+_UP_WITHIN_S = 180
 _DOWN_WITHIN_S = 20
 
 

@@ -20,7 +20,19 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.emulator import Emulator, emulator
-from infra.local.tools import ROOT, STATE, FailedError, environment, run, runtime_python, say, step, tail, tool
+from infra.local.tools import (
+    ROOT,
+    STATE,
+    FailedError,
+    environment,
+    run,
+    runtime_python,
+    say,
+    spare_proxies,
+    step,
+    tail,
+    tool,
+)
 
 STACK = "stepwell-local"
 APP_STACK = "hello-local"
@@ -30,7 +42,7 @@ STEPWELL = Path(sys.executable).with_name("stepwell")
 
 MACHINE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 
-BUILD_S, DEPLOY_S, DEMO_S, DELETE_S = 600, 180, 300, 120
+BUILD_S, DEPLOY_S, DEMO_S, DELETE_S = 900, 600, 600, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ class Sam:
 def main() -> int:
     """All of it; 0 when all of it worked."""
     started = time.monotonic()
+    spare_proxies()
     python = runtime_python()
     with ExitStack() as stack:
         sam_command = tool("sam") / "sam"
@@ -171,8 +184,8 @@ def _app_stack(sam: Sam) -> Path:
 
 def _greet(url: str, keys: Mapping[str, str]) -> None:
     """One run of the app's function, which sleeps on the way."""
-    words = ["send", "hello/requested", '{"name": "ada"}', "--wait", "--timeout", "1m", "--json", "--url", url]
-    (ran,) = json.loads(run([STEPWELL, *words], environment(**keys), timeout_s=90))["runs"]
+    words = ["send", "hello/requested", '{"name": "ada"}', "--wait", "--timeout", "3m", "--json", "--url", url]
+    (ran,) = json.loads(run([STEPWELL, *words], environment(**keys), timeout_s=240))["runs"]
     if (ran["status"], ran["output"]) != ("Completed", "Hello, Ada!"):
         raise FailedError(f"the app's function did not greet: {ran}")
 

@@ -18,9 +18,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.tools import ACCOUNT, NO_PROXY, REGION, STATE, FailedError, environment, free_port, tail, tool
+from infra.local.tools import ACCOUNT, REGION, STATE, FailedError, environment, free_port, tail, tool
 
-_UP_WITHIN_S = 60
+_UP_WITHIN_S = 180
 _DOWN_WITHIN_S = 15
 _MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of its own in it
 _SCRATCH_BYTES = 6 * 1024**3
@@ -52,7 +52,6 @@ class Emulator:
 @contextmanager
 def emulator(python: str) -> Iterator[Emulator]:
     """An emulator whose functions run in ``python``. Raises FailedError when it does not come up."""
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = NO_PROXY
     command = tool("ministack", python) / "ministack"
     port, scratch = free_port(), Path(tempfile.mkdtemp(prefix="stepwell-aws-", dir=_roomy_memory()))
     STATE.mkdir(exist_ok=True)

@@ -19,8 +19,8 @@ import yaml
 from infra.local.deploy import MACHINE
 from infra.local.tools import STATE, FailedError, environment, free_port, tail, tool
 
-_UP_WITHIN_S = 30
-_ANSWER_WITHIN_S = 90
+_UP_WITHIN_S = 120
+_ANSWER_WITHIN_S = 240
 
 
 @dataclass(frozen=True, slots=True)

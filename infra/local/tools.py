@@ -29,8 +29,11 @@ ACCOUNT = {
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _PASSED_ON_PREFIXES = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-NO_PROXY = ",".join(filter(None, ("127.0.0.1", "localhost", "172.17.0.1", os.environ.get("NO_PROXY"))))
+_SPARED = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+NO_PROXY = ",".join(filter(None, ("127.0.0.1", "localhost", "172.17.0.1", _SPARED)))
 """What is on this machine is reached without a proxy."""
+INSTALL_S = 900
+"""Long enough for a slow machine that has other things to do, as all such times are here: they end what hangs."""
 _TAIL_LINES = 60
 
 
@@ -62,13 +65,28 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **ACCOUNT, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, **more}
 
 
+def spare_proxies() -> None:
+    """Reach what is on this machine without a proxy from this process, too."""
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = NO_PROXY
+
+
 def run(command: Sequence[str | Path], env: Mapping[str, str], *, timeout_s: float, cwd: Path = ROOT) -> str:
-    """What a command prints. Raises FailedError with the end of it when it fails or takes too long."""
+    """What a command prints, which has nothing to read. Raises FailedError when it fails or takes too long.
+
+    The error has the end of what was printed.
+    """
     words = [str(word) for word in command]
     shown = " ".join(word if " " not in word else f"'{word}'" for word in [Path(words[0]).name, *words[1:]])
     try:
         done = subprocess.run(
-            words, env=env, cwd=cwd, timeout=timeout_s, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            words,
+            env=env,
+            cwd=cwd,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
     except subprocess.TimeoutExpired as expired:
         raise FailedError(f"{shown}\ntook longer than {timeout_s:.0f} s:\n{tail(expired.stdout or b'')}") from None
@@ -92,9 +110,9 @@ def tool(name: str, interpreter: str = sys.executable) -> Path:
     if not done.is_file() or done.read_text() != identity:
         with step(f"installing {name} into {folder.relative_to(ROOT)} (once)"):
             shutil.rmtree(folder, ignore_errors=True)
-            run([interpreter, "-m", "venv", folder], environment(), timeout_s=120)
+            run([interpreter, "-m", "venv", folder], environment(), timeout_s=INSTALL_S)
             pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", pins]
-            run(pip, environment(), timeout_s=600)
+            run(pip, environment(), timeout_s=INSTALL_S)
             done.write_text(identity)
     return folder / "bin"
 

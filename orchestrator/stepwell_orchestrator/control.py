@@ -95,7 +95,8 @@ class Control:
 
         It is queued for later, then committed, then the run is queued for now. Of several signals, or a timeout, one
         wins, and only the winner is told so: what is queued for later comes after every commit, unless a crash came
-        first. Whatever crashes, the run goes on.
+        first. Whatever crashes, the run goes on. A run that is over waits for nothing, even while it is still filed as
+        the waiter; one that ends meanwhile counts as resumed before its end.
         """
         now_ms = self._clock.now_ms()
         wait = await self._waits.get_signal(name)
@@ -103,6 +104,9 @@ class Control:
             return None
         entry = await self._journal.get_entry(wait.run_id, wait.step_id)
         if entry is None or not entry.pending:
+            return None
+        header = await self._journal.get_header(wait.run_id)
+        if header is None or header.outcome is not None:
             return None
         late = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
         await self._queue.send([replace(late, due_at_ms=now_ms + LEASE_MS)])
@@ -112,7 +116,6 @@ class Control:
         except ConflictError:
             return None
         await self._queue.send([items.settled(wait.run_id, wait.step_id, now_ms).item])
-        header = await find_run(self._journal, wait.run_id)
         self._observe(step_notice(header, put.entry, NoticeKind.STEP_COMPLETED, now_ms))
         return wait.run_id
 

@@ -37,7 +37,10 @@ assert STEP_STATUS_NAMES.keys() == set(StepStatus), "every step status has a nam
 
 
 def run_body(header: RunHeader) -> dict[str, Any]:
-    """A run as REST shows it. ``output`` is the result, or the error body of a failed run."""
+    """A run as REST shows it. ``output`` is the result, or the error body of a failed run.
+
+    ``trouble`` says what keeps the engine itself from working on it, or has done so.
+    """
     outcome = header.outcome
     return {
         "run_id": header.run_id,
@@ -56,6 +59,7 @@ def run_body(header: RunHeader) -> dict[str, Any]:
         "started_at": instant_text(header.started_at_ms),
         "ended_at": None if outcome is None else format_instant(outcome.ended_at_ms),
         "output": None if outcome is None else outcome.output,
+        "trouble": header.trouble if outcome is None else None,
     }
 
 

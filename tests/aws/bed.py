@@ -108,13 +108,15 @@ def _made(clients: dict[str, Any], number: int) -> Names:
     clients["dynamodb"].create_table(TableName=name, **table.SCHEMA)
     clients["dynamodb"].update_time_to_live(TableName=name, TimeToLiveSpecification=table.TTL_SPECIFICATION)
     clients["s3"].client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": strict.REGION})
-    queue_url = clients["sqs"].create_queue(QueueName=name)["QueueUrl"]
+    queue_urls = [clients["sqs"].create_queue(QueueName=each)["QueueUrl"] for each in (name, f"{name}-dead")]
     clients["scheduler"].create_schedule_group(Name=name)
     return Names(
         table=name,
         bucket=name,
-        queue_url=queue_url,
+        queue_url=queue_urls[0],
         queue_arn=f"arn:aws:sqs:{strict.REGION}:{strict.ACCOUNT}:{name}",
+        dead_letter_queue_url=queue_urls[1],
+        dead_letter_queue_arn=f"arn:aws:sqs:{strict.REGION}:{strict.ACCOUNT}:{name}-dead",
         schedule_group=name,
         schedule_role_arn=f"arn:aws:iam::{strict.ACCOUNT}:role/{name}-schedules",
     )

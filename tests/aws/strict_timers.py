@@ -62,10 +62,17 @@ def broken_rules(name: str, schedule: dict[str, Any]) -> list[str]:
         "ActionAfterCompletion": schedule["ActionAfterCompletion"] in ("NONE", "DELETE"),
         "Target.Arn": QUEUE_ARN.fullmatch(target["Arn"]),
         "Target.RoleArn": ROLE_ARN.fullmatch(target["RoleArn"]),
+        "Target.DeadLetterConfig": QUEUE_ARN.fullmatch(target["DeadLetterConfig"]["Arn"]),
+        "Target.RetryPolicy": _is_retry_policy(target["RetryPolicy"]),
         "Target.Input": 1 <= len(target["Input"].encode()) <= INPUT_BYTES_MAX,
         "Target.SqsParameters": "SqsParameters" not in target,  # only of FIFO queues
     }
     return [rule for rule, holds in rules.items() if not holds]
+
+
+def _is_retry_policy(policy: dict[str, int]) -> bool:
+    attempts, age_s = policy.get("MaximumRetryAttempts", 185), policy.get("MaximumEventAgeInSeconds", 86_400)
+    return 0 <= attempts <= 185 and 60 <= age_s <= 86_400
 
 
 def _is_at(expression: str) -> bool:

@@ -17,7 +17,7 @@ from stepwell_orchestrator.aws.invoke_lambda import lambda_url
 from stepwell_orchestrator.aws.service import Service, in_place
 from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
-from stepwell_orchestrator.entry.aws.keys import FRESH_MS, event_keys, signing_keys
+from stepwell_orchestrator.entry.aws.keys import CURRENT, FRESH_MS, PREVIOUS, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.logs import DETAIL_CHARS_MAX, about, log_notice, set_up_logs
 from stepwell_orchestrator.entry.aws.settings import read_deployed_settings
 from stepwell_orchestrator.errors import StoreError
@@ -31,6 +31,8 @@ ENVIRON = {
     "STEPWELL_PAYLOAD_BUCKET": "bucket",
     "STEPWELL_QUEUE_URL": "https://sqs/queue",
     "STEPWELL_QUEUE_ARN": "arn:queue",
+    "STEPWELL_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
+    "STEPWELL_DEAD_LETTER_QUEUE_ARN": "arn:dead",
     "STEPWELL_SCHEDULE_GROUP": "group",
     "STEPWELL_SCHEDULE_ROLE_ARN": "arn:role",
     "STEPWELL_EVENT_KEY_SECRET_ARN": "arn:event-key",
@@ -114,17 +116,21 @@ async def test_real_clients_have_the_options(monkeypatch: pytest.MonkeyPatch):
 
 
 class FakeSecrets:
-    """Secrets Manager with one secret: a text, or an error."""
+    """Secrets Manager with one secret, as it is and as it was before: a text, or the code of an error."""
 
-    def __init__(self, text: str | None) -> None:
-        self.text = text
-        self.reads = 0
+    def __init__(self, text: str, before: str = "ResourceNotFoundException") -> None:
+        self.texts = {CURRENT: text, PREVIOUS: before}
+        self.reads: list[str] = []
 
-    def get_secret_value(self, **_: Any) -> dict[str, Any]:
-        self.reads += 1
-        if self.text is None:
-            raise ClientError({"Error": {"Code": "InternalServiceError", "Message": "away"}}, "GetSecretValue")
-        return {"SecretString": self.text}
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.reads.append(VersionStage)
+        text = self.texts[VersionStage]
+        if text.endswith(("Exception", "Error")):
+            raise ClientError({"Error": {"Code": text, "Message": "away"}}, "GetSecretValue")
+        return {"SecretString": text}
+
+
+AWAY = "InternalServiceError"
 
 
 async def test_keys_are_read_every_few_minutes(caplog: pytest.LogCaptureFixture):
@@ -134,31 +140,70 @@ async def test_keys_are_read_every_few_minutes(caplog: pytest.LogCaptureFixture)
     held = keys.values
     for _ in range(3):
         await keys.refresh()
-    assert (held, secrets.reads) == (["one", "two"], 1)
-    secrets.text = None
+    assert (held, secrets.reads) == (["one", "two"], [CURRENT, PREVIOUS])
+    secrets.texts[CURRENT] = AWAY
     await clock.advance(FRESH_MS)
     for _ in range(3):
         await keys.refresh()
-    assert (held, secrets.reads) == (["one", "two"], 2)
+    assert (held, secrets.reads[2:]) == (["one", "two"], [CURRENT])
     assert "the keys in use are kept" in caplog.text
-    secrets.text = "three"
+    secrets.texts[CURRENT] = "three"
     await clock.advance(MINUTE_MS)
     await keys.refresh()
-    assert (held, secrets.reads) == (["three"], 3)
+    assert (held, secrets.reads[3:]) == (["three"], [CURRENT, PREVIOUS])
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "before", "values"),
     [
-        (None, "InternalServiceError"),
-        ("", "the secret arn holds no key"),
-        (" , ", "the secret arn holds no key"),
-        ("signkey-prod-00ff,s3cret!", "key 2 of 2: a signing key must look like signkey-<env>-<hexadecimal>"),
+        ("new", "old", ["new", "old"]),
+        ("new, old", "old", ["new", "old"]),
+        ("new", "old, older", ["new", "old", "older"]),
+        ("new", "", ["new"]),
     ],
 )
-async def test_keys_that_are_none_are_refused(text: str | None, problem: str):
+async def test_the_value_before_is_still_accepted(text: str, before: str, values: list[str]):
+    """What a secret held before its last change is accepted too, after what it holds now, each key once."""
+    keys = event_keys(Service("secretsmanager", FakeSecrets(text, before), in_place), VirtualClock(), "arn")
+    await keys.refresh()
+    assert keys.values == values
+
+
+async def test_a_value_before_that_was_no_key_is_passed_over():
+    """A mistake that was put right does not keep the right key from being used."""
+    secrets = FakeSecrets("00ff", "s3cret!, 11ee")
+    keys = signing_keys(Service("secretsmanager", secrets, in_place), VirtualClock(), "arn")
+    await keys.refresh()
+    assert keys.values == ["00ff", "11ee"]
+
+
+async def test_a_change_between_the_two_reads_hides_no_key():
+    """The value in force until a change is accepted whenever the change happens."""
+
+    class Changing(FakeSecrets):
+        def get_secret_value(self, **asked: Any) -> dict[str, Any]:
+            answer = super().get_secret_value(**asked)
+            self.texts = {CURRENT: "new", PREVIOUS: "old"}
+            return answer
+
+    keys = event_keys(Service("secretsmanager", Changing("old", "older"), in_place), VirtualClock(), "arn")
+    await keys.refresh()
+    assert "old" in keys.values
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "problem"),
+    [
+        (AWAY, "00ff", AWAY),
+        ("00ff", AWAY, AWAY),
+        ("", "00ff", "the secret arn holds no key"),
+        (" , ", "00ff", "the secret arn holds no key"),
+        ("signkey-prod-00ff,s3cret!", "00ff", "key 2 of 2: a signing key must look like signkey-<env>-<hexadecimal>"),
+    ],
+)
+async def test_keys_that_are_none_are_refused(text: str, before: str, problem: str):
     """Without keys there is an error that names the secret and shows no key: an open server is worse than none."""
-    keys = signing_keys(Service("secretsmanager", FakeSecrets(text), in_place), VirtualClock(), "arn")
+    keys = signing_keys(Service("secretsmanager", FakeSecrets(text, before), in_place), VirtualClock(), "arn")
     with pytest.raises(StoreError) as failure:
         await keys.refresh()
     assert problem in str(failure.value)

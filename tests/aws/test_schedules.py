@@ -88,6 +88,8 @@ async def test_a_schedule_is_as_the_service_wants_it(bed: Bed):
         "Target": {
             "Arn": bed.names.queue_arn,
             "RoleArn": bed.names.schedule_role_arn,
+            "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86_400},
+            "DeadLetterConfig": {"Arn": bed.names.dead_letter_queue_arn},
             "Input": body % (a_timer(0).id, NOW_MS + 30 * DAY_MS, run_id(1)),
         },
     }
@@ -105,6 +107,10 @@ async def test_a_schedule_is_as_the_service_wants_it(bed: Bed):
         ({"ClientToken": "a.token"}, "ClientToken"),
         ({"Target": {"Arn": "queue"}}, "Target.Arn"),
         ({"Target": {"RoleArn": "role"}}, "Target.RoleArn"),
+        ({"Target": {"DeadLetterConfig": {"Arn": "queue"}}}, "Target.DeadLetterConfig"),
+        ({"Target": {"RetryPolicy": {"MaximumRetryAttempts": 186}}}, "Target.RetryPolicy"),
+        ({"Target": {"RetryPolicy": {"MaximumEventAgeInSeconds": 86_401}}}, "Target.RetryPolicy"),
+        ({"Target": {"RetryPolicy": {"MaximumEventAgeInSeconds": 59}}}, "Target.RetryPolicy"),
         ({"Target": {"Input": "é" * 128_001}}, "Target.Input"),
         ({"Target": {"SqsParameters": {"MessageGroupId": "g"}}}, "Target.SqsParameters"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,16 +69,31 @@ def test_no_managed_policy_of_aws_is_attached():
     assert plain == set(own)
 
 
-def test_the_queue_function_alone_takes_items():
-    """Only the function that the queue feeds may receive and delete messages."""
-    takers = [
-        name
+def granted(action: str) -> list[tuple[str, list[Any]]]:
+    """The roles that an action is allowed to by policies of their own, and on what."""
+    return [
+        (name, statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]])
         for name, role in resources(ENGINE, "AWS::IAM::Role").items()
         for policy in role["Properties"].get("Policies", [])
         for statement in policy["PolicyDocument"]["Statement"]
-        if "sqs:ReceiveMessage" in statement["Action"]
+        if action in statement["Action"]
     ]
-    assert takers == ["QueueRole"]
+
+
+@pytest.mark.parametrize("action", ["sqs:ReceiveMessage", "sqs:DeleteMessage"])
+def test_each_queue_has_one_taker(action: str):
+    """Only the function that the queue feeds may take items, and only the sweep may take dead letters."""
+    assert granted(action) == [
+        ("QueueRole", [{"Fn::GetAtt": "WorkQueue.Arn"}]),
+        ("SweepRole", [{"Fn::GetAtt": "DeadLetterQueue.Arn"}]),
+    ]
+
+
+def test_a_timer_that_fails_may_be_kept():
+    """The role that sends timers' items may also send them where the ones go that the queue does not take."""
+    [(role, queues)] = granted("sqs:SendMessage")
+    assert role == "ScheduleRole"
+    assert queues == [{"Fn::GetAtt": "WorkQueue.Arn"}, {"Fn::GetAtt": "DeadLetterQueue.Arn"}]
 
 
 def test_the_public_door_is_the_only_one():

@@ -134,6 +134,8 @@ class OneWaiter:
         sent = self._sent[token]
         if run_id is not None and (sent.woke is None or sent.woke[0] != run_id):
             raise ViolationError(6, f"the sender of signal {token} was told of a run that it did not resume", run_id)
+        if run_id in self._known.ended and self._known.ended[run_id][1].at < sent.moment.at:
+            raise ViolationError(6, f"the sender of signal {token} was told of a run that was over", run_id)
         if run_id is None and sent.woke is not None:
             message = f"the sender of signal {token} was told that nobody waits, though it resumed a run"
             raise ViolationError(6, message, sent.woke[0])

@@ -218,6 +218,7 @@ BROKEN: dict[str, History] = {
         woken(1),
         SignalAnswered(1, None),
     ],
+    "a run that was over": [*TAKEN, DONE, SignalSent(1, "gate"), woken(1), SignalAnswered(1, "r")],
     "though a step did so": [*TAKEN, SignalSent(1, "gate"), SignalAnswered(1, None)],
     "though it was not refused": [*TAKEN, written(replace(SIGNAL, status=StepStatus.FAILED))],
     "invoked two runs": [
@@ -299,6 +300,7 @@ HARMLESS: dict[str, History] = {
     "the waiter's time was up": [*TAKEN, *SECOND, 99_000, SignalTaken(replace(HELD, run_id="r2"), True)],
     "the waiter's run was over": [*TAKEN, *SECOND, DONE, SignalTaken(replace(HELD, run_id="r2"), True)],
     "the signal woke its waiter": [*TAKEN, SignalSent(1, "gate"), woken(1), SignalAnswered(1, "r")],
+    "the run ended while its signal was sent": [*TAKEN, SignalSent(1, "gate"), woken(1), DONE, SignalAnswered(1, "r")],
     "the waiter was woken by another": [
         *TAKEN,
         SignalSent(1, "gate"),

@@ -36,6 +36,8 @@ class Names:
     bucket: str
     queue_url: str
     queue_arn: str
+    dead_letter_queue_url: str
+    dead_letter_queue_arn: str
     schedule_group: str
     schedule_role_arn: str
 
@@ -56,7 +58,11 @@ class AwsBackend:
     ) -> Self:
         """The ports on those services. ``entropy`` tells this process's writes from others'."""
         schedules = Schedules(
-            services.scheduler, group=names.schedule_group, role_arn=names.schedule_role_arn, queue_arn=names.queue_arn
+            services.scheduler,
+            group=names.schedule_group,
+            role_arn=names.schedule_role_arn,
+            queue_arn=names.queue_arn,
+            dead_letter_queue_arn=names.dead_letter_queue_arn,
         )
         blobs = Blobs(services.s3, bucket=names.bucket)
         return cls(

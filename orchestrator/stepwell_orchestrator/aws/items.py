@@ -48,6 +48,9 @@ KEPT: Final = "z"
 ENDER: Final = "i"
 """Of a header: the writer of its outcome. ``WRITER`` is who took or released the lease last."""
 
+TROUBLE: Final = "y"
+"""Of a header: what its queue items failed by, when they did so again and again."""
+
 MEMOISED: Final = "q"
 """Of an entry that never changes again: present."""
 CLAIMABLE: Final = "i"
@@ -122,6 +125,7 @@ class Items:
             wanted=int(item[WANTED]["N"]),
             term=int(item[TERM]["N"]),
             lease_until_ms=integer(item, LEASE_UNTIL),
+            trouble=item[TROUBLE]["S"] if TROUBLE in item else None,
             **read_origin(decompress(item[ORIGIN]["B"])),
         )
 

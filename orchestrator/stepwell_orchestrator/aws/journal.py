@@ -14,10 +14,11 @@ from stepwell_orchestrator.aws.listing import Listing
 from stepwell_orchestrator.aws.renewal import Renewal
 from stepwell_orchestrator.aws.runs import Runs
 from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.troubles import Troubles
 from stepwell_orchestrator.fresh_ids import Entropy
 
 
-class DynamoJournal(Events, Runs, Leases, Commits, Claims, Listing, Renewal):
+class DynamoJournal(Events, Runs, Leases, Commits, Claims, Listing, Renewal, Troubles):
     """Events, runs and their entries in one table, and what is too large for it in a bucket.
 
     The port says what each method promises. Each may raise AwsError or StoreError; then nobody knows what was done, and

@@ -24,12 +24,16 @@ _NOT_IN_MESSAGES: Final = {ord(character): f"\\u{ord(character):04x}" for charac
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An item handed out for the ``deliveries``-th time, counted from 1, hand-outs of earlier messages included."""
+    """An item handed out for the ``deliveries``-th time, counted from 1, hand-outs of earlier messages included.
+
+    ``redrives`` counts how often it came back from the dead letter queue.
+    """
 
     item: QueueItem
     deliveries: int
     message_id: str
     receipt_handle: str
+    redrives: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,11 @@ class Poison:
     reason: str
 
 
-def message_body(item: QueueItem, deliveries: int = 0) -> str:
-    """The message of an item that was handed out ``deliveries`` times before. Raises StoreError if it is too long."""
-    members = {"id": item.id, "due_at_ms": item.due_at_ms, "deliveries": deliveries}
+def message_body(item: QueueItem, deliveries: int = 0, redrives: int = 0) -> str:
+    """The message of an item with the counts of a Delivery so far. Raises StoreError if it is too long."""
+    members: dict[str, Any] = {"id": item.id, "due_at_ms": item.due_at_ms, "deliveries": deliveries}
+    if redrives:
+        members["redrives"] = redrives
     body = encode(members | {"work": decode(work_document(item.work))}).decode().translate(_NOT_IN_MESSAGES)
     size = len(body.encode())
     if size > MESSAGE_BYTES_MAX:
@@ -67,18 +73,23 @@ def message_group(work: Work) -> str:
 
 def receive(record: Mapping[str, Any]) -> Delivery | Poison:
     """What a record of Lambda's SQS event holds."""
-    message_id, receipt_handle = record["messageId"], record["receiptHandle"]
     received = int(record["attributes"]["ApproximateReceiveCount"])
+    return read_message(record["messageId"], record["receiptHandle"], received, record["body"])
+
+
+def read_message(message_id: str, receipt_handle: str, received: int, body: str) -> Delivery | Poison:
+    """What a message holds that was received so often."""
     try:
-        item, before = _read(decode(record["body"]))
+        item, before, redrives = _read(decode(body))
     except (LookupError, TypeError, ValueError, WireError) as error:
         reason = f"message {message_id} is no queue item of this version ({type(error).__name__}: {error}); "
         return Poison(message_id, receipt_handle, reason + "if another program sent it, delete it; otherwise upgrade")
-    return Delivery(item, before + received, message_id, receipt_handle)
+    return Delivery(item, before + received, message_id, receipt_handle, redrives)
 
 
-def _read(body: Any) -> tuple[QueueItem, int]:
-    item_id, due_at_ms, deliveries = body["id"], body["due_at_ms"], body["deliveries"]
-    if not isinstance(item_id, str) or type(due_at_ms) is not int or type(deliveries) is not int:
-        raise TypeError("id must be a text, due_at_ms and deliveries must be whole numbers")
-    return QueueItem(item_id, read_work(encode(body["work"])), due_at_ms), deliveries
+def _read(body: Any) -> tuple[QueueItem, int, int]:
+    item_id, *counts = body["id"], body["due_at_ms"], body["deliveries"], body.get("redrives", 0)
+    if not isinstance(item_id, str) or any(type(count) is not int for count in counts):
+        raise TypeError("id must be a text, due_at_ms, deliveries and redrives must be whole numbers")
+    due_at_ms, deliveries, redrives = counts
+    return QueueItem(item_id, read_work(encode(body["work"])), due_at_ms), deliveries, redrives

@@ -50,7 +50,15 @@ class SqsQueue:
         """
         deliveries = delivery.deliveries - (self._clock.now_ms() < delivery.item.due_at_ms)
         item = QueueItem(delivery.item.id, delivery.item.work, at_ms)
-        await self._send([(item, message_body(item, deliveries))])
+        await self._send([(item, message_body(item, deliveries, delivery.redrives))])
+
+    async def redrive(self, delivery: Delivery, at_ms: int) -> None:
+        """Queue anew an item that was received from the dead letter queue, for ``at_ms`` or its own later time.
+
+        Its message there is done then. Raises StoreError.
+        """
+        item = QueueItem(delivery.item.id, delivery.item.work, max(at_ms, delivery.item.due_at_ms))
+        await self._send([(item, message_body(item, delivery.deliveries, delivery.redrives + 1))])
 
     async def _send(self, messages: Sequence[tuple[QueueItem, str]]) -> None:
         now_ms = self._clock.now_ms()

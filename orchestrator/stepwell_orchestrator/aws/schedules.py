@@ -16,16 +16,27 @@ FARTHEST_MS: Final = 400 * DAY_MS
 """An item that is due even later passes through the queue on its way."""
 INPUT_BYTES_MAX: Final = 256_000
 """The service takes 256 KB."""
+RETRY_POLICY: Final = {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 24 * 60 * 60}
+"""How long the service tries to send a message that the queue does not take: the most it offers."""
 
 
 class Schedules:
-    """The schedules of one deployment: a group of its own, and a role that may send to the queue."""
+    """The schedules of one deployment: a group of its own, and a role that may send to the queue.
 
-    def __init__(self, scheduler: Service, *, group: str, role_arn: str, queue_arn: str) -> None:
+    What cannot be sent for a day the service puts into the dead letter queue, from where it is redriven.
+    """
+
+    def __init__(
+        self, scheduler: Service, *, group: str, role_arn: str, queue_arn: str, dead_letter_queue_arn: str
+    ) -> None:
         self._scheduler = scheduler
         self._group = group
-        self._role_arn = role_arn
-        self._queue_arn = queue_arn
+        self._target = {
+            "Arn": queue_arn,
+            "RoleArn": role_arn,
+            "RetryPolicy": RETRY_POLICY,
+            "DeadLetterConfig": {"Arn": dead_letter_queue_arn},
+        }
 
     async def create(self, item: QueueItem, body: str, now_ms: int) -> None:
         """Have ``body`` sent LEAD_MS before the item is due; the item's second schedule is its first one.
@@ -45,7 +56,7 @@ class Schedules:
                 ScheduleExpressionTimezone="UTC",
                 FlexibleTimeWindow={"Mode": "OFF"},
                 ActionAfterCompletion="DELETE",
-                Target={"Arn": self._queue_arn, "RoleArn": self._role_arn, "Input": body},
+                Target={**self._target, "Input": body},
             )
         except AwsError as error:
             if error.code != "ConflictException":

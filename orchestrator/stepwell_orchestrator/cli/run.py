@@ -15,6 +15,7 @@ from stepwell_orchestrator.cli.errors import usage_error
 from stepwell_orchestrator.cli.options import AsJson, RunId, Url
 from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import glyphs, print_json, standard_output
+from stepwell_orchestrator.display import one_line
 from stepwell_orchestrator.timeline import draw_timeline, read_timeline
 
 EPILOG = """Examples:
@@ -63,6 +64,8 @@ def show(console: Console, found: Answer, trace: Answer) -> None:
     timeline = read_timeline(found.data, trace.data, now_ms=trace.at_ms)
     for line in draw_timeline(timeline, width=console.width, glyphs=glyphs(console)):
         console.print(line, soft_wrap=True)
+    if trouble := found.data.get("trouble"):
+        console.print(f"{glyphs(console).failed} {one_line(trouble)}", soft_wrap=True, markup=False, highlight=False)
 
 
 async def _looked_up(server: Server, text: str) -> tuple[Answer, Answer]:

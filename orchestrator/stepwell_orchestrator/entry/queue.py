@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from stepwell.errors import StepwellError, WireError
-from stepwell.wire.times import SECOND_MS
+from stepwell.wire.times import SECOND_MS, format_instant
 from stepwell_orchestrator.aws.messages import Delivery, Poison, receive
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
@@ -68,17 +68,27 @@ class Batches:
                 again_at_ms = await self._again_at_ms(delivery)
                 if again_at_ms is not None:
                     await self._deployment.backend.queue.hand_back(delivery, again_at_ms)
-            except Exception:  # noqa: BLE001 - whatever it is, it is this item's alone
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
                 _log.exception("queue item %s failed at delivery %d", item.id, delivery.deliveries)
                 if delivery.deliveries >= SUSPICIOUS_DELIVERIES:
-                    _log.error(
-                        "queue item %s has failed at %d deliveries; after more of them it ends in the dead letter "
-                        "queue, from where it can be redriven",
-                        item.id,
-                        delivery.deliveries,
-                    )
+                    await self._mark(delivery, error)
                 return False
         return True
+
+    async def _mark(self, delivery: Delivery, error: Exception) -> None:
+        """Say on the run, too, what its item keeps failing by."""
+        trouble = (
+            f"queue item {delivery.item.id} has failed at {delivery.deliveries} deliveries, last at "
+            f"{format_instant(self._deployment.clock.now_ms())} by {type(error).__name__}: {error}; "
+            "it is tried again every half a minute, and after hours of that comes back from the dead letter queue"
+        )
+        _log.error("%s", trouble)
+        run_id = getattr(delivery.item.work, "run_id", None)
+        if run_id is not None:
+            try:
+                await self._deployment.backend.journal.note_trouble(run_id, trouble)
+            except StepwellError:
+                _log.warning("the run could not be marked", exc_info=True)
 
     async def _again_at_ms(self, delivery: Delivery) -> int | None:
         """Work on an item, unless it came early; when it is to be handed out again."""

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Final
 
+from stepwell.errors import StepwellError
+from stepwell.wire.times import MINUTE_MS
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
 from stepwell_orchestrator.entry.aws.function import LambdaFunction, Serve
+from stepwell_orchestrator.limits import SWEEP_MS
 from stepwell_orchestrator.sweep import Sweep
+
+LOOK_MS: Final = 15 * MINUTE_MS
+"""How often the dead letter queue is looked into: each look is a request, which an idle stack pays for."""
+
+_log = logging.getLogger("stepwell.sweep")
+
+
+class Sweeping:
+    """One process that sweeps, whatever the event is; it answers how many runs and dead letters it queued again."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._sweep = Sweep(deployment.backend.journal, deployment.backend.queue, deployment.clock)
+        self._swept_at_ms = deployment.clock.now_ms() - SWEEP_MS
+
+    async def handle(self, _event: Any, _context: Any) -> dict[str, Any]:
+        """Sweep once, and look for dead letters if a quarter of an hour has begun since the sweep before."""
+        before_ms, self._swept_at_ms = self._swept_at_ms, self._deployment.clock.now_ms()
+        runs = await self._sweep.run()
+        looks = before_ms // LOOK_MS != self._swept_at_ms // LOOK_MS
+        return {"runs": runs, "redriven": await self._redriven() if looks else 0}
+
+    async def _redriven(self) -> int:
+        try:
+            return await self._deployment.dead_letters.redrive()
+        except StepwellError:
+            _log.warning("dead letters are left to the next look", exc_info=True)
+            return 0
 
 
 def sweeping(deployment: Deployment) -> Serve:
-    """Sweeps, whatever the event is; the answer says how many runs were queued again."""
-    sweep = Sweep(deployment.backend.journal, deployment.backend.queue, deployment.clock)
-
-    async def serve(_event: Any, _context: Any) -> dict[str, Any]:
-        return {"runs": await sweep.run()}
-
-    return serve
+    """The function of one process."""
+    return Sweeping(deployment).handle
 
 
 handler = LambdaFunction(lambda: sweeping(this_process()))

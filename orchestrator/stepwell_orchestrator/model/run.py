@@ -67,7 +67,7 @@ class RunHeader:
 
     ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
     free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run. ``cancellations`` are the pauses that
-    may cancel it.
+    may cancel it. ``trouble`` is what last kept a store's queue from having it worked on; it may be over.
     """
 
     run_id: str
@@ -85,6 +85,7 @@ class RunHeader:
     original_run_id: str | None = None
     invoked_by: Invoker | None = None
     cancellations: tuple[PauseKey, ...] = ()
+    trouble: str | None = None
 
     @property
     def status(self) -> RunStatus:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from stepwell.wire.times import DAY_MS
 from stepwell_orchestrator.aws.backend import AwsBackend
 from stepwell_orchestrator.aws.clients import Clients
+from stepwell_orchestrator.aws.dead_letters import DeadLetters
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
 from stepwell_orchestrator.aws.keeping import Keeping
 from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
@@ -52,6 +53,14 @@ class Deployment:
         """The ports on AWS."""
         keeping = Keeping(self.settings.retention_days * DAY_MS)
         return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy, keeping)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """What the queue gave up on."""
+        backend, names = self.backend, self.settings.names
+        return DeadLetters(
+            self.clients.services.sqs, backend.queue, backend.journal, self.clock, url=names.dead_letter_queue_url
+        )
 
     @cached_property
     def signing_keys(self) -> Keys:

@@ -1,4 +1,7 @@
-"""The keys of a deployment, kept in Secrets Manager and read again every few minutes, so that they can be rotated."""
+"""The keys of a deployment, kept in Secrets Manager and read again every few minutes, so that they can be rotated.
+
+What a secret held before its last change is still accepted: whoever was given that is told the new value later.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,25 @@ from typing import Final
 from stepwell.errors import SignatureError, StepwellError
 from stepwell.wire.signing import hash_signing_key
 from stepwell.wire.times import MINUTE_MS
-from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.service import AwsError, Service
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.ports import Clock
 
 FRESH_MS: Final = 5 * MINUTE_MS
 """How long keys are used without looking: after a rotation, the old and the new one are to be accepted for longer."""
 _AGAIN_MS: Final = MINUTE_MS
+CURRENT: Final = "AWSCURRENT"
+PREVIOUS: Final = "AWSPREVIOUS"
+"""What Secrets Manager calls a secret's value, and the one before it."""
 
 _log = logging.getLogger("stepwell.keys")
 
 
 class Keys:
-    """The keys in one secret: its text, or several separated by commas. The first one is in force, all are accepted.
+    """The keys in one secret: its text, or several separated by commas, and those of the text before.
 
-    ``values`` is one list for ever, so that whoever holds it sees a rotation. ``check`` raises SignatureError for
-    what is no such key.
+    The first one is in force, all are accepted. ``values`` is one list for ever, so that whoever holds it sees a
+    rotation. ``check`` raises SignatureError for what is no such key.
     """
 
     def __init__(self, secrets: Service, clock: Clock, secret_id: str, check: Callable[[str], object]) -> None:
@@ -54,8 +60,12 @@ class Keys:
         self._read_again_at_ms = now_ms + FRESH_MS
 
     async def _read(self) -> list[str]:
-        response = await self._secrets.call("get_secret_value", SecretId=self._secret_id)
-        keys = [key.strip() for key in str(response.get("SecretString") or "").split(",") if key.strip()]
+        # In this order: a change between the two reads must not hide the value that was in force until then.
+        current = await self._in_force()
+        return list(dict.fromkeys([*current, *await self._before()]))
+
+    async def _in_force(self) -> list[str]:
+        keys = await self._version(CURRENT)
         if not keys:
             raise StoreError(f"the secret {self._secret_id} holds no key; put one in, or several separated by commas")
         for position, key in enumerate(keys, start=1):
@@ -64,6 +74,27 @@ class Keys:
             except SignatureError as error:
                 raise StoreError(f"the secret {self._secret_id}: key {position} of {len(keys)}: {error}") from None
         return keys
+
+    async def _before(self) -> list[str]:
+        """The keys of the value before. What was no key then was never accepted, and is passed over now."""
+        try:
+            keys = await self._version(PREVIOUS)
+        except AwsError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            return []
+        return [key for key in keys if self._passes(key)]
+
+    def _passes(self, key: str) -> bool:
+        try:
+            self._check(key)
+        except SignatureError:
+            return False
+        return True
+
+    async def _version(self, stage: str) -> list[str]:
+        response = await self._secrets.call("get_secret_value", SecretId=self._secret_id, VersionStage=stage)
+        return [key.strip() for key in str(response.get("SecretString") or "").split(",") if key.strip()]
 
 
 def signing_keys(secrets: Service, clock: Clock, secret_id: str) -> Keys:

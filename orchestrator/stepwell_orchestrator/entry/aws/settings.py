@@ -36,6 +36,8 @@ def read_deployed_settings(environ: Mapping[str, str] = os.environ) -> DeployedS
             bucket=_required(environ, "STEPWELL_PAYLOAD_BUCKET"),
             queue_url=_required(environ, "STEPWELL_QUEUE_URL"),
             queue_arn=_required(environ, "STEPWELL_QUEUE_ARN"),
+            dead_letter_queue_url=_required(environ, "STEPWELL_DEAD_LETTER_QUEUE_URL"),
+            dead_letter_queue_arn=_required(environ, "STEPWELL_DEAD_LETTER_QUEUE_ARN"),
             schedule_group=_required(environ, "STEPWELL_SCHEDULE_GROUP"),
             schedule_role_arn=_required(environ, "STEPWELL_SCHEDULE_ROLE_ARN"),
         ),

@@ -174,6 +174,8 @@ class Rehearsal:
             bucket=name,
             queue_url=f"https://sqs.{REGION}.amazonaws.com/{_ACCOUNT}/{name}",
             queue_arn=f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{name}",
+            dead_letter_queue_url=f"https://sqs.{REGION}.amazonaws.com/{_ACCOUNT}/{name}-dead",
+            dead_letter_queue_arn=f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{name}-dead",
             schedule_group=name,
             schedule_role_arn=f"arn:aws:iam::{_ACCOUNT}:role/{name}",
         )

@@ -49,6 +49,10 @@ class StandInQueue:
         """Nothing: nobody else receives."""
         return {}
 
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        """Nothing: only the dead letter queue is asked, and nothing dies in a rehearsal."""
+        return {}
+
     def put(self, body: str, delay_ms: int = 0) -> None:
         """Queue one."""
         self._sent += 1
@@ -102,9 +106,9 @@ class StandInSecrets:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
-        """One secret."""
-        return {"SecretString": self._values[SecretId]}
+    def get_secret_value(self, *, SecretId: str, VersionStage: str) -> dict[str, Any]:  # noqa: N803
+        """One secret, which never had another value."""
+        return {"SecretString": self._values[SecretId]} if VersionStage == "AWSCURRENT" else {}
 
 
 class StandInLambda:
