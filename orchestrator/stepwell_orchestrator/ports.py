@@ -227,7 +227,10 @@ class Waits(Protocol):
 
 
 class Registry(Protocol):
-    """Apps and their functions."""
+    """Apps and their functions. What another process put or removed may be unknown to ``functions_on`` for a second.
+
+    So may what another process replaced or removed to ``get_function``; one that it put is found at once.
+    """
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
         """Replace an app and all its functions; False when the checksum is the stored one and nothing changed."""
