@@ -126,8 +126,7 @@ class Journal(Protocol):
         """Ask to drive a run: bump ``wanted``, and take the lease until ``until_ms`` if it is free or has expired.
 
         Taking it raises ``term`` by one and sets ``started_at_ms`` if unset. Busy promises that the holder's release
-        will see the new ``wanted``, unless the holder ends the run. A run that has ended is Over when its lease is
-        free.
+        will see the new ``wanted``. A run that has ended is Over when its lease is free.
         """
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
@@ -139,16 +138,23 @@ class Journal(Protocol):
         If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
         """
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
+    async def commit(
+        self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
+    ) -> bool:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With a ``term`` it frees the
-        lease too, whatever ``wanted`` is: nothing is left to do for a wish. Entries alone may be stored
-        whatever has become of run and term: a backend may refuse them (ConflictError for a run that has ended,
-        LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision 10). StoreError,
-        when the store broke, leaves open what was written; the next driver's takeover mends it. ConflictError says
-        that a guard did not hold, and callers rely on it: a store that merely lost a race tries again by itself.
+        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With ``term`` and ``wanted`` it
+        frees the lease too, if ``wanted`` has not moved: True. Otherwise, and for all other writes, False.
+
+        Entries alone may be stored whatever has become of run and term: a backend may refuse them (ConflictError for a
+        run that has ended, LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision
+        10). Entries that are all new (ABSENT), wait for something and have a ``term`` may be written one by one: when
+        some are refused and others were written, that is a StoreError.
+
+        StoreError, also when the store broke, leaves open what was written; the next driver's takeover mends it.
+        ConflictError says that a guard did not hold, and callers rely on it: a store that merely lost a race tries
+        again by itself.
         """
 
     async def load(self, run_id: str) -> Run | None:

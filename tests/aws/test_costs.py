@@ -95,19 +95,19 @@ def test_no_step_writes_more_than_a_unit_and_a_half_whatever_its_output(one: Wor
 
 @pytest.mark.parametrize("duration_ms", [NAP_MS, FAR_NAP_MS], ids=["a minute", "30 days"])
 def test_a_sleep(one: Workloads, duration_ms: int):
-    """A sleep is five write units and one call more, a far one also a schedule and a message more."""
+    """A sleep is four write units and one call more, a far one also a schedule and a message more."""
     sleep = one.sleep(duration_ms).without(one.bare())
     far = duration_ms == FAR_NAP_MS
     # A far one begins in another hour than the one before it, and an event's hour is written once.
-    assert units(sleep) == (5 + far, 5)
+    assert units(sleep) == (4 + far, 4)
     assert (sleep.messages, sleep.app_calls) == (1 + far, 1)
     assert sleep.requests("scheduler", "create_schedule", "fire") == 2 * far
 
 
 def test_a_wait(one: Workloads):
-    """A wait is seven write units, one message and one call more, without the event that ends it."""
+    """A wait is six write units, one message and one call more, without the event that ends it."""
     wait = one.wait().without(one.bare()).without(one.unheard())
-    assert units(wait) == (7, 10)
+    assert units(wait) == (6, 8)
     assert (wait.messages, wait.app_calls) == (1, 1)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from stepwell.errors import EncodingError
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
@@ -146,6 +146,30 @@ async def test_one_refused_write_refuses_them_all(journal: PrunedJournal, place:
     with pytest.raises(ConflictError):
         await journal.commit(run_id(1), writes, term=1)
     assert await journal.load(run_id(1)) == before
+
+
+async def test_new_steps_of_a_driver_may_be_stored_apart(journal: PrunedJournal, traits: Traits):
+    """Of a driver's new steps of which one exists the others are stored with a StoreError, or none with a conflict."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(an_entry("known"))], term=1)
+    writes = [absent(an_entry(name, attempt=1)) for name in ("a", "known", "b")]
+    with pytest.raises(StoreError if traits.puts_new_steps_apart else ConflictError, match="known"):
+        await journal.commit(run_id(1), writes, term=1)
+    run = await journal.load(run_id(1))
+    assert run is not None
+    assert {entry.name for entry in run.entries.values()} == (
+        {"a", "known", "b"} if traits.puts_new_steps_apart else {"known"}
+    )
+    assert run.entries[an_entry("known").step_id] == an_entry("known")
+
+
+async def test_steps_of_others_are_stored_together(journal: PrunedJournal):
+    """Whoever has no lease stores all new steps, or none: nobody would see what of them is missing."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(an_entry("known"))], term=None)
+    with pytest.raises(ConflictError, match="known"):
+        await journal.commit(run_id(1), [absent(an_entry("a")), absent(an_entry("known"))], term=None)
+    assert await journal.get_entry(run_id(1), an_entry("a").step_id) is None
 
 
 async def test_a_write_that_is_not_json_refuses_them_all(journal: PrunedJournal):

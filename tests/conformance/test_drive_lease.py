@@ -8,7 +8,18 @@ from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.run import Progress, RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from tests.conformance.backends import PrunedJournal
-from tests.conformance.samples import NOW_MS, UNTIL_MS, a_header, an_end, create, create_driven, drive, run_id
+from tests.conformance.samples import (
+    NOW_MS,
+    UNTIL_MS,
+    a_header,
+    a_result,
+    absent,
+    an_end,
+    create,
+    create_driven,
+    drive,
+    run_id,
+)
 
 PROGRESS = Progress(request_version=2, discovered=3)
 
@@ -179,26 +190,38 @@ async def test_an_ended_run_whose_driver_died_is_taken_over(journal: PrunedJourn
 
 
 async def test_a_driver_frees_its_lease_with_the_end(journal: PrunedJournal):
-    """A run that its driver ended is over at once, whoever wished for it meanwhile, and no lease of it is left."""
+    """A run whose driver ends it, knowing of every wish, is over at once, and no lease of it is left."""
     await create_driven(journal)
-    await journal.renew(run_id(1), 1, UNTIL_MS)
-    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
-    await journal.commit(run_id(1), [an_end()], term=1)
+    assert await journal.commit(run_id(1), [absent(a_result("a")), an_end()], term=1, wanted=1) is True
     over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
     assert isinstance(over, Over)
     assert (over.header.lease_until_ms, over.header.outcome) == (None, an_end().outcome)
     assert await journal.renew(run_id(1), 1, UNTIL_MS) is False
     assert await journal.expired_leases(UNTIL_MS, 10) == []
     with pytest.raises(LeaseLostError):
-        await journal.release(run_id(1), 1, 2, None)
+        await journal.release(run_id(1), 1, 1, None)
 
 
-async def test_a_refused_end_keeps_the_lease(journal: PrunedJournal):
-    """A driver whose end is refused for a run that has ended still has the lease."""
+@pytest.mark.parametrize("many", [False, True])
+async def test_an_end_that_does_not_know_of_a_wish_keeps_the_lease(journal: PrunedJournal, many: bool):
+    """A run ends whoever wished for it meanwhile, but then its lease is held until it is released."""
     await create_driven(journal)
-    await journal.commit(run_id(1), [an_end(RunStatus.CANCELLED)], term=None)
+    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
+    entries = [absent(a_result(str(number))) for number in range(150 * many)]
+    assert await journal.commit(run_id(1), [*entries, an_end()], term=1, wanted=1) is False
+    header = await header_of(journal)
+    assert (header.lease_until_ms, header.outcome) == (UNTIL_MS, an_end().outcome)
+    assert await journal.expired_leases(UNTIL_MS, 10) == [run_id(1)]
+    assert await journal.release(run_id(1), 1, 2, None) is None
+
+
+async def test_only_an_end_frees_the_lease(journal: PrunedJournal):
+    """Another write, an end by somebody else and one that is refused leave the lease as it is."""
+    await create_driven(journal)
+    assert await journal.commit(run_id(1), [absent(a_result())], term=1, wanted=1) is False
+    assert await journal.commit(run_id(1), [an_end(RunStatus.CANCELLED)], term=None, wanted=1) is False
     with pytest.raises(ConflictError):
-        await journal.commit(run_id(1), [an_end()], term=1)
+        await journal.commit(run_id(1), [an_end()], term=1, wanted=1)
     assert (await header_of(journal)).lease_until_ms == UNTIL_MS
 
 

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -64,7 +64,7 @@ class JournalMachine(RuleBasedStateMachine):
         """What a call returns, or the type of what it raises."""
         try:
             return self.runner.run(call)
-        except (ConflictError, LeaseLostError) as error:
+        except (ConflictError, LeaseLostError, StoreError) as error:
             return type(error)
 
     @rule(delay_ms=delays)
@@ -112,21 +112,31 @@ class JournalMachine(RuleBasedStateMachine):
             assert answer is None
             self.header = replace(self.header, lease_until_ms=None, progress=progress)
 
-    @rule(batch=st.lists(writes, min_size=1, max_size=2), term=terms)
-    def commit(self, batch: list[Write], term: int | None) -> None:
+    @rule(batch=st.lists(writes, min_size=1, max_size=2), term=terms, behind=st.integers(min_value=0, max_value=1))
+    def commit(self, batch: list[Write], term: int | None, behind: int) -> None:
         batch = list(
             {getattr(getattr(write, "entry", None), "step_id", type(write)): write for write in batch}.values()
         )
-        answer = self.answer(self.journal.commit(run_id(1), batch, term=term))
+        answer = self.answer(self.journal.commit(run_id(1), batch, term=term, wanted=self.header.wanted - behind))
         fenced = not self.traits.keeps_late_entries or not all(isinstance(write, PutEntry) for write in batch)
         if fenced and term is not None and not self.holds(term):
             assert answer is LeaseLostError
-        elif (fenced and self.header.outcome is not None) or not all(self.allows(write, term) for write in batch):
+        elif (fenced and self.header.outcome is not None) or not any(self.allows(write, term) for write in batch):
             assert answer is ConflictError
+        elif not all(self.allows(write, term) for write in batch):
+            apart = self.traits.puts_new_steps_apart and term is not None and all(map(may_stand_alone, batch))
+            assert answer is (StoreError if apart else ConflictError)
+            for write in batch:
+                if apart and self.allows(write, term):
+                    self.apply(write)
         else:
             for write in batch:
-                self.apply(write, term)
-            assert answer is None
+                self.apply(write)
+            ends = any(isinstance(write, EndRun) for write in batch)
+            freed = ends and term is not None and behind == 0
+            if freed:
+                self.header = replace(self.header, lease_until_ms=None)
+            assert answer is freed
 
     @rule(name=st.sampled_from(NAMES), attempt=st.integers(min_value=0, max_value=1))
     def claim(self, name: str, attempt: int) -> None:
@@ -171,13 +181,11 @@ class JournalMachine(RuleBasedStateMachine):
         stored = self.entries.get(write.entry.step_id)
         return stored is None or (write.guard is Guard.NOT_MEMOISED and not stored.memoised)
 
-    def apply(self, write: Write, term: int | None) -> None:
+    def apply(self, write: Write) -> None:
         if isinstance(write, PutProgress):
             self.header = replace(self.header, progress=write.progress)
         elif isinstance(write, EndRun):
             self.header = replace(self.header, outcome=write.outcome)
-            if term is not None:
-                self.header = replace(self.header, lease_until_ms=None)
         else:
             self.entries[write.entry.step_id] = write.entry
 
@@ -196,6 +204,11 @@ class JournalMachine(RuleBasedStateMachine):
         expired = lease_until_ms is not None and lease_until_ms <= self.now_ms
         found = self.runner.run(self.journal.expired_leases(self.now_ms, 9))
         assert found == [run_id(1)] * expired or (self.is_fresh and found == [])
+
+
+def may_stand_alone(write: Write) -> bool:
+    """Whether a write makes a new entry that waits for something."""
+    return isinstance(write, PutEntry) and write.guard is Guard.ABSENT and not write.entry.memoised
 
 
 def test_a_run_does_what_its_model_does(open_backend: OpenBackend[Backend], traits: Traits, tmp_path_factory: Any):

@@ -37,8 +37,6 @@ def commit(db: sqlite3.Connection, run_id: str, writes: Sequence[Encoded], term:
                 db.execute("UPDATE runs SET progress = ? WHERE run_id = ?", (document, run_id))
             case EndRun(outcome):
                 db.execute("UPDATE runs SET status = ? WHERE run_id = ?", (outcome.status, run_id))
-                if term is not None:
-                    db.execute("UPDATE runs SET lease_until_ms = NULL WHERE run_id = ?", (run_id,))
                 db.execute("INSERT INTO outcomes VALUES (?, ?)", (run_id, document))
             case _:
                 assert_never(write)

@@ -3,7 +3,9 @@
 What two workers may do to each other, and why nothing is lost:
 
 - A result is committed before its writer asks to drive. Either the writer gets the lease and loads a journal that has
-  the result, or the holder's release fails because ``wanted`` moved, and the holder loads again.
+  the result, or the holder's release fails because ``wanted`` moved, and the holder loads again. What ends a wait asks
+  first, so that it can be committed with its place; whoever does not get the lease, or loses it, commits without one
+  and asks once more.
 - A driver that dies leaves the lease unreleased. Whoever takes it next knows by that (``takeover``), repeats the
   commands that follow from the journal, and owes a discovery.
 - A driver that overran its lease may still be writing. Its entries are guarded, first write wins; its places beyond
@@ -13,11 +15,14 @@ What two workers may do to each other, and why nothing is lost:
   give the same arrivals other places.
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
 - A driver that ends the run frees the lease with the end, so nothing shows whether it got to what follows from it. Its
-  item does, which comes again when it died; whoever gets a copy of that item meanwhile finds the end fresh.
+  item does, which comes again when it died. Whoever else may have had a copy of that item made a wish before the end,
+  and then the lease is given back after all; or comes after the end, and finds it fresh.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,10 +33,10 @@ from stepwell_orchestrator.engine.apply import apply
 from stepwell_orchestrator.engine.gate import owes_discovery
 from stepwell_orchestrator.engine.recover import recover
 from stepwell_orchestrator.engine.situation import Situation
-from stepwell_orchestrator.engine.stack import arrange, fence
+from stepwell_orchestrator.engine.stack import arrange, fence, next_place
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import LEASE_MS
-from stepwell_orchestrator.model.decision import Decision, EndRun, PutProgress
+from stepwell_orchestrator.model.decision import Decision, PutEntry, PutProgress
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT, Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader
@@ -42,6 +47,9 @@ from stepwell_orchestrator.worker.tools import Tools
 
 _SEEN_MS: Final = SECOND_MS
 """How long ago a driver may have looked at the header when it calls."""
+
+Arrival = Callable[[Run], Awaitable[Decision]]
+"""What has come for a step from outside, as it changes the run's entries as they are; it may come to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +77,12 @@ class Driver:
     tools: Tools
     caller: Caller
 
-    async def drive(self, run_id: str, deliveries: int) -> int | None:
+    async def drive(self, run_id: str, deliveries: int, arrival: Arrival | None = None) -> int | None:
         """Bring a run as far as it gets. Returns when to try again, or None when nothing is left to this item.
 
-        A holder that is alive sees the wish; of a redelivered item the holder may be the worker that died with it,
-        so that item stays until the lease runs out.
+        ``arrival`` is what has come for one of its steps, which is committed whoever drives. A holder that is alive
+        sees the wish; of a redelivered item the holder may be the worker that died with it, so that item stays until
+        the lease runs out.
         """
         now_ms = self.tools.clock.now_ms()
         acquisition = await self.tools.journal.acquire(run_id, now_ms, now_ms + LEASE_MS)
@@ -82,12 +91,43 @@ class Driver:
                 return None
             case Over(header):
                 await self._finish_end(header, now_ms, deliveries)
+                if arrival is not None:
+                    await self.tools.dispatch((await arrival(await self.tools.journal.run_of(header))).commands)
                 return None
-            case Busy(until_ms):
+            case Busy(until_ms) if arrival is None:
                 return until_ms if deliveries > 1 else None
-            case Acquired(header, takeover):
-                await self._hold(header, now_ms, takeover=takeover)
+            case Acquired(header, takeover) if await self._hold(header, now_ms, arrival, takeover=takeover):
                 return None
+            case _ if arrival is None:
+                return None
+        await self._commit_alone(run_id, arrival)
+        return await self.drive(run_id, deliveries)
+
+    async def _commit_alone(self, run_id: str, arrival: Arrival) -> None:
+        """Commit what has come without the lease, and so without a place."""
+        run = await self.tools.existing(run_id)
+        decision = await arrival(run)
+        with suppress(ConflictError):
+            await self.tools.journal.commit(run_id, decision.writes, term=None)
+            self.tools.tell(run.header, decision)
+        await self.tools.dispatch(decision.commands)
+
+    async def _arrive(self, held: _Held, arrival: Arrival, term: int) -> _Held:
+        """Commit what has come along with its place, which then takes no write of its own."""
+        decision = await arrival(held.run)
+        held = held.with_progress(arrange(held.run, term))
+        place = next_place(held.run, term)
+        puts = tuple(
+            replace(write, entry=replace(write.entry, place=place))
+            for write in decision.writes
+            if isinstance(write, PutEntry)
+        )
+        try:
+            settled = await self._settle(held, replace(decision, writes=puts), term)
+        except ConflictError:
+            await self.tools.dispatch(decision.commands)
+            return await self._reload(held.run.header.run_id, held.run.header.progress)
+        return replace(settled, seen_at_ms=held.seen_at_ms)
 
     async def _finish_end(self, header: RunHeader, now_ms: int, deliveries: int) -> None:
         """Do what follows from a run's end, if whoever ended it may have died before.
@@ -98,16 +138,20 @@ class Driver:
         if deliveries > 1 or now_ms - header.outcome.ended_at_ms < LEASE_MS:
             await self.tools.dispatch(recover(await self.tools.journal.run_of(header), now_ms))
 
-    async def _hold(self, header: RunHeader, now_ms: int, *, takeover: bool) -> None:
+    async def _hold(self, header: RunHeader, now_ms: int, arrival: Arrival | None, *, takeover: bool) -> bool:
+        """Drive until the run is given back; False when another driver has it by now."""
         journal, term = self.tools.journal, header.term
         async with renewing(self.tools.clock, lambda until_ms: journal.renew(header.run_id, term, until_ms)):
             run = await journal.run_of(header)
             function = await self.tools.registry.get_function(header.function_id)
             try:
                 held = await self._recover(run, term) if takeover else _Held(run, header.progress, now_ms)
+                if arrival is not None:
+                    held = await self._arrive(held, arrival, term)
                 await self._drive_until_released(held, function, term)
             except LeaseLostError:
-                return
+                return False
+        return True
 
     async def _drive_until_released(self, held: _Held, function: Function | None, term: int) -> None:
         if term == 1 and held.run.header.outcome is None:
@@ -195,12 +239,13 @@ class Driver:
 
     async def _settle(self, held: _Held, decision: Decision, term: int) -> _Held:
         run = held.run
+        freed = False
         if decision.writes:
-            await self.tools.journal.commit(run.header.run_id, decision.writes, term=term)
+            header = run.header
+            freed = await self.tools.journal.commit(header.run_id, decision.writes, term=term, wanted=header.wanted)
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
         written = [write.progress for write in decision.writes if isinstance(write, PutProgress)]
-        freed = any(isinstance(write, EndRun) for write in decision.writes)
         settled = _Held(apply(run, decision.writes), (written or [held.stored])[-1], freed=freed)
         return settled.with_progress(decision.progress or run.header.progress)
 
