@@ -287,7 +287,7 @@ async def test_of_competing_results_one_wins(journal: PrunedJournal):
     await create(journal)
     commits = (journal.commit(run_id(1), [unless_memoised(a_result(value=n))], term=None) for n in range(5))
     answers = await asyncio.gather(*commits, return_exceptions=True)
-    (winner,) = [n for n, answer in enumerate(answers) if answer is None]
+    (winner,) = [n for n, answer in enumerate(answers) if answer is False]
     assert await journal.get_entry(run_id(1), a_result().step_id) == a_result(value=winner)
     assert sum(isinstance(answer, ConflictError) for answer in answers) == 4
 
@@ -298,7 +298,7 @@ async def test_of_competing_ends_one_wins(journal: PrunedJournal):
     ends: list[tuple[Any, int | None]] = [(an_end(RunStatus.CANCELLED), None), (an_end(RunStatus.COMPLETED), 1)]
     commits = (journal.commit(run_id(1), [end], term=term) for end, term in ends)
     answers = await asyncio.gather(*commits, return_exceptions=True)
-    (winner,) = [n for n, answer in enumerate(answers) if answer is None]
+    (winner,) = [n for n, answer in enumerate(answers) if answer is False]
     header = await journal.get_header(run_id(1))
     assert header is not None
     assert header.status is (RunStatus.CANCELLED, RunStatus.COMPLETED)[winner]

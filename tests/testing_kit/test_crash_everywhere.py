@@ -196,9 +196,9 @@ async def test_a_journal_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch) 
     """A commit that was accepted and is lost lets a body run again after it was journaled: that is told first."""
     commit = SqliteJournal.commit
 
-    async def forgetful(journal: SqliteJournal, run_id: str, writes: Any, *, term: int | None) -> None:
+    async def forgetful(journal: SqliteJournal, run_id: str, writes: Any, **lease: Any) -> bool:
         kept = [write for write in writes if not (isinstance(write, PutEntry) and write.entry.name == "charge")]
-        await commit(journal, run_id, kept, term=term)
+        return await commit(journal, run_id, kept, **lease)
 
     monkeypatch.setattr(SqliteJournal, "commit", forgetful)
     [first, *_] = (await found(shop(lambda: None))).report.findings
