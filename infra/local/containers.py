@@ -28,6 +28,10 @@ _UP_WITHIN_S = 180
 _DOWN_WITHIN_S = 20
 
 
+class UnavailableError(FailedError):
+    """Containers cannot be run here, though all programs are there: nothing of ours has been tried in one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One that is up: the process whose network to enter, and where the engine listens."""
@@ -68,7 +72,7 @@ def _installed() -> bool:
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """An engine for as long as it is needed. Raises FailedError when it does not start."""
+    """An engine for as long as it is needed. Raises UnavailableError when it does not start."""
     home = Path(tempfile.mkdtemp(prefix="stepwell-engine-"))
     up = None
     log = home / "dockerd.log"
@@ -94,6 +98,14 @@ def engine() -> Iterator[Engine]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def try_container(engine: Engine, image: str) -> None:
+    """Run nothing in a container. Raises UnavailableError: who is root in a container itself may not run others."""
+    try:
+        run(["docker", "run", "--rm", image, "/bin/sh", "-c", ":"], engine.env, timeout_s=_UP_WITHIN_S)
+    except FailedError as error:
+        raise UnavailableError(str(error)) from None
+
+
 def _wait_until_up(up: Engine, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _UP_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -101,7 +113,7 @@ def _wait_until_up(up: Engine, process: subprocess.Popen[bytes], log: Path) -> N
         if asked.returncode == 0:
             return
         time.sleep(0.1)
-    raise FailedError(f"the container engine did not start:\n{tail(log.read_bytes(), 15)}")
+    raise UnavailableError(f"the container engine did not start:\n{tail(log.read_bytes(), 15)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,10 @@ from infra.local.tools import (
 STACK = "stepwell-local"
 APP_STACK = "hello-local"
 ORDERS = ROOT / "examples" / "orders" / "orders.jsonl"
-ORDERS_OF_A_KIND = 2
+ORDERS_OF_A_KIND = 1
+WARM = 5
+"""Processes of each busy function that are started before anybody who is less patient needs them."""
+EVENTS = ROOT / "infra" / "events"
 STEPWELL = Path(sys.executable).with_name("stepwell")
 
 MACHINE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
@@ -107,6 +111,8 @@ def _round_trip(sam: Sam, up: Emulator) -> None:
         sam.deploy(STACK, {**parameters, "PublicUrl": url})
         _allow_what_only_emulators_ask_for(up)
     keys = _keys(up)
+    with step(f"starting {WARM} processes of each function that the demo needs"):
+        _warm_up(up)
     with step(f"the demo, by the deployed function URL {url}"):
         say(_demo(url, keys))
     with step("sam deploy: an app in a stack of its own"):
@@ -147,6 +153,35 @@ def _allow_what_only_emulators_ask_for(up: Emulator, *, withdrawn: bool = False)
             iam.delete_role_policy(RoleName=role["RoleName"], PolicyName=name)
         else:
             iam.put_role_policy(RoleName=role["RoleName"], PolicyName=name, PolicyDocument=document)
+
+
+def _warm_up(up: Emulator) -> None:
+    """Start processes with nobody waiting: many at once take longer on a small machine than a client waits."""
+    events: Mapping[str, Any] = {
+        "ApiFunction": _sample("api", "GET", "/health"),
+        "QueueFunction": {"Records": []},
+        "OrdersFunction": _sample("orders", "GET", "/api/stepwell"),
+    }
+    resources = up.client("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    functions = up.client("lambda", read_timeout_s=DEPLOY_S)
+
+    def invoke(logical_id: str) -> None:
+        payload = json.dumps(events[logical_id]).encode()
+        answer = functions.invoke(FunctionName=names[logical_id], Payload=payload)
+        if "FunctionError" in answer:
+            raise FailedError(f"{logical_id} does not start: {answer['Payload'].read().decode(errors='replace')}")
+
+    with ThreadPoolExecutor(WARM) as threads:
+        for logical_id in events:
+            list(threads.map(invoke, [logical_id] * WARM))
+
+
+def _sample(name: str, method: str, path: str) -> dict[str, Any]:
+    """A sample event, as a request of another kind."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    event["requestContext"]["http"] |= {"method": method, "path": path}
+    return event | {"rawPath": path, "body": ""}
 
 
 def _demo(url: str, keys: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.tools import ACCOUNT, REGION, STATE, FailedError, environment, free_port, tail, tool
@@ -33,7 +34,7 @@ class Emulator:
     url: str
     log: Path
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, read_timeout_s: int = 60) -> Any:
         """A boto3 client of one of its services."""
         return boto3.client(
             service,
@@ -41,6 +42,7 @@ class Emulator:
             region_name=REGION,
             aws_access_key_id=ACCOUNT["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=ACCOUNT["AWS_SECRET_ACCESS_KEY"],
+            config=Config(read_timeout=read_timeout_s),
         )
 
     def function_url(self, url: str) -> str:

@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 import yaml
 
-from infra.local.containers import HOST, Engine, engine, missing
-from infra.local.deploy import BUILD_S, MACHINE
+from infra.local.containers import HOST, Engine, UnavailableError, engine, missing, try_container
+from infra.local.deploy import BUILD_S, EVENTS, MACHINE
 from infra.local.image import import_image
 from infra.local.rie import Emulated
 from infra.local.tools import (
@@ -41,7 +41,6 @@ from infra.local.tools import (
     tool,
 )
 
-EVENTS = ROOT / "infra" / "events"
 TEMPLATES = ("template.yaml", "infra/app-template.yaml")
 BUILT = ROOT / ".aws-sam" / "build"
 RUNTIME = "python3.13"
@@ -109,10 +108,8 @@ def main() -> int:
         with step("sam build"):
             env = environment(LAMBDA_PYTHON=python, LAMBDA_ARCHITECTURES=MACHINE)
             run([sam, "build"], env, timeout_s=BUILD_S)
-        reason = _why_not_in_containers()
-        if reason is None:
-            _in_containers(sam, python)
-        else:
+        reason = _why_not_in_containers() or _in_containers(sam, python)
+        if reason is not None:
             skipped.append(f"sam local invoke, sam local start-api: {reason}")
             _under_the_emulator(sam, python)
     except FailedError as error:
@@ -130,12 +127,24 @@ def _why_not_in_containers() -> str | None:
     return missing(install=os.environ.get("SAM_LOCAL_INSTALL") == "1")
 
 
-def _in_containers(sam: Path, python: str) -> None:
+def _in_containers(sam: Path, python: str) -> str | None:
+    """Try it all in containers; why not, when none can be run here after all."""
+    try:
+        _try_in_containers(sam, python)
+    except UnavailableError as error:
+        say(str(error))
+        return "no container can be run on this machine; what was printed above says why"
+    return None
+
+
+def _try_in_containers(sam: Path, python: str) -> None:
     with ExitStack() as stack:
         with step("starting a container engine in a network of its own"):
             up = stack.enter_context(engine())
         with step("making an image of this machine's Python"):
-            say(f"   {import_image(up, python, runtime=RUNTIME, machine=MACHINE)}")
+            image = import_image(up, python, runtime=RUNTIME, machine=MACHINE)
+            try_container(up, image)
+            say(f"   {image}")
         account = stack.enter_context(_account(HOST, up.inside()))
         # The settings reach only functions that declare them; all are given the same.
         settings = STATE / "env.json"

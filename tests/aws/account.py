@@ -224,6 +224,11 @@ class Account:
         """Change a key."""
         _secrets().put_secret_value(SecretId=arn, SecretString=value)
 
+    def forget_previous_secret(self, arn: str) -> None:
+        """End the key that was in force before the last change."""
+        before = _secrets().get_secret_value(SecretId=arn, VersionStage="AWSPREVIOUS")["VersionId"]
+        _secrets().update_secret_version_stage(SecretId=arn, VersionStage="AWSPREVIOUS", RemoveFromVersionId=before)
+
     def close(self) -> None:
         """End all loops."""
         for one in (self.api, self.queue, self.sweep, self.sync, self.lambdas, self._runner):

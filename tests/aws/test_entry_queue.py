@@ -242,6 +242,12 @@ def test_a_lost_handing_back_leaves_the_message(account: Account):
     assert account.deliver(event) == {event["Records"][0]["messageId"]}
 
 
+def test_an_empty_batch_is_done(account: Account):
+    """A batch without messages, with which somebody may start a process, is answered and asks nothing of AWS."""
+    assert account.queue({"Records": []}, context("queue", 1_000)) == {"batchItemFailures": []}
+    assert account.bed.clients["sqs"].calls == []
+
+
 @pytest.mark.parametrize("event", [{}, [], None, {"Records": "x"}, {"Records": [{"eventSource": "aws:s3"}]}])
 def test_another_event_is_refused(account: Account, event: Any):
     """What is no batch of SQS messages is an error that says so."""

@@ -196,6 +196,13 @@ def test_run(stepwell: Stepwell, server: FakeServer):
     ]
 
 
+def test_a_run_tells_its_trouble(stepwell: Stepwell, server: FakeServer):
+    """Under the timeline of a run is what keeps the engine from working on it, on one line and nothing but text."""
+    server.says(f"GET {RUN}", run_answer(trouble="queue item [red]x[/red] has failed\nby ReadTimeout"))
+    server.says(f"GET {RUN}/trace", [])
+    assert stepwell("run", RUN_ID).stdout.splitlines()[-1] == "✗ queue item [red]x[/red] has failed by ReadTimeout"
+
+
 def test_run_as_json(stepwell: Stepwell, server: FakeServer):
     """The JSON of a run is the server's, with its steps as one more member."""
     steps = [trace_row("price-order", (0, 0, 20))]

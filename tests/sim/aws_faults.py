@@ -30,9 +30,6 @@ AFTER: Final = (AwsFault.DIES_AFTER, AwsFault.LOST_REPLY, AwsFault.SLOW_ANSWER)
 OF_TIMING: Final = (AwsFault.SLOW_CALL, AwsFault.SLOW_ANSWER, AwsFault.CONFLICT, AwsFault.REPEATED)
 """Faults that break nothing by themselves: the client library, or the backend, makes the call again."""
 COSTLY: Final = (AwsFault.DIES_BEFORE, AwsFault.DIES_AFTER, AwsFault.THROTTLED, AwsFault.LOST_REPLY)
-CALLS: Final = 3
-"""How many calls a port's method makes, about."""
-
 _CODES: Final = {
     AwsFault.THROTTLED: "ThrottlingException",
     AwsFault.CONFLICT: "TransactionConflictException",

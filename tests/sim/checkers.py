@@ -182,12 +182,12 @@ class OneRun:
 class OneEnd:
     """Promise 8: a run ends once, nothing is written to it afterwards, and each of its lifecycle events exists once.
 
-    ``late_entries``: entries may be, but nobody looks: none is in a call, and no call is made by who could see the end.
+    ``late_entries``: entries may be, but no call is made by who could see the end. Who looked before it may find a late
+    entry and carry it in a call, from which nothing follows any more.
     """
 
     def __init__(self, late_entries: bool = False) -> None:
         self._late_entries = late_entries
-        self._late: set[tuple[str, str]] = set()
         self._ended: dict[str, RunStatus] = {}
         self._ended_at: dict[str, int] = {}
         self._told: set[tuple[str, str]] = set()
@@ -200,23 +200,17 @@ class OneEnd:
                     raise ViolationError(8, message, run_id)
                 self._ended[run_id] = outcome.status
                 self._ended_at[run_id] = moment.at
-            case EntryWritten(run_id, entry) if run_id in self._ended:
-                if not self._late_entries:
-                    raise ViolationError(8, f"step {entry.name} was written after the run's end", run_id)
-                self._late.add((run_id, entry.step_id))
-            case CallMade(run_id=run_id) if self._late_entries and run_id in self._ended:
-                self._check_call(fact)
+            case EntryWritten(run_id, entry) if run_id in self._ended and not self._late_entries:
+                raise ViolationError(8, f"step {entry.name} was written after the run's end", run_id)
+            case CallMade(run_id=run_id) if (
+                self._late_entries and self._ended_at.get(run_id, fact.looked) < fact.looked
+            ):
+                raise ViolationError(8, f"call {fact.call} was made after the run's end", run_id)
             case EventStored(event, True) if event.name in LIFECYCLE_EVENTS:
                 key = (event.name, event.data["run_id"])
                 if key in self._told:
                     raise ViolationError(8, f"{event.name} was emitted twice", key[1])
                 self._told.add(key)
-
-    def _check_call(self, call: CallMade) -> None:
-        if self._ended_at[call.run_id] < call.looked:
-            raise ViolationError(8, f"call {call.call} was made after the run's end", call.run_id)
-        if any((call.run_id, step_id) in self._late for step_id in call.memos):
-            raise ViolationError(8, f"call {call.call} carries what was written after the run's end", call.run_id)
 
 
 class NothingAfterCancel:

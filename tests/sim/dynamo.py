@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
+from stepwell_orchestrator.aws import commits, items
 from stepwell_orchestrator.aws.backend import AwsBackend, Services
 from stepwell_orchestrator.aws.dynamo import Item
 from stepwell_orchestrator.aws.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
 from stepwell_orchestrator.aws.service import AwsError, Service, in_place
 from stepwell_orchestrator.aws.table import LEASED_UNDER, PK, SK
+from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.signal import SignalWait
 from tests.aws.bed import a_bed
 from tests.sim.aws_faults import AFTER, BEFORE_READ, BEFORE_WRITE, AwsFault, failed
@@ -45,6 +48,9 @@ Parameters = Mapping[str, Any]
 _WRITES: Final = ("put_item", "update_item", "delete_item", "transact_write_items")
 _PAUSE: Final = "p#"
 _SIGNAL: Final = "g#"
+_NARROW: Final = 0.5
+_LIMITS: Final = ((commits, "TRANSACTION_MAX", (2, 3, 4)), (items, "_OUTCOME_INLINE_MAX", (8,)))
+"""What is too large for most worlds to reach, and how large it is in those where it is reached."""
 _LOOKS: Final = ("acquire", "load", "get_header", "claim")
 
 
@@ -57,6 +63,10 @@ class DynamoBackend(Queued):
         super().__init__()
         self._stack = ExitStack()
         self._bed = self._stack.enter_context(a_bed(straight=True))
+        chance = stream(seed, "limits")
+        for module, limit, lower in _LIMITS:
+            if chance.random() < _NARROW:
+                self._stack.enter_context(patch.object(module, limit, chance.choice(lower)))
         self._bed.clients["dynamodb"] = self._table = _Table(self._bed.clients["dynamodb"].client, tell)
         self._entropy = stream(seed, "writers").randbytes
         self._count = count
@@ -239,6 +249,12 @@ class _Port:
             except InjectedError as error:
                 self._node.trouble(str(error))
                 raise
+            except StoreError as error:
+                if type(error) is not StoreError:
+                    raise
+                # A commit of several transactions that broke off: no service failed, and yet the item is lost.
+                self._node.trouble(str(error))
+                raise InjectedError(str(error)) from error
             handling = HANDLING.get(None)
             if name in _LOOKS and handling is not None:
                 handling.looked = max(handling.looked, looked)

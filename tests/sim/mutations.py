@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.worker import calling, cancelling, driving, routing
 from stepwell_orchestrator.worker.driving import Driver
 from tests.sim import wait_mutations
+from tests.sim.backends import BackendName
 from tests.sim.simulate import simulate
 
 Patch = pytest.MonkeyPatch
@@ -211,22 +212,24 @@ MUTATIONS = (
 )
 
 
-def caught_by(mutation: Callable[[Patch], None], seeds_max: int) -> tuple[int, str] | None:
+def caught_by(
+    mutation: Callable[[Patch], None], seeds_max: int, backend: BackendName = "sqlite"
+) -> tuple[int, str] | None:
     """The first seed that notices a mutation, counted from 0, and what it says; None when none does."""
     with pytest.MonkeyPatch.context() as patch:
         mutation(patch)
         for seed in range(seeds_max):
-            failures = simulate(seed).report.failures
+            failures = simulate(seed, backend=backend).report.failures
             if failures:
                 return seed, failures[0].splitlines()[0].partition(": ")[2]
     return None
 
 
-def main() -> int:
+def print_rows(mutations: Iterable[Callable[[Patch], None]], backend: BackendName = "sqlite") -> int:
     """Print a row for each mutation; 1 when one was not noticed."""
     missed = 0
-    for mutation in MUTATIONS:
-        caught = caught_by(mutation, SEEDS_MAX)
+    for mutation in mutations:
+        caught = caught_by(mutation, SEEDS_MAX, backend)
         missed += caught is None
         seeds, verdict = ("-", "not noticed") if caught is None else (str(caught[0] + 1), caught[1])
         print(f"| {(mutation.__doc__ or '').rstrip('.')} | {seeds} | {verdict} |", flush=True)
@@ -234,4 +237,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_rows(MUTATIONS))

@@ -2,7 +2,9 @@
 
 One entry is one conditional put, whatever has become of the run: looking at the run in the same breath would cost four
 times as much. What concerns the run is one conditional update of its header. Several writes are a transaction; those
-that do not fit into one are several, with the header last. Only the new steps that a driver found are put one by one.
+that do not fit into one are several, with the header last, and each on the condition that the term is not over: a
+part that was written has been so before the next driver looks for what this one may have left undone. Only new steps,
+when they are all that a driver found, are put one by one: who meets some of them does what follows from all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from stepwell_orchestrator.aws.dynamo import (
     number,
     text,
 )
-from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, WANTED, WRITER
+from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WANTED, WRITER
 from stepwell_orchestrator.aws.leases import HELD, drives
 from stepwell_orchestrator.aws.part import Part, wrote
 from stepwell_orchestrator.aws.sizes import action_bytes
@@ -37,6 +39,7 @@ from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutPro
 _PART_BYTES_MAX: Final = 3_500_000
 """A transaction takes 4 MB, of which the header has its part as it is, whatever is changed of it."""
 
+_OPEN: Final = f"attribute_not_exists({DOCUMENT})"
 _CONDITIONS: Final = {
     Guard.ABSENT: f"attribute_not_exists({PK})",
     Guard.NOT_MEMOISED: f"attribute_not_exists({MEMOISED})",
@@ -103,10 +106,11 @@ class Commits(Part):
     async def _apply(self, run_id: str, writes: Sequence[Write], holder: _Holder, writer: bytes) -> None:
         """Done again by the same writer, what was done before counts as done."""
         steps = await self._steps(run_id, writes, holder, writer)
-        if holder.term is not None and len(steps) > 1 and all(_may_stand_alone(step.write) for step in steps):
+        parts = _parts(run_id, steps, holder.term)
+        if holder.term is not None and len(parts) == 1 and all(_may_stand_alone(step.write) for step in steps):
             await self._put_each(run_id, steps, writer)
             return
-        for number_, part in enumerate(_parts(steps)):
+        for number_, part in enumerate(parts):
             try:
                 await self._table.transact([step.action for step in part], f"{writer.hex()}-{number_}{holder.mark}")
             except Refused as refused:
@@ -170,7 +174,7 @@ class Commits(Part):
                     assert_never(write)
         if not changes:
             return None
-        condition = f"{holder.condition} AND attribute_not_exists({DOCUMENT})"
+        condition = f"{holder.condition} AND {_OPEN}"
         freed = "" if holder.wanted is None else f" REMOVE {LEASE_UNTIL}, {LEASED_UNDER}"
         return Update(keys.header_key(run_id), f"SET {', '.join(changes)}{freed}", condition, values)
 
@@ -180,13 +184,23 @@ def _may_stand_alone(write: PutEntry | None) -> bool:
     return write is not None and write.guard is Guard.ABSENT and not write.entry.memoised
 
 
-def _parts(steps: Sequence[_Step]) -> list[list[_Step]]:
-    """As few transactions as may be, in order."""
+def _parts(run_id: str, steps: Sequence[_Step], term: int | None) -> list[list[_Step]]:
+    """As few transactions as may be, in order; each of several checks the term of who has one."""
+    parts = _split(steps, TRANSACTION_MAX)
+    if len(parts) == 1 or term is None:
+        return parts
+    values = {":term": number(term)}
+    check = _Step(Update(keys.header_key(run_id), f"SET {TERM} = :term", f"{HELD} AND {_OPEN}", values), None)
+    parts = _split(steps, TRANSACTION_MAX - 1)
+    return [part if part[-1].write is None else [*part, check] for part in parts]
+
+
+def _split(steps: Sequence[_Step], actions_max: int) -> list[list[_Step]]:
     parts: list[list[_Step]] = []
     total = 0
     for step in steps:
         size = action_bytes(step.action)
-        if not parts or len(parts[-1]) == TRANSACTION_MAX or total + size > _PART_BYTES_MAX:
+        if not parts or len(parts[-1]) == actions_max or total + size > _PART_BYTES_MAX:
             parts.append([])
             total = 0
         parts[-1].append(step)

@@ -36,6 +36,8 @@ class Batches:
     async def handle(self, event: Any, context: Any) -> dict[str, Any]:
         """Work on one batch; the answer names the messages that are not done. Raises WireError for another event."""
         received = [receive(record) for record in _records(event)]
+        if not received:
+            return {"batchItemFailures": []}
         deadline = self._deployment.deadline
         deadline.begin(context.get_remaining_time_in_millis())
         failed = {message.message_id: message for message in received}

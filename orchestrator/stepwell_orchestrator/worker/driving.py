@@ -11,6 +11,8 @@ What two workers may do to each other, and why nothing is lost:
 - A driver that overran its lease may still be writing. Its entries are guarded, first write wins; its places beyond
   the fence do not count; its progress, its end and its release need a term that is no longer current. It looks at the
   term before each call.
+- Entries alone may be stored for a driver that was overtaken (decision 10), and it may die before it carries out what
+  follows. Whoever is refused because of what is in the journal by then repeats what follows from it.
 - Places given to arrivals are stored before a call is made with them, whenever they were given: another driver would
   give the same arrivals other places.
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
@@ -204,6 +206,8 @@ class Driver:
                 held = await self._discover(held, function, term)
             except ConflictError:
                 held = await self._reload(held.run.header.run_id, replace(progress, discovered=None))
+                if held.run.header.outcome is None:
+                    await self.tools.dispatch(recover(held.run, now_ms))
         return held
 
     async def _has_ended(self, run_id: str, term: int) -> bool:

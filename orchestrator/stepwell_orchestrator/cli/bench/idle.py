@@ -14,6 +14,8 @@ POLLERS: Final = 5
 """How many poll the queue for Lambda, at least, when the mapping has a bound on its concurrency."""
 POLLS_PER_MINUTE: Final = 3
 """Of each of them: a poll waits for 20 seconds."""
+MINUTES_PER_LOOK: Final = 15
+"""How often the sweep looks for dead letters."""
 SECRETS: Final = 2
 ALARMS: Final = 7
 DASHBOARDS: Final = 1
@@ -22,7 +24,7 @@ DASHBOARDS: Final = 1
 def month(sweep: Work, rates: Rates) -> Mapping[str, float]:
     """Dollars, by what they are for. ``sweep`` is one sweep."""
     prices = rates.prices
-    polls = POLLERS * POLLS_PER_MINUTE * MINUTES
+    polls = POLLERS * POLLS_PER_MINUTE * MINUTES + MINUTES // MINUTES_PER_LOOK
     return {
         "polling the queue": dollars(prices, Good.QUEUE_REQUEST, polls),
         "sweeping once a minute": sum(bill(sweep.times(MINUTES), rates).values())
