@@ -116,16 +116,14 @@ def test_a_function_that_sends_and_invokes(account: Account):
 
 @pytest.mark.parametrize("is_lost", [False, True], ids=["comes back", "is lost"])
 def test_a_dead_queue_function_loses_nothing(account: Account, is_lost: bool):
-    """A run whose worker stops in the middle of a call goes on within two minutes, by its message or by the sweep.
-
-    The sweep is what is left when the message went with a copy of it, whose worker found the run being driven.
-    """
+    """A run whose worker stops in the middle of a call goes on within two minutes, by its message or by the sweep."""
     account.register("shop-functions", a_shop())
     account.send({"name": "order/created", "data": {"n": 1}})
     account.deliver(account.batch())
     event = account.batch()
     with stopped(account, event):
         if is_lost:
+            # Another worker gets a copy, finds the run being driven, and the message goes with the copy.
             assert account.deliver(event) == set()
             [record] = event["Records"]
             account.bed.clients["sqs"].client.delete_message(
