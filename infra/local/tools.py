@@ -111,7 +111,17 @@ def tool(name: str, interpreter: str = sys.executable) -> Path:
         with step(f"installing {name} into {folder.relative_to(ROOT)} (once)"):
             shutil.rmtree(folder, ignore_errors=True)
             run([interpreter, "-m", "venv", folder], environment(), timeout_s=INSTALL_S)
-            pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", pins]
+            pip = [
+                folder / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-compile",
+                "-r",
+                pins,
+            ]
             run(pip, environment(), timeout_s=INSTALL_S)
             done.write_text(identity)
     return folder / "bin"

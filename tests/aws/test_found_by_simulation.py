@@ -56,10 +56,8 @@ async def test_a_signal_does_not_resume_a_run_that_is_over(bed: Bed) -> None:
 
 
 async def test_what_an_overtaken_driver_left_undone_is_done(bed: Bed) -> None:
-    """A sleep stored for a driver that was overtaken, and that died before it set the timer, is over at its end.
-
-    Its successor has looked already for what it left undone, and meets the entry when it stores its own.
-    """
+    """A sleep stored for a driver that was overtaken, and that died before it set the timer, is over at its end."""
+    # Its successor has looked already for what it left undone, and meets the entry when it stores its own.
     world = World(Script([["sleep:1h"]]))
     local, aws = world.backend, bed.backend()
     world.backend = replace(local, journal=aws.journal, waits=aws.waits, registry=aws.registry)
@@ -86,10 +84,8 @@ async def test_what_an_overtaken_driver_left_undone_is_done(bed: Bed) -> None:
 
 @pytest.mark.parametrize(("over", "error"), [("the term", LeaseLostError), ("the run", ConflictError)])
 async def test_no_part_of_a_long_commit_comes_after_its_term(bed: Bed, over: str, error: type[Exception]) -> None:
-    """Of a commit of several transactions nothing is stored for a driver that was overtaken, or whose run has ended.
-
-    A successor that found a part of it, after it had looked for what was left undone, would take it for done.
-    """
+    """Of a commit of several transactions nothing is stored for a driver that was overtaken, or whose run has ended."""
+    # A successor that found a part of it, after it had looked for what was left undone, would take it for done.
     journal = bed.backend().journal
     run_id = await create_driven(journal)
     if over == "the run":

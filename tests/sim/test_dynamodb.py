@@ -60,10 +60,7 @@ LATE: History = [*START, DONE, written(CHARGED)]
 
 
 def test_a_late_entry_may_be_kept() -> None:
-    """An entry that comes after its run's end may be kept: a step, a wait, and the end of one, which nobody is owed.
-
-    A worker that looked at the run before the end may carry it in a call.
-    """
+    """An entry that comes after its run's end may be kept, and carried in a call by who looked before the end."""
     show([*LATE, replace(CALL, memos={CHARGED.step_id: CHARGED.memo})], late_entries=True)
     show([*START, CALL, DONE, written(WAIT)], late_entries=True)
     show([*WAITING, EventStored(POKE, True), DONE, 10 * 15 * MINUTE_MS, timed_out(WAIT)], late_entries=True)
