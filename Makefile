@@ -8,6 +8,9 @@ TARGET ?= examples.hello.app:app
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The official TypeScript package, which the interop tests run apps of. They say so where it is missing.
+NODE := tests/interop/typescript
+NODE_INSTALLED := $(NODE)/node_modules/.installed
 # One hash seed, so that all of xdist's workers collect the tests in the same order.
 PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest -q -n $(WORKERS)
 NEW_ENOUGH = "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -16,7 +19,7 @@ CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
 ENGINE_FUNCTIONS := ApiFunction QueueFunction SweepFunction SyncFunction
-.PHONY: help demo dev test sim sim-long check bench-wake aws-local demo-aws sam-local format clean
+.PHONY: help demo dev test node sim sim-long check bench-wake aws-local demo-aws sam-local format clean
 .PHONY: $(ENGINE_FUNCTIONS:%=build-%) build-OrdersFunction
 .DELETE_ON_ERROR:
 
@@ -31,8 +34,12 @@ demo: $(INSTALLED) ## Run the order-fulfilment example on real input; under a mi
 dev: $(INSTALLED) ## Start the dev server on port 8288; TARGET=module:app or a URL (default: the hello example)
 	@$(BIN)/stepwell dev $(TARGET)
 
-test: $(INSTALLED) ## Run the tests
+test: $(INSTALLED) node ## Run the tests
 	@$(PYTEST)
+
+node: ## Install what the tests with the official TypeScript package need, where there is Node.js and npm
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE_INSTALLED); \
+	  else echo "note: no Node.js and npm here, so apps of the official TypeScript package will not be tried"; fi
 
 sim: $(INSTALLED) ## Simulate SEEDS=2000 faulty worlds from START=0, or SEED=17, SHRINK=1, TRACE=1; BACKEND=dynamodb
 	@BACKEND=$(BACKEND) SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) SHRINK=$(SHRINK) TRACE=$(TRACE) $(BIN)/python -m tests.sim
@@ -40,7 +47,7 @@ sim: $(INSTALLED) ## Simulate SEEDS=2000 faulty worlds from START=0, or SEED=17,
 sim-long: $(INSTALLED) ## The same with SEEDS=50000; Ctrl-C ends it with what was found so far
 	@BACKEND=$(BACKEND) SEEDS=$(or $(SEEDS),50000) START=$(START) $(BIN)/python -m tests.sim
 
-check: $(INSTALLED) ## What CI runs: format, lint, strict types, import contracts, tests
+check: $(INSTALLED) node ## What CI runs: format, lint, strict types, import contracts, tests
 	@echo "== format" && $(BIN)/python -m ruff format --check .
 	@echo "== lint" && $(BIN)/python -m ruff check .
 	@echo "== types" && $(BIN)/python -m mypy
@@ -73,9 +80,15 @@ format: $(INSTALLED) ## Format the code and fix what the linter can fix
 	@$(BIN)/python -m ruff format .
 
 clean: ## Remove .venv, caches and build output; keeps .stepwell/ (your local runs)
-	@rm -rf $(VENV) $(CACHES) .aws-sam .aws-local
+	@rm -rf $(VENV) $(CACHES) $(NODE)/node_modules .aws-sam .aws-local
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "removed $(VENV), caches and build output"
+
+$(NODE_INSTALLED): $(NODE)/package.json $(NODE)/package-lock.json
+	@echo "installing the official TypeScript package into $(NODE) with Node.js $$(node --version) (the first time takes a minute)"
+	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  || { echo "note: npm ci failed, so apps of the official TypeScript package will not be tried" >&2; exit 0; }; \
+	  touch node_modules/.installed
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(NEW_ENOUGH)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from stepwell.version import VERSION
 
 if TYPE_CHECKING:
+    from stepwell import ai as ai
     from stepwell import aws as aws
     from stepwell import fastapi as fastapi
+    from stepwell import middleware as middleware
     from stepwell.public import *  # noqa: F403 - the list is kept in one place
 
 __version__ = VERSION
@@ -31,4 +33,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *importlib.import_module("stepwell.public").__all__, "aws", "fastapi"})
+    return sorted(
+        {*globals(), *importlib.import_module("stepwell.public").__all__, "ai", "aws", "fastapi", "middleware"}
+    )

@@ -9,10 +9,21 @@ from types import MappingProxyType
 from typing import Any
 
 from stepwell import system
-from stepwell.checks import check_id
+from stepwell.checkpointing import Checkpointing, pace_of
+from stepwell.checks import Place, check_id
 from stepwell.errors import EventError
 from stepwell.event import Event
-from stepwell.function import Define, Function, Handler, define_failure_function, define_function, duplicate_error
+from stepwell.function import (
+    Defaults,
+    Define,
+    Function,
+    Handler,
+    define_function,
+    duplicate_error,
+    failure_functions,
+)
+from stepwell.middleware.base import Make
+from stepwell.middleware.hooks import Stack, makes_of
 from stepwell.options import (
     Batch,
     CancelOn,
@@ -39,7 +50,10 @@ class App:
 
     Options left out come from the environment: ``STEPWELL_BASE_URL``, ``STEPWELL_EVENT_KEY``, ``STEPWELL_SIGNING_KEY``,
     ``STEPWELL_SIGNING_KEY_FALLBACK``, ``STEPWELL_ENV`` and ``STEPWELL_DEV``. In dev mode no key is needed and nothing
-    is signed. Raises DefinitionError for a value that cannot be understood.
+    is signed. ``checkpoint`` says how the steps of a call are saved while it goes on: True, the default, False, or a
+    Checkpointing (``STEPWELL_CHECKPOINT``). ``middleware`` is what calls of its functions and its own sends go through,
+    outermost first: Middleware classes, or what makes instances. Raises DefinitionError for a value that cannot be
+    understood.
 
     ``transport`` replaces the HTTP client when set: an engine in the same process takes events and signals through it.
     """
@@ -54,11 +68,17 @@ class App:
         signing_key_fallback: str | None = None,
         env: str | None = None,
         dev: bool | None = None,
+        checkpoint: bool | Checkpointing | None = None,
+        middleware: Sequence[Make] = (),
     ) -> None:
         self.id = check_id("the app", id)
         self.overrides = Overrides(base_url, event_key, signing_key, signing_key_fallback, env, dev)
         self.settings: Settings = read_settings(self.overrides)
         self.transport: Transport | None = None
+        chosen = self.settings.checkpoint if checkpoint is None else checkpoint
+        pace = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
+        self._middleware = Stack(self, makes_of(Place(self.id, "middleware", kind="app"), middleware))
+        self._defaults = Defaults(pace, self._middleware)
         self._functions: dict[str, Function[Any]] = {}
 
     def __repr__(self) -> str:
@@ -87,6 +107,8 @@ class App:
         singleton: Singleton | None = None,
         idempotency: str | None = None,
         timeouts: Timeouts | None = None,
+        checkpoint: bool | Checkpointing | None = None,
+        middleware: Sequence[Make] = (),
     ) -> Define:
         """Make the decorated function, ``async`` or not, a durable one that takes a Context.
 
@@ -94,9 +116,8 @@ class App:
         what starts it: an event name, an Event class, ``on(...)``, ``cron(...)``, several of them, or nothing when only
         ``step.invoke`` does. ``retries`` (0 to 20) counts the attempts after the first. ``on_failure`` is called
         with a context whose event is ``inngest/function.failed`` when a run has failed for good. ``idempotency`` is an
-        expression: of the events for which it gives the same value, one in 24 h starts a run.
-
-        Raises DefinitionError naming the function, the field and the fix.
+        expression: of events with the same value one in 24 h starts a run. ``checkpoint`` is the app's unless given.
+        ``middleware`` goes inside the app's. Raises DefinitionError naming the function, the field and the fix.
         """
         options = FunctionOptions(
             cancel_on=cancel_on,
@@ -113,10 +134,18 @@ class App:
 
         def register(handler: Handler) -> Function[Any]:
             function = define_function(
-                self.id, handler, function_id=id, name=name, on=on, retries=retries, options=options
+                self.id,
+                handler,
+                function_id=id,
+                name=name,
+                on=on,
+                retries=retries,
+                options=options,
+                checkpoint=checkpoint,
+                middleware=middleware,
+                defaults=self._defaults,
             )
-            derived = [] if on_failure is None else [define_failure_function(self.id, function, on_failure)]
-            self._add([function, *derived])
+            self._add([function, *failure_functions(self.id, function, on_failure)])
             return function
 
         return register
@@ -125,13 +154,14 @@ class App:
         """Send one event or several in one request; returns their internal ids in order.
 
         Raises EventError for a malformed event (nothing is sent) and when the server refuses one: those before it in
-        the sequence were accepted, and the error's ``ids`` are theirs.
+        the sequence were accepted, and the error's ``ids`` are theirs. Raises MiddlewareError for what a hook raises.
         """
         batch = [events] if isinstance(events, Event) else list(events)
         for event in batch:
             if not isinstance(event, Event):
                 raise EventError(f"send takes stepwell.Event objects, got {type(event).__name__}")
-        return await self.send_wire([event.to_wire() for event in batch], None)
+        send = self._middleware.hooks(system.now_ms).sending(self.send_wire)
+        return await send([event.to_wire() for event in batch], None)
 
     def send_sync(self, events: Event | Sequence[Event]) -> list[str]:
         """``send`` for code that is not ``async``; it blocks the calling thread until the events are accepted."""
@@ -139,7 +169,7 @@ class App:
             return executor.submit(lambda: asyncio.run(self.send(events))).result()
 
     async def send_wire(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None) -> list[str]:
-        """``send`` for events in wire form, with ids derived from ``seed`` (a fresh one when None)."""
+        """``send`` for events in wire form, past the middleware; ids come from ``seed`` (a fresh one when None)."""
         if not events:
             return []
         return await self._sends().send_events(events, seed or system.fresh_seed())

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from stepwell.replay import RequestedStep
+
+T = TypeVar("T")
+
+Pending = Coroutine[Any, Any, T]
+"""What an async step call returns: await it now, later or twice, or hand it to gather, create_task or a TaskGroup."""
 
 
 class StepFuture(asyncio.Future[Any]):

@@ -6,7 +6,7 @@ from stepwell import system
 from stepwell.app import App
 from stepwell.asgi_app import TRUSTED, AsgiApp, Receive, Scope, Send
 from stepwell.errors import DefinitionError
-from stepwell.handler import Handler
+from stepwell.handler import Handler, settings_of
 from stepwell.in_time import ALLOWANCE, Allowance, execute_in_time
 from stepwell.lambda_handler import RESPONSE_BYTES_MAX, LambdaHandler
 from stepwell.wire.invocation import is_direct
@@ -38,7 +38,7 @@ def handler(
         serve_origin=serve_origin,
         serve_path=serve_path,
         framework="aws-lambda",
-        execute=execute_in_time(app, system.now_ms),
+        execute=execute_in_time(app, settings_of(app, dev=dev), system.now_ms),
         response_bytes_max=RESPONSE_BYTES_MAX,
     )
     application = _InLambda(AsgiApp(served, path=path))

@@ -13,7 +13,10 @@ from typing import Any, Final, Protocol, Self
 from stepwell.calls import SendEvents
 from stepwell.errors import DefinitionError, EncodingError
 from stepwell.failures import error_body, is_permanent, retry_at_ms
+from stepwell.middleware.base import StepInfo
+from stepwell.middleware.hooks import NO_HOOKS, Hooks
 from stepwell.replay import Body, RequestedStep
+from stepwell.saving import Saver
 from stepwell.serializer import to_json
 from stepwell.signals import SendSignal
 from stepwell.wire.call import CallContext
@@ -50,8 +53,11 @@ class Runtime:
 
     ``send`` sends events, ``send_signal`` a signal; ``now_ms`` is the clock; ``timeout`` makes a context manager that
     cancels its body after so many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds
-    how long a call with steps to report waits for a branch of the function that is busy with something else.
-    ``body_of`` says what is executed for a step: tests put a stub in the body's place.
+    how long a call with steps to report waits for a branch of the function that is busy with something else; a plain
+    function counts as busy ``grace_s`` after its last step.
+    ``body_of`` says what is executed for a step: tests put a stub in the body's place. ``saver`` saves steps while
+    their call goes on; without one each step ends its call. No step is begun that may not end before ``ends_at_ms``.
+    ``hooks`` is the middleware of the call.
     """
 
     send: SendEvents
@@ -59,7 +65,11 @@ class Runtime:
     now_ms: Callable[[], int]
     timeout: Callable[[float], TimeoutScope] = asyncio.timeout
     patience_s: float = 10.0
+    grace_s: float = 0.1
     body_of: Callable[[RequestedStep, Body], Body] = as_written
+    saver: Saver | None = None
+    ends_at_ms: int | None = None
+    hooks: Hooks = NO_HOOKS
 
 
 def refuse_nested(step_id: str) -> None:
@@ -75,11 +85,18 @@ def refuse_nested(step_id: str) -> None:
 async def execute_step(
     step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, runtime: Runtime
 ) -> Instructions:
-    """Run ``body`` and report StepRun, StepError or StepFailed; exceptions of the body never escape."""
+    """Run ``body`` and report StepRun, StepError or StepFailed; exceptions of the body never escape.
+
+    Raises MiddlewareError.
+    """
     body = runtime.body_of(step, body)
+    info = StepInfo(step.label, step.hashed, step.call.display_name)
+    await runtime.hooks.before_execution(info)
     started_ms = runtime.now_ms()
     value, error = await _attempt(step, body, runtime)
     ended_ms = runtime.now_ms()
+    await runtime.hooks.after_execution(info)
+    value, error = await runtime.hooks.transform_output(value, error, info)
     opcode = _opcode(step, Op.STEP_RUN, mode, data=value) if error is None else _failure(step, body, ctx, mode, error)
     timed = replace(opcode, started_ns=started_ms * NS_PER_MS, duration_ns=max(ended_ms - started_ms, 0) * NS_PER_MS)
     retry_ms = retry_at_ms(error, ended_ms) if error is not None and opcode.op is Op.STEP_ERROR else None

@@ -62,7 +62,9 @@ def misuse(step_id: str, problem: str) -> DefinitionError:
     return DefinitionError(f'step "{step_id}": {problem}')
 
 
-def run_call(step: StepId, fn: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> StepCall:
+def run_call(
+    step: StepId, fn: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, opts: Mapping[str, Any] | None = None
+) -> StepCall:
     """A step that executes ``fn``."""
     options = options_of(step)
     if inspect.isawaitable(fn):
@@ -71,7 +73,7 @@ def run_call(step: StepId, fn: Any, args: Sequence[Any], kwargs: Mapping[str, An
         raise misuse(options.id, 'pass the function, do not call it: step.run("id", fn, arg), not fn(arg)')
     if not callable(fn):
         raise misuse(options.id, f"the second argument must be a function, got {type(fn).__name__}")
-    return runnable(options, fn, args, kwargs)
+    return runnable(options, fn, args, kwargs, opts=opts)
 
 
 def sleep_call(step: StepId, duration: Duration) -> StepCall:

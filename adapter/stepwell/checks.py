@@ -30,11 +30,11 @@ _CEL_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands: in a field of a function's definition, or an argument of a step call."""
+    """Where a value stands: in a field of an app's or a function's definition, or an argument of a step call."""
 
     owner: str
     field: str
-    kind: Literal["function", "step"] = "function"
+    kind: Literal["app", "function", "step"] = "function"
 
     def at(self, member: str) -> Place:
         """A member of this field."""

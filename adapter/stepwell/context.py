@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from stepwell.event import Event
 from stepwell.logger import ReplayLogger
@@ -18,7 +19,7 @@ class CallFacts(Generic[S]):
 
     ``event`` is the first of ``events``, the batch that started the run, typed when a trigger of the function is an
     Event class. ``attempt`` counts from 0 up to ``max_attempts - 1`` and starts again with every step. ``logger`` is
-    silent while the function replays.
+    silent while the function replays. ``state`` is what middleware put there.
     """
 
     event: Event
@@ -29,6 +30,7 @@ class CallFacts(Generic[S]):
     max_attempts: int
     step: S
     logger: ReplayLogger
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Context(CallFacts[Step]):

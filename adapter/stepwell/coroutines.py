@@ -8,13 +8,15 @@ function that waits itself. While the handler waits for anything else, such as I
 with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call. A lock may
 be up to something outside as well: it counts so as long as the journal says that the function went on from there.
 A task nobody awaits is let run as far as it gets by itself.
+
+A step that this very call executed is given out in the same way, and the function goes on from where it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from stepwell.awaitable import PendingStep, StepFuture
@@ -37,10 +39,17 @@ _ENDED = "this call of the function has ended; its steps go on in a later call: 
 
 
 class CoroutineHost:
-    """One call of one async function; used once: ``advance``, then ``close``."""
+    """One call of one async function; used once: ``advance``, ``resume`` for each step executed, then ``close``.
 
-    def __init__(self, replay: Replay, patience_s: float) -> None:
+    ``before_waiting`` is called whenever the function is about to wait for something other than its steps, and says
+    whether it took any time; what it raises ends the call.
+    """
+
+    resumable = True
+
+    def __init__(self, replay: Replay, patience_s: float, before_waiting: Callable[[], Awaitable[bool]]) -> None:
         self._replay = replay
+        self._before_waiting = before_waiting
         self._patience_s = self._close_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._futures: dict[str, StepFuture] = {}
@@ -78,16 +87,12 @@ class CoroutineHost:
         context.run(STARTER.set, self)
         context.run(EXECUTING.set, None)
         self._handler = self._loop.create_task(_called(handler), context=context)
-        while True:
-            exact = await self._settle()
-            if not self._replay.in_order and self._strays_run():
-                exact = await self._settle(strays=True)
-            if self._handler.done() or self._replay.target_requested:
-                return self._progress()
-            if exact:
-                self._replay.check_order(self._open_steps())
-            if not self._deliver():
-                return Paused()
+        return await self._run()
+
+    async def resume(self) -> Progress:
+        """Run the function on, once the replay has the result of the step it paused at."""
+        self._deliver()
+        return await self._run()
 
     def reportable(self, progress: Progress) -> list[RequestedStep]:
         """The new steps the function still wants.
@@ -134,6 +139,18 @@ class CoroutineHost:
             self._replay.check_order(self._open_steps())
         return Returned(self._handler.result())
 
+    async def _run(self) -> Progress:
+        while True:
+            exact = await self._settle()
+            if not self._replay.in_order and self._strays_run():
+                exact = await self._settle(strays=True)
+            if self._handler.done() or self._replay.target_requested:
+                return self._progress()
+            if exact:
+                self._replay.check_order(self._open_steps())
+            if not self._deliver():
+                return Paused()
+
     async def _settle(self, *, strays: bool = False) -> bool:
         """Wait until the function is at rest. False when patience ran out first."""
         give_up_at: float | None = None
@@ -147,7 +164,7 @@ class CoroutineHost:
                 if self._replay.target_requested or self._loop.time() >= give_up_at:
                     self._patience_s = 0
                     return False
-            if not view.ready:
+            if not view.ready and not await self._before_waiting():
                 await self._wait_outside(view.outside, give_up_at)
 
     async def _look(self, strays: bool) -> Survey:

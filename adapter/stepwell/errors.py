@@ -60,6 +60,13 @@ class DefinitionError(StepwellError):
     """An app, function, trigger or option is defined wrongly. Says which function and field, why, and the fix."""
 
 
+class MiddlewareError(StepwellError):
+    """A hook of a middleware raised. Names both; what it raised is the ``__cause__``."""
+
+    def __init__(self, middleware: str, hook: str, error: BaseException) -> None:
+        super().__init__(f'middleware "{middleware}", {hook}: {type(error).__name__}: {error}')
+
+
 class EncodingError(StepwellError):
     """A value cannot be stored as JSON. Says where, which type, and what to return instead."""
 

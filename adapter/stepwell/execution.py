@@ -1,30 +1,42 @@
-"""One call of a user function: replay it, then finish, fail, execute its next step or report its steps."""
+"""One call of a user function: replay it, execute its steps one after another, then finish, fail or report.
+
+Where a call may not go on after a step (protocol 9.1) it executes one at most, and that one ends it.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
 from stepwell.body import EXECUTING, Runtime, execute_step, report
+from stepwell.checkpointing import Pace
 from stepwell.context import Context, SyncContext
 from stepwell.coroutines import CoroutineHost
-from stepwell.errors import EncodingError, EventError
+from stepwell.errors import EncodingError, EventError, MiddlewareError
 from stepwell.event import Event
 from stepwell.failures import failed_call
 from stepwell.logger import ReplayLogger
+from stepwell.middleware.base import CallInput
+from stepwell.middleware.hooks import Stack
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
 from stepwell.serializer import to_json
 from stepwell.step import Step, SyncStep
 from stepwell.threads import ThreadHost
+from stepwell.unsaved import NotSavedError, SupersededError, Unsaved
 from stepwell.wire.call import CallRequest
+from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.errors import ErrorBody
+from stepwell.wire.ids import hash_step_id
+from stepwell.wire.opcodes import Op, Opcode, ParallelMode
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome
 
 __all__ = ["Runtime", "carry_on", "execute"]
 
 FOUND_STEPS_MAX: Final = 25
+RUN_COMPLETE_ID: Final = hash_step_id("complete")
 
 _LOGGER = logging.getLogger("stepwell")
 
@@ -58,6 +70,14 @@ class Executable(Protocol):
     def event_types(self) -> Mapping[str, type[Event]]:
         """The classes of typed events, by event name."""
 
+    @property
+    def pace(self) -> Pace | None:
+        """How its calls save steps while they go on; None when they do not."""
+
+    @property
+    def middleware(self) -> Stack:
+        """What its calls go through."""
+
 
 async def execute(function: Executable, call: CallRequest, *, target: str | None, runtime: Runtime) -> Outcome:
     """Carry out one call request (protocol 4.10); ``target`` is the hashed step id of a targeted call.
@@ -75,49 +95,164 @@ async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Ou
     """The same for a replay of the caller's own, which then knows what was asked for and how it differed."""
     if replay.target_finished:
         return Instructions(())
-    call = replay.call
     try:
-        events = tuple(_event(function, raw) for raw in call.events or [call.event])
+        hooks = function.middleware.hooks(runtime.now_ms)
+        outcome = await _called(function, replay, replace(runtime, hooks=hooks, send=hooks.sending(runtime.send)))
+        await hooks.before_response()
+    except MiddlewareError as error:
+        return _hook_failed(error, runtime)
+    return outcome
+
+
+async def _called(function: Executable, replay: Replay, runtime: Runtime) -> Outcome:
+    call = replay.call
+    steps = replay.values() if runtime.hooks else {}
+    given = _input(function, replay, [dict(event) for event in call.events or [call.event]], steps)
+    if runtime.hooks:
+        await runtime.hooks.transform_input(given)
+        replay.replace_values(given.steps)
+    try:
+        events = tuple(_event(function, raw) for raw in given.events)
     except EventError as error:
         return failed_call(error, runtime.now_ms(), code="event_invalid", no_retry=True)
-    host: Host = CoroutineHost(replay, runtime.patience_s) if function.is_async else ThreadHost(replay)
-    context = _context(function, replay, events, host, runtime)
-    try:
-        progress = await host.advance(partial(function.handler, context))
-        return await _outcome(function, replay, host, progress, runtime)
-    finally:
-        await host.close()
+    await runtime.hooks.before_memoization()
+    async with Unsaved(call, replay.target, function.pace, runtime) as unsaved:
+        host = _host(function, replay, unsaved, runtime)
+        context = _context(function, replay, _Given(events, given.state), host, runtime)
+        try:
+            progress = await host.advance(partial(function.handler, context))
+            await runtime.hooks.after_memoization()
+            return await _Course(function, replay, host, unsaved, runtime).outcome(progress)
+        except NotSavedError:
+            return unsaved.remainder()
+        except SupersededError:
+            return _superseded(function)
+        finally:
+            await host.close()
 
 
-async def _outcome(function: Executable, replay: Replay, host: Host, progress: Progress, runtime: Runtime) -> Outcome:
-    steps = host.reportable(progress)
-    if replay.target is not None:
-        steps = [step for step in replay.new_steps if step.hashed == replay.target]
-    match progress:
-        case Raised(error) if not (replay.target and steps):
-            return failed_call(error, runtime.now_ms())
-        case Returned(value) if replay.target is None and not steps:
-            return _finished(function, value, runtime.now_ms())
-        case Raised() | Returned() | Paused():
-            return await _carry_out(function, replay, host, steps, runtime) if steps else _not_found(function, replay)
+def _host(function: Executable, replay: Replay, unsaved: Unsaved, runtime: Runtime) -> Host:
+    if function.is_async:
+        return CoroutineHost(replay, runtime.patience_s, unsaved.save_due)
+    return ThreadHost(
+        replay, unsaved.save_due, waits=unsaved.goes_on, grace_s=runtime.grace_s, patience_s=runtime.patience_s
+    )
 
 
-async def _carry_out(
-    function: Executable, replay: Replay, host: Host, steps: list[RequestedStep], runtime: Runtime
-) -> Instructions:
-    """Execute the only step when that is allowed, else report all."""
-    ctx, modes, only = replay.call.ctx, host.modes(steps), steps[0]
-    immediate = replay.target is not None or not ctx.disable_immediate_execution
-    if len(steps) == 1 and only.call.body is not None and immediate:
-        return await execute_step(only, only.call.body, ctx, modes[0], runtime)
-    return Instructions(tuple(map(report, steps, modes)))
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """The course of one call, once the function has come to rest for the first time.
+
+    Raises NotSavedError and SupersededError, which end the call.
+    """
+
+    function: Executable
+    replay: Replay
+    host: Host
+    unsaved: Unsaved
+    runtime: Runtime
+
+    async def outcome(self, progress: Progress) -> Outcome:
+        """Execute steps for as long as there is one at a time to execute, and say what there is in the end."""
+        try:
+            return await self._outcome(progress)
+        except MiddlewareError as error:
+            await self.unsaved.save()
+            return _hook_failed(error, self.runtime)
+
+    async def _outcome(self, progress: Progress) -> Outcome:
+        while True:
+            steps = self._wanted(progress)
+            only = self._executable(progress, steps)
+            if only is None:
+                return await self._end(progress, steps)
+            await self.unsaved.save_due()
+            if not self.unsaved.begins:
+                return await self._out_of_time(only)
+            reply = await self._execute(only)
+            if reply is not None:
+                return reply
+            progress = await self.host.resume()
+
+    def _wanted(self, progress: Progress) -> list[RequestedStep]:
+        if self.replay.target is None:
+            return self.host.reportable(progress)
+        return [step for step in self.replay.new_steps if step.hashed == self.replay.target]
+
+    def _executable(self, progress: Progress, steps: list[RequestedStep]) -> RequestedStep | None:
+        """The only step when it may be executed in this call."""
+        targeted = self.replay.target is not None
+        if len(steps) != 1 or steps[0].call.body is None or (isinstance(progress, Raised) and not targeted):
+            return None
+        return steps[0] if targeted or not self.replay.call.ctx.disable_immediate_execution else None
+
+    async def _execute(self, step: RequestedStep) -> Instructions | None:
+        """Execute a step; the reply when it ends the call."""
+        assert step.call.body is not None
+        mode = self.host.modes([step])[0]
+        self.unsaved.note_begin()
+        reply = await execute_step(step, step.call.body, self.replay.call.ctx, mode, self.runtime)
+        opcode = reply.opcodes[0]
+        if opcode.op is not Op.STEP_RUN:
+            await self.unsaved.save()
+            return reply
+        if not self.host.resumable or not self.unsaved.goes_on:
+            return await self.unsaved.reply(opcode)
+        raw = canonical(opcode.data)
+        await self.unsaved.add(opcode, len(raw))
+        self.replay.finish(step, await self._given_out(step, decode(raw)))
+        return None
+
+    async def _given_out(self, step: RequestedStep, value: Any) -> Any:
+        """What the function gets for a stored result: the same as a replay would give it."""
+        if not self.runtime.hooks:
+            return value
+        given = _input(self.function, self.replay, [], {step.hashed: value})
+        await self.runtime.hooks.transform_input(given)
+        return given.steps[step.hashed]
+
+    async def _out_of_time(self, step: RequestedStep) -> Instructions:
+        """Hand back what was executed, or else the step that is not begun any more."""
+        if not self.unsaved.empty:
+            return await self.unsaved.reply()
+        return Instructions((report(step, self.host.modes([step])[0]),))
+
+    async def _end(self, progress: Progress, steps: list[RequestedStep]) -> Outcome:
+        match progress:
+            case Raised(error) if not (self.replay.target and steps):
+                return await self._ended(None, error)
+            case Returned(value) if self.replay.target is None and not steps:
+                return await self._returned(value)
+            case Raised() | Returned() | Paused():
+                if not steps:
+                    return _not_found(self.function, self.replay)
+                reports = [await self._report(*wanted) for wanted in zip(steps, self.host.modes(steps), strict=True)]
+                return await self.unsaved.reply(*reports)
+
+    async def _report(self, step: RequestedStep, mode: ParallelMode | None) -> Opcode:
+        opcode = report(step, mode)
+        if opcode.op is not Op.INVOKE_FUNCTION:
+            return opcode
+        return replace(opcode, opts=await self.runtime.hooks.invoke_opts(opcode.opts))
+
+    async def _returned(self, value: Any) -> Outcome:
+        try:
+            encoded = to_json(value, f'function "{self.function.slug}": the result')
+        except EncodingError as error:
+            return await self._ended(None, error, code="output_unserializable", no_retry=True)
+        return await self._ended(encoded, None)
+
+    async def _ended(self, value: Any, error: BaseException | None, **why: Any) -> Outcome:
+        """The function has returned a JSON value or raised; ``why`` says more of an error that is not its own."""
+        value, error = await self.runtime.hooks.transform_output(value, error)
+        if error is None and not self.unsaved.empty:
+            return await self.unsaved.reply(Opcode(Op.RUN_COMPLETE, RUN_COMPLETE_ID, data=value))
+        await self.unsaved.save()
+        return Finished(value) if error is None else failed_call(error, self.runtime.now_ms(), **why)
 
 
-def _finished(function: Executable, value: Any, now_ms: int) -> Outcome:
-    try:
-        return Finished(to_json(value, f'function "{function.slug}": the result'))
-    except EncodingError as error:
-        return failed_call(error, now_ms, code="output_unserializable", no_retry=True)
+def _hook_failed(error: MiddlewareError, runtime: Runtime) -> Failed:
+    return failed_call(error, runtime.now_ms(), code="middleware_failed")
 
 
 def _not_found(function: Executable, replay: Replay) -> Failed:
@@ -132,17 +267,48 @@ def _not_found(function: Executable, replay: Replay) -> Failed:
     return Failed(error, error.encode())
 
 
+def _superseded(function: Executable) -> Failed:
+    """The server knows that this call is stale, and makes nothing of its answer; no other should try it again."""
+    message = (
+        f'function "{function.slug}": this call was superseded while it ran: the run has ended, or a later call '
+        "carries it on; nothing is to be done"
+    )
+    error = ErrorBody("SupersededError", message, code="superseded")
+    return Failed(error, error.encode(), no_retry=True)
+
+
 def _event(function: Executable, raw: Mapping[str, Any]) -> Event:
     return function.event_types.get(str(raw.get("name")), Event).from_wire(raw)
 
 
+def _input(function: Executable, replay: Replay, events: list[dict[str, Any]], steps: dict[str, Any]) -> CallInput:
+    call = replay.call
+    return CallInput(
+        function_slug=function.slug,
+        run_id=call.ctx.run_id,
+        attempt=call.ctx.attempt,
+        first=not call.steps and call.ctx.attempt == 0 and replay.target is None,
+        events=events,
+        steps=steps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a context has from the call and its middleware."""
+
+    events: tuple[Event, ...]
+    state: Mapping[str, Any]
+
+
 def _context(
-    function: Executable, replay: Replay, events: tuple[Event, ...], host: Host, runtime: Runtime
+    function: Executable, replay: Replay, given: _Given, host: Host, runtime: Runtime
 ) -> Context | SyncContext:
     ctx = replay.call.ctx
     facts: dict[str, Any] = {
-        "event": events[0],
-        "events": events,
+        "event": given.events[0],
+        "events": given.events,
+        "state": given.state,
         "run_id": ctx.run_id,
         "function_id": function.id,
         "attempt": ctx.attempt,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stepwell import errors
-from stepwell.errors import DefinitionError, NonRetriableError, RetryAfterError, StepError, WireError
+from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError, StepError, WireError
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed
 from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_MS, instant_of, parse_when_ms
@@ -44,7 +44,7 @@ def failed_call(error: BaseException, now_ms: int, *, code: str | None = None, n
 
 def is_permanent(error: BaseException) -> bool:
     """Whether another attempt would only fail again; a group is, when any of its members is."""
-    return any(isinstance(leaf, _PERMANENT) for leaf in _leaves(error))
+    return any(isinstance(_origin(leaf), _PERMANENT) for leaf in _leaves(error))
 
 
 def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
@@ -52,6 +52,7 @@ def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
 
     An ``after`` that is no time at all counts as absent: the back-off table applies.
     """
+    error = _origin(error)
     if not isinstance(error, RetryAfterError):
         return None
     try:
@@ -111,6 +112,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(member)
     else:
         yield error
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What a middleware raised, in the place of the error that names it."""
+    cause = error.__cause__
+    return cause if isinstance(error, MiddlewareError) and cause is not None else error
 
 
 def _sole_leaf(error: BaseException) -> BaseException:

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from stepwell.checkpointing import Pace, pace_of
 from stepwell.checks import Place, check_id
 from stepwell.errors import DefinitionError
 from stepwell.event import Event
+from stepwell.middleware.hooks import Stack, makes_of
 from stepwell.options import FunctionOptions
 from stepwell.triggers import On, triggers_of
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
@@ -38,8 +40,9 @@ class Function(Generic[T]):
 
     Calling it calls the handler, so that a unit test may run it with a context of its own. ``slug`` is its name on the
     wire, ``<app id>-<id>``; ``retries`` counts the attempts after the first; ``options`` holds wire members;
-    ``event_types`` maps event names to the classes their payload is validated with; ``location`` is where the handler
-    is written.
+    ``event_types`` maps event names to the classes their payload is validated with; ``pace`` says how steps are saved
+    while a call goes on, None when they are not; ``middleware`` is what its calls go through; ``location`` is where
+    the handler is written.
     """
 
     id: str
@@ -51,11 +54,21 @@ class Function(Generic[T]):
     triggers: tuple[Trigger, ...]
     event_types: Mapping[str, type[Event]]
     options: Mapping[str, Any]
+    pace: Pace | None
+    middleware: Stack
     location: str
 
     def __call__(self, ctx: Any) -> Any:
         """Call the handler."""
         return self.handler(ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What an app says for all its functions."""
+
+    pace: Pace | None
+    middleware: Stack
 
 
 def define_function(
@@ -67,6 +80,9 @@ def define_function(
     on: On | Sequence[On] | None,
     retries: int,
     options: FunctionOptions,
+    checkpoint: Any,
+    middleware: Any,
+    defaults: Defaults,
 ) -> Function[Any]:
     """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
     chosen_id = _function_id(handler, function_id)
@@ -82,12 +98,21 @@ def define_function(
         triggers=triggers.wire,
         event_types=triggers.event_types,
         options=options.encode(chosen_id),
+        pace=pace_of(Place(chosen_id, "checkpoint"), checkpoint, defaults.pace),
+        middleware=defaults.middleware.with_more(makes_of(Place(chosen_id, "middleware"), middleware)),
         location=_location(handler),
     )
 
 
-def define_failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
-    """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried."""
+def failure_functions(app_id: str, failed: Function[Any], handler: Handler | None) -> Sequence[Function[Any]]:
+    """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried.
+
+    None without a handler.
+    """
+    return [] if handler is None else [_failure_function(app_id, failed, handler)]
+
+
+def _failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
     _check_handler(Place(failed.id, "on_failure"), handler)
     function_id = f"{failed.id}-failure"
     failures = Trigger("inngest/function.failed", expression=f"event.data.function_id == '{failed.slug}'")
@@ -101,6 +126,8 @@ def define_failure_function(app_id: str, failed: Function[Any], handler: Handler
         triggers=(failures,),
         event_types={},
         options={},
+        pace=failed.pace,
+        middleware=failed.middleware,
         location=_location(handler),
     )
 

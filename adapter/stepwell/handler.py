@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -14,10 +15,13 @@ from stepwell.errors import SignatureError, StepwellError, WireError
 from stepwell.function import Function
 from stepwell.http import HttpRequest, HttpResponse
 from stepwell.introspection import full_introspection, public_introspection
-from stepwell.outbound import Fetch, fetch, own_headers
+from stepwell.middleware.hooks import REQUEST
+from stepwell.outbound import Fetch, connection, fetch, own_headers
 from stepwell.registration import in_band_body, registration_of
 from stepwell.run_state import with_fetched_state
-from stepwell.settings import read_settings
+from stepwell.saving import Save, Saver
+from stepwell.sender import Sender
+from stepwell.settings import Settings, read_settings
 from stepwell.sync import kind_mismatch, register
 from stepwell.wire import headers as names
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest, decode_call_request
@@ -69,14 +73,12 @@ class Handler:
         execute: Execute | None = None,
         response_bytes_max: int | None = None,
     ) -> None:
-        own_dev = app.overrides.dev if dev is None else dev
-        overrides = replace(app.overrides, dev=own_dev, serve_origin=serve_origin, serve_path=serve_path)
-        self.settings = read_settings(overrides)
+        self.settings = settings_of(app, dev=dev, serve_origin=serve_origin, serve_path=serve_path)
         self._app = app
         self._framework = framework
         self._now_ms = now_ms
         self._fetch = fetch
-        self._execute = execute or _executor(app, now_ms)
+        self._execute = execute or executor_of(app, self.settings, now_ms)
         self._response_bytes_max = response_bytes_max
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
@@ -190,7 +192,11 @@ class Handler:
                 message = f"the run's state could not be fetched: {error}"
                 return _failed(message, code="state_unavailable", name="StateError")
         target = request.query.get("stepId") or call.ctx.step_id
-        outcome = await self._execute(function, call, None if target == DISCOVERY_STEP_ID else target)
+        token = REQUEST.set(request)
+        try:
+            outcome = await self._execute(function, call, None if target == DISCOVERY_STEP_ID else target)
+        finally:
+            REQUEST.reset(token)
         status, headers, body = encode_reply(outcome, self._now_ms())
         return HttpResponse(status, headers, body)
 
@@ -217,18 +223,45 @@ class Handler:
         return origin + (self.settings.serve_path or parts.path)
 
 
-def runtime_of(app: App, now_ms: Callable[[], int]) -> Runtime:
-    """What the functions of ``app`` need from outside."""
+def settings_of(
+    app: App, *, dev: bool | None = None, serve_origin: str | None = None, serve_path: str | None = None
+) -> Settings:
+    """The settings ``app`` is served with: its own, but for what is given."""
+    own_dev = app.overrides.dev if dev is None else dev
+    return read_settings(replace(app.overrides, dev=own_dev, serve_origin=serve_origin, serve_path=serve_path))
+
+
+def runtime_of(
+    app: App,
+    settings: Settings,
+    now_ms: Callable[[], int],
+    connect: Callable[[], AbstractAsyncContextManager[Fetch]] = connection,
+) -> Runtime:
+    """What the functions of ``app`` need from outside. ``connect`` gives a call its way to the server's API."""
     from stepwell.execution import Runtime
 
-    return Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms)
+    @asynccontextmanager
+    async def saves() -> AsyncIterator[Save]:
+        if app.transport is not None:
+            yield app.transport.checkpoint
+            return
+        async with connect() as kept:
+            yield Sender(settings, kept).checkpoint
+
+    saver = Saver(saves, now_ms, system.sleep_ms, system.jitter_ms)
+    return Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms, saver=saver)
 
 
-def _executor(app: App, now_ms: Callable[[], int]) -> Execute:
+def executor_of(
+    app: App,
+    settings: Settings,
+    now_ms: Callable[[], int],
+    connect: Callable[[], AbstractAsyncContextManager[Fetch]] = connection,
+) -> Execute:
     """Execution proper, imported when first served."""
     from stepwell.execution import execute
 
-    runtime = runtime_of(app, now_ms)
+    runtime = runtime_of(app, settings, now_ms, connect)
 
     async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
         return await execute(function, call, target=target, runtime=runtime)

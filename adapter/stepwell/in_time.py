@@ -13,6 +13,7 @@ from stepwell.app import App
 from stepwell.function import Function
 from stepwell.handler import Execute, runtime_of
 from stepwell.replay import Body, RequestedStep
+from stepwell.settings import Settings
 from stepwell.wire.call import CallRequest
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed, Outcome
@@ -40,15 +41,16 @@ ALLOWANCE: Final[ContextVar[Allowance | None]] = ContextVar("stepwell_allowance"
 """The allowance of the call that is being answered; None when there is all the time in the world."""
 
 
-def execute_in_time(app: App, now_ms: Callable[[], int]) -> Execute:
-    """Executes the functions of ``app`` within the allowance of each call.
+def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> Execute:
+    """Executes the functions of ``app``, served with ``settings``, within the allowance of each call.
 
-    A function that is still running when its allowance is all but used up is cancelled, and its call has failed, to
-    be tried again. A thread cannot be cancelled: a plain function goes on in it while the answer is given.
+    A call that goes on from step to step ends before a step that may take too long. A function that is still running
+    when its allowance is all but used up is cancelled, and its call has failed, to be tried again. A thread cannot be
+    cancelled: a plain function goes on in it while the answer is given.
     """
     from stepwell.execution import execute
 
-    runtime = runtime_of(app, now_ms)
+    runtime = runtime_of(app, settings, now_ms)
 
     async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
         allowance = ALLOWANCE.get()
@@ -60,9 +62,9 @@ def execute_in_time(app: App, now_ms: Callable[[], int]) -> Execute:
             begun.append(step.label)
             return runtime.body_of(step, body)
 
-        task = asyncio.ensure_future(
-            execute(function, call, target=target, runtime=replace(runtime, body_of=noted)),
-        )
+        ends_at_ms = now_ms() + allowance.ms - 2 * allowance.margin_ms
+        bounded = replace(runtime, body_of=noted, ends_at_ms=ends_at_ms)
+        task = asyncio.ensure_future(execute(function, call, target=target, runtime=bounded))
         if await _ends_within(task, allowance.ms - allowance.margin_ms):
             return task.result()
         task.cancel()

@@ -90,8 +90,14 @@ _KINDS: Final[Mapping[Op, _Kind]] = {
     Op.WAIT_FOR_EVENT: _Kind("a wait for an event", lambda raw: raw is None or _is_event(raw)),
     Op.WAIT_FOR_SIGNAL: _Kind("a wait for a signal", lambda raw: raw is None or _is_signal(raw)),
     Op.INVOKE_FUNCTION: _Kind("an invocation", _is_wrapped),
+    Op.GATEWAY: _Kind("a fetch", _is_wrapped),
+    Op.AI_GATEWAY: _Kind("an inference", _is_wrapped),
 }
-_TYPES: Final = {"step.sendEvent": "a send of events", "step.sendSignal": "a send of a signal"}
+_TYPES: Final = {
+    "step.sendEvent": "a send of events",
+    "step.sendSignal": "a send of a signal",
+    "step.ai.wrap": "a wrapped AI call",
+}
 _TELLING: Final[Mapping[Op, Mapping[str, str]]] = {
     Op.WAIT_FOR_EVENT: {"event": "event", "if": "condition"},
     Op.WAIT_FOR_SIGNAL: {"signal": "signal"},

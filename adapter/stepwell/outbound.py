@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from stepwell.http import HttpResponse
 from stepwell.settings import Settings
 from stepwell.version import SDK
 from stepwell.wire import headers as names
 from stepwell.wire.signing import hash_signing_key
+
+if TYPE_CHECKING:
+    import aiohttp
 
 TIMEOUT_S: Final = 30
 
@@ -25,25 +30,50 @@ class OutboundRequest:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = b""
+    timeout_s: int = TIMEOUT_S
 
 
 Fetch = Callable[[OutboundRequest], Awaitable[HttpResponse]]
 
 
 async def fetch(request: OutboundRequest) -> HttpResponse:
-    """Make a request over the network. Raises ConnectionError when no complete response came within 30 s."""
+    """Make a request over the network. Raises ConnectionError when no complete response came in time."""
+    async with connection() as fetch_once:
+        return await fetch_once(request)
+
+
+@asynccontextmanager
+async def connection() -> AsyncIterator[Fetch]:
+    """A ``fetch`` for several requests over one connection to the server, which the first of them opens."""
+    async with AsyncExitStack() as closing:
+        sessions: list[aiohttp.ClientSession] = []
+
+        async def fetch_again(request: OutboundRequest) -> HttpResponse:
+            import aiohttp
+
+            if not sessions:
+                sessions.append(await closing.enter_async_context(aiohttp.ClientSession()))
+            return await _fetch(sessions[0], request)
+
+        yield fetch_again
+
+
+async def _fetch(session: aiohttp.ClientSession, request: OutboundRequest) -> HttpResponse:
     import aiohttp
 
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    timeout = aiohttp.ClientTimeout(total=request.timeout_s)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(request.method, request.url, headers=request.headers, data=request.body or None) as answer,
-        ):
+        async with session.request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            data=io.BytesIO(request.body) if request.body else None,
+            timeout=timeout,
+        ) as answer:
             body = await answer.read()
             return HttpResponse(answer.status, {key.lower(): value for key, value in answer.headers.items()}, body)
     except TimeoutError:
-        raise ConnectionError(f"no answer within {TIMEOUT_S} s") from None
+        raise ConnectionError(f"no answer within {request.timeout_s} s") from None
     except aiohttp.ClientError as error:
         raise ConnectionError(str(error) or type(error).__name__) from error
 
@@ -70,4 +100,4 @@ def _authorised(settings: Settings, request: OutboundRequest, key: str | None) -
     headers = {"content-type": "application/json", **own_headers(settings), **request.headers}
     if key is not None:
         headers["authorization"] = f"Bearer {hash_signing_key(key)}"
-    return OutboundRequest(request.method, request.url, headers, request.body)
+    return replace(request, headers=headers)

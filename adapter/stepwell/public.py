@@ -5,12 +5,14 @@ from __future__ import annotations
 from stepwell.app import App
 from stepwell.asgi_app import asgi
 from stepwell.calls import StepOptions
+from stepwell.checkpointing import Checkpointing
 from stepwell.context import Context, SyncContext
 from stepwell.errors import (
     DefinitionError,
     EncodingError,
     EventError,
     InvokeTimeoutError,
+    MiddlewareError,
     NonRetriableError,
     RetryAfterError,
     SignatureError,
@@ -20,7 +22,9 @@ from stepwell.errors import (
     WireError,
 )
 from stepwell.event import Event
+from stepwell.fetch import Response
 from stepwell.function import Function
+from stepwell.middleware.base import Middleware
 from stepwell.options import (
     Batch,
     CancelOn,
@@ -39,6 +43,7 @@ __all__ = [
     "App",
     "Batch",
     "CancelOn",
+    "Checkpointing",
     "Concurrency",
     "Context",
     "Debounce",
@@ -48,9 +53,12 @@ __all__ = [
     "EventError",
     "Function",
     "InvokeTimeoutError",
+    "Middleware",
+    "MiddlewareError",
     "NonRetriableError",
     "Priority",
     "RateLimit",
+    "Response",
     "RetryAfterError",
     "Signal",
     "SignatureError",

@@ -98,6 +98,7 @@ class Replay:
     """The hashed ids of the steps whose memos were given out, in that order."""
     _names: StepNames = field(default_factory=StepNames)
     _requested: dict[str, RequestedStep] = field(default_factory=dict)
+    _new: dict[str, RequestedStep] = field(default_factory=dict)
     _memos: dict[str, Memo] = field(init=False)
     _inputs: dict[str, tuple[Any, ...]] = field(init=False)
     _waiting: dict[str, bool] = field(init=False)
@@ -142,7 +143,7 @@ class Replay:
     @property
     def new_steps(self) -> list[RequestedStep]:
         """The steps asked for that have no memo, in the order they were asked for."""
-        return [step for hashed, step in self._requested.items() if hashed not in self._memos]
+        return list(self._new.values())
 
     @property
     def last_given(self) -> str | None:
@@ -160,8 +161,23 @@ class Replay:
         step = RequestedStep(name, call, self._inputs.get(name.hashed))
         self._requested[name.hashed] = step
         if name.hashed not in self._memos:
+            self._new[name.hashed] = step
             self._check_kind(step)
         return step
+
+    def values(self) -> dict[str, Any]:
+        """The stored results, as JSON, of the steps that did not fail, by hashed id."""
+        return {hashed: memo.value for hashed, memo in self._memos.items() if isinstance(memo, Value)}
+
+    def replace_values(self, values: Mapping[str, Any]) -> None:
+        """Give out these results in the place of those that ``values`` gave."""
+        self._memos.update({hashed: Value(values[hashed]) for hashed in self.values() if hashed in values})
+
+    def finish(self, step: RequestedStep, value: Any) -> None:
+        """Take the result that a new step had in this very call, as JSON; it is given out like a stored one."""
+        del self._new[step.hashed]
+        self._memos[step.hashed] = Value(value)
+        self._waiting[step.hashed] = False
 
     def next_memo(self) -> tuple[RequestedStep, Memo] | None:
         """Take the earliest stored memo whose step has been asked for; those outside the stack come last."""

@@ -1,10 +1,11 @@
-"""Sending events and signals: the port an embedded engine may take over, and its HTTP client (protocol 3, 6.9)."""
+"""What an app sends: the port an embedded engine may take over, and its HTTP client (protocol 3, 6.9, 9.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from stepwell import system
 from stepwell.errors import EventError, WireError
@@ -12,6 +13,7 @@ from stepwell.http import HttpResponse
 from stepwell.outbound import Fetch, OutboundRequest, call_api, fetch, own_headers
 from stepwell.settings import Settings
 from stepwell.wire import headers as names
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import EventIdSeed
 
@@ -25,10 +27,15 @@ class Transport(Protocol):
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """Resume the run that waits for a signal with JSON data; its id, or None when nobody waits."""
 
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that goes on; the HTTP status. Raises ConnectionError when there is no answer."""
+
 
 ATTEMPTS: Final = 5
 FIRST_DELAY_MS: Final = 100
 EVENTS_MAX: Final = 5000
+CHECKPOINT_TIMEOUT_S: Final = 5
+"""A function waits for this answer; a repeat does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,12 @@ class Sender:
         url = self.settings.api_url("/v1/signals")
         body = encode({"signal": signal, "data": data})
         return _resumed_run(await call_api(self.settings, self.fetch, OutboundRequest("POST", url, {}, body)))
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps, in one request; who asks decides about a repeat. Raises ConnectionError without an answer."""
+        url = self.settings.api_url(f"/v1/checkpoint/{quote(checkpoint.run_id, safe='')}/async")
+        request = OutboundRequest("POST", url, {}, encode(checkpoint.encode()), CHECKPOINT_TIMEOUT_S)
+        return (await call_api(self.settings, self.fetch, request)).status
 
     async def _post(self, request: OutboundRequest) -> HttpResponse:
         for attempt in range(1, ATTEMPTS):

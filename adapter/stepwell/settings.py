@@ -53,6 +53,7 @@ class Settings:
     serve_path: str | None
     streaming: Streaming
     allow_in_band_sync: bool
+    checkpoint: bool
 
     @property
     def kind(self) -> ServerKind:
@@ -97,6 +98,7 @@ def read_settings(overrides: Overrides, environ: Mapping[str, str] | None = None
         serve_path=_path("serve_path", overrides.serve_path or variables.text("SERVE_PATH")),
         streaming=variables.streaming(),
         allow_in_band_sync=variables.flag("ALLOW_IN_BAND_SYNC", default=True),
+        checkpoint=variables.flag("CHECKPOINT", default=True),
     )
 
 

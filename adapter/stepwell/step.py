@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from stepwell import calls, event_waits, invocations, signals
+from stepwell.awaitable import Pending
 from stepwell.body import Runtime
 from stepwell.calls import Duration, StepId
 from stepwell.event import Event
 from stepwell.event_waits import EventWait
+from stepwell.fetch import Request, Response, fetch_call
 from stepwell.function import Function
+from stepwell.inference import StepAI, SyncStepAI
 from stepwell.invocations import Invocation
 from stepwell.replay import StepCall
 from stepwell.signals import OnConflict, Signal, SignalWait
@@ -21,9 +24,6 @@ from stepwell.triggers import EventName
 P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
-
-Pending = Coroutine[Any, Any, T]
-"""What an async step call returns: await it now, later or twice, or hand it to gather, create_task or a TaskGroup."""
 
 
 class AsyncHost(Protocol):
@@ -64,6 +64,29 @@ class Step:
     def run(self, step: StepId, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pending[Any]:
         """Execute ``fn(*args, **kwargs)`` once and keep its result. A plain ``fn`` runs in a thread."""
         return self._host.request(calls.run_call(step, fn, args, kwargs))
+
+    @property
+    def ai(self) -> StepAI:
+        """Steps that ask models."""
+        return StepAI(self._host.request)
+
+    def fetch(
+        self,
+        step: StepId,
+        url: str,
+        *,
+        method: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        body: str | None = None,
+    ) -> Pending[Response]:
+        """Let the server make an HTTP request, and give the Response, whatever its status; nothing runs meanwhile.
+
+        ``method`` is GET, or POST when there is ``json``, any JSON value, or ``body``, a text. Raises StepError, named
+        ``GatewayError``, where it is awaited when no attempt got a response.
+        """
+        request = Request(url=url, method=method, headers=headers, json=json, body=body)
+        return self._host.request(fetch_call(step, request))
 
     def sleep(self, step: StepId, duration: Duration) -> Pending[None]:
         """Wait for ``"1h30m"``, a timedelta or a number of seconds, up to 366 days; nothing runs meanwhile."""
@@ -193,6 +216,26 @@ class SyncStep:
     def run(self, step: StepId, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Execute ``fn(*args, **kwargs)`` once and keep its result."""
         return self._host.request(calls.run_call(step, fn, args, kwargs))
+
+    @property
+    def ai(self) -> SyncStepAI:
+        """Steps that ask models."""
+        return SyncStepAI(self._host.request)
+
+    def fetch(
+        self,
+        step: StepId,
+        url: str,
+        *,
+        method: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        body: str | None = None,
+    ) -> Response:
+        """Let the server make an HTTP request, as in an ``async def`` function, and give the Response."""
+        request = Request(url=url, method=method, headers=headers, json=json, body=body)
+        response: Response = self._host.request(fetch_call(step, request))
+        return response
 
     def sleep(self, step: StepId, duration: Duration) -> None:
         """Wait for ``"1h30m"``, a timedelta or a number of seconds, up to 366 days; nothing runs meanwhile."""

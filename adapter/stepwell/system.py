@@ -22,3 +22,13 @@ async def sleep_ms(delay_ms: int) -> None:
 def fresh_seed() -> EventIdSeed:
     """A seed no other send has: the current time and ten random bytes (protocol 3.4)."""
     return EventIdSeed(now_ms(), secrets.token_bytes(10))
+
+
+def random_bytes(count: int) -> bytes:
+    """Bytes nobody can guess and nobody has had."""
+    return secrets.token_bytes(count)
+
+
+def jitter_ms(bound_ms: int) -> int:
+    """A random number of milliseconds below ``bound_ms``: those who failed together shall not come back together."""
+    return secrets.randbelow(bound_ms)

@@ -1,11 +1,19 @@
-"""Runs a ``def`` function under a replay, in a thread: a stored step returns, a new one unwinds the function."""
+"""Runs a ``def`` function under a replay, in a thread: a stored step returns, a new one unwinds the function.
+
+Where the call may go on after its next step, the thread waits at that step for the result instead, and is unwound only
+when there will be none. It is a thread of its own and none of the loop's: waiting threads would take all of those, and
+step bodies and look-ups of host names need them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import queue
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,6 +23,7 @@ from stepwell.errors import DefinitionError
 from stepwell.parallel_mode import is_whole_branch
 from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.waiting import running_loop
+from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 
 
@@ -23,14 +32,42 @@ class StepInterrupt(BaseException):
 
 
 class ThreadHost:
-    """One call of one plain function; used once: ``advance``, then ``close``."""
+    """One call of one plain function; used once: ``advance``, ``resume`` for each step executed, then ``close``.
 
-    def __init__(self, replay: Replay) -> None:
+    ``waits``: the function waits at a new step that runs, instead of being unwound, outside ``step.parallel``.
+    ``before_waiting`` is called when the function is busy with something other than its steps; what it raises ends the
+    call; it is busy when it has not come to the next step ``grace_s`` after the last. ``close`` waits for a function
+    that is being unwound, ``patience_s`` at most.
+    """
+
+    def __init__(
+        self,
+        replay: Replay,
+        before_waiting: Callable[[], Awaitable[bool]],
+        *,
+        waits: bool,
+        grace_s: float,
+        patience_s: float,
+    ) -> None:
         self._replay = replay
+        self._grace_s = grace_s
+        self._patience_s = patience_s
+        self._before_waiting = before_waiting
+        self._waits = waits
+        self._loop = asyncio.get_running_loop()
+        self._rest: asyncio.Future[Progress] = self._loop.create_future()
+        self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._at_step = False
+        self._closed = False
         self._interrupt: StepInterrupt | None = None
         self._depth = 0
         self._joined = True
         self._thread_id = 0
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the function waits at the step it paused at."""
+        return self._at_step
 
     def request(self, call: StepCall) -> Any:
         """The stored result of a step call. Raises StepInterrupt when there is none yet."""
@@ -42,6 +79,8 @@ class ThreadHost:
         if self._depth == 0 and step.hashed in self._replay.call.steps and not self._replay.in_order:
             self._replay.check_order([step])
         memo = self._replay.memo(step)
+        if memo is None and self._waits and self._depth == 0 and call.body is not None:
+            memo = self._wait_for(step)
         if memo is None:
             self._joined = self._joined and (self._depth == 0 or (self._depth == 1 and _is_whole_branch()))
             raise self._unwind(f'step "{step.label}" has not finished')
@@ -81,10 +120,17 @@ class ThreadHost:
 
     async def advance(self, handler: Callable[[], Any]) -> Progress:
         """Run the function as far as its memos carry it."""
-        progress = await asyncio.to_thread(self._run, handler)
-        if not isinstance(progress, Raised):
-            self._replay.check_order(self._replay.new_steps)
-        return progress
+        run = partial(contextvars.copy_context().run, self._run, handler)
+        threading.Thread(target=run, name="stepwell-function", daemon=True).start()
+        return await self._come_to_rest()
+
+    async def resume(self) -> Progress:
+        """Run the function on, once the replay has the result of the step it waits at."""
+        self._go_on(finished=True)
+        await asyncio.wait({self._rest}, timeout=self._grace_s)
+        if not self._rest.done():
+            await self._before_waiting()
+        return await self._come_to_rest()
 
     def reportable(self, progress: Progress) -> list[RequestedStep]:
         """The new steps the function waits for."""
@@ -98,11 +144,34 @@ class ThreadHost:
         return [None if self._joined else "race"] * len(steps)
 
     async def close(self) -> None:
-        """Nothing is left: the function was unwound."""
+        """Unwind the function where it waits. One that is busy is left to itself, until it comes to a step."""
+        at_step, self._waits, self._closed = self._at_step, False, True
+        self._go_on(finished=False)
+        if at_step:
+            await asyncio.wait({self._rest}, timeout=self._patience_s)
 
-    def _run(self, handler: Callable[[], Any]) -> Progress:
+    def _go_on(self, *, finished: bool) -> None:
+        self._at_step = False
+        self._rest = self._loop.create_future()
+        self._answers.put(finished)
+
+    async def _come_to_rest(self) -> Progress:
+        await asyncio.wait({self._rest})
+        progress = self._rest.result()
+        if not isinstance(progress, Raised):
+            self._replay.check_order(self._replay.new_steps)
+        return progress
+
+    def _run(self, handler: Callable[[], Any]) -> None:
+        """What the thread does."""
         self._thread_id = threading.get_ident()
         EXECUTING.set(None)
+        try:
+            self._tell(self._outcome(handler))
+        except BaseException as error:  # noqa: BLE001 - a function that wants to end the process is let do so
+            self._tell(error)
+
+    def _outcome(self, handler: Callable[[], Any]) -> Progress:
         try:
             value = handler()
         except StepInterrupt:
@@ -110,6 +179,31 @@ class ThreadHost:
         except Exception as error:  # noqa: BLE001 - the function's failure is the outcome
             return Paused() if self._interrupt else Raised(error)
         return Returned(value)
+
+    def _wait_for(self, step: RequestedStep) -> Memo | None:
+        """In the thread: let the call execute ``step``; its memo, or None when the function is to be unwound."""
+        if not self._tell(Paused(), at_step=True):
+            return None
+        return self._replay.memo(step) if self._answers.get() else None
+
+    def _tell(self, rest: Progress | BaseException, *, at_step: bool = False) -> bool:
+        """In the thread: the function has come to rest. False when nobody is left to hear of it."""
+        try:
+            self._loop.call_soon_threadsafe(self._note_rest, rest, at_step)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def _note_rest(self, rest: Progress | BaseException, at_step: bool) -> None:
+        if self._rest.done():
+            return
+        self._at_step = at_step
+        if not isinstance(rest, BaseException):
+            self._rest.set_result(rest)
+        elif self._closed:
+            self._rest.set_result(Paused())
+        else:
+            self._rest.set_exception(rest)
 
     def _unwind(self, reason: str) -> StepInterrupt:
         self._interrupt = StepInterrupt(f"{reason}; the run goes on in a later call: let this pass")

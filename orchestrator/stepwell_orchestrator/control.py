@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from stepwell.wire.ids import is_ulid
+from stepwell.wire.ids import EventIdSeed, is_ulid
 from stepwell_orchestrator.engine import items, resume
+from stepwell_orchestrator.engine.route import new_run
+from stepwell_orchestrator.engine.starting import idempotency_keys
 from stepwell_orchestrator.engine.telling import step_notice
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.incoming import read_invocation
+from stepwell_orchestrator.limits import IDEMPOTENCY_MS, LEASE_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
+from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.notice import NoticeKind, Observe
-from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, SignalArrived
-from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Rerun, SignalArrived
+from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
+from stepwell_orchestrator.restart import AskedStart, start_of
+
+_INVOCATION_ORDINAL: Final = 0
+"""Which event of its request an invocation's is, for a seed (protocol 3.4)."""
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
 """A worker's ``handle``: an item and how often it was delivered."""
@@ -36,8 +45,17 @@ class Criteria:
     expression: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What became of an invocation. ``run_id`` is an earlier run's when ``is_new`` is False: it was a repeat."""
+
+    event_id: str
+    run_id: str
+    is_new: bool
+
+
 class Control:
-    """Cancel, rerun, signal."""
+    """Cancel, rerun, invoke, signal."""
 
     def __init__(
         self,
@@ -73,22 +91,59 @@ class Control:
         await self._queue.send([item])
         await self._handle(item, 1)
 
-    async def rerun(self, run_id: str) -> str:
-        """Run a run's function again on the same events, from its start; returns the new run's id.
+    async def rerun(self, run_id: str, asked: AskedStart | None = None) -> str:
+        """Run a run's function again on the same events, from its start or a step; returns the new run's id.
 
         Every call makes one more run. The wish is queued for later, then acted upon, so it survives a crash; when this
         returns, the run exists. Raises ApiError: 400 for what is no run id, 404 for an unknown run and for a
-        function that is no longer registered.
+        function that is no longer registered; and those of ``start_of``.
         """
         original = await find_run(self._journal, run_id)
         if await self._registry.get_function(original.function_id) is None:
             message = f"function {original.function_id} is not registered any more; serve its app and sync it"
             raise ApiError(404, message, code="function_not_found")
+        start = None if asked is None else start_of(await self._loaded(run_id), asked)
         rerun_id, now_ms = self._ids.draw(), self._clock.now_ms()
-        item = items.rerun(rerun_id, run_id, now_ms).item
+        item = items.rerun(Rerun(rerun_id, run_id, now_ms, start)).item
         await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
         await self._handle(item, 1)
         return rerun_id
+
+    async def _loaded(self, run_id: str) -> Run:
+        run = await self._journal.load(run_id)
+        assert run is not None, f"run {run_id} has a header but cannot be loaded"
+        return run
+
+    async def invoke(self, slug: str, raw: Mapping[str, Any], seed: EventIdSeed | None = None) -> Invocation:
+        """Start one function on an event of its own, bypassing its triggers and obeying its other options.
+
+        ``raw`` is the event as it was sent; its name does not matter, and its ``id``, if it has one, makes a second
+        invocation within a day a repeat. The wish is stored and queued for later, then acted upon, so it survives a
+        crash; when this returns, the run exists. Raises EventError for a bad event, ApiError 404 for no such function.
+        """
+        function = await self._registry.get_function(slug)
+        if function is None:
+            message = f"could not find function with ID: {slug[:200]}; serve its app and sync it"
+            raise ApiError(404, message, code="function_not_found")
+        internal_id = self._ids.draw() if seed is None else seed.event_id(_INVOCATION_ORDINAL)
+        now_ms = self._clock.now_ms()
+        event = read_invocation(raw, slug, internal_id=internal_id, now_ms=now_ms)
+        if not await self._journal.put_event(event):
+            event = await self._journal.get_event(internal_id) or event
+        item = items.route(internal_id, now_ms).item
+        await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
+        await self._handle(item, 1)
+        run_id = await self._holder(event, function)
+        return Invocation(internal_id, run_id, is_new=run_id == new_run(event, function).run_id)
+
+    async def _holder(self, event: Event, function: Function) -> str:
+        """The run that an event started, or the one before it that made it a repeat."""
+        header = new_run(event, function)
+        if await self._journal.get_header(header.run_id) is not None:
+            return header.run_id
+        keys = idempotency_keys(event, function, self._clock.now_ms())
+        expires_at_ms = header.created_at_ms + IDEMPOTENCY_MS
+        return await self._journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
 
     async def signal(self, name: str, data: Any) -> str | None:
         """Resume the run that waits for a signal; its id, or None when nobody waits.

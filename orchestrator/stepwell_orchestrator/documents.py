@@ -25,6 +25,7 @@ from stepwell_orchestrator.model.queue_item import (
     Drive,
     EventArrived,
     Execute,
+    FromStep,
     Refused,
     Rerun,
     Route,
@@ -143,6 +144,8 @@ def _entry(step_id: str, body: dict[str, Any]) -> StepEntry:
     body["status"] = StepStatus(body["status"])
     if "place" in body:
         body["place"] = Place(*body["place"])
+    if "arguments" in body:
+        body["arguments"] = tuple(body["arguments"])
     return StepEntry(step_id=step_id, **body)
 
 
@@ -184,8 +187,9 @@ def work_document(work: Work) -> bytes:
             return encode(["settle", run_id, step_id, [_CAUSE_NAMES[type(cause)], *_members(cause).values()]])
         case Deadline(run_id, kind, limit_ms):
             return encode(["deadline", run_id, kind, limit_ms])
-        case Rerun(run_id, original_run_id, requested_at_ms):
-            return encode(["rerun", run_id, original_run_id, requested_at_ms])
+        case Rerun(run_id, original_run_id, requested_at_ms, from_step):
+            start = [] if from_step is None else [_members(from_step)]
+            return encode(["rerun", run_id, original_run_id, requested_at_ms, *start])
         case CancelMatching():
             return encode(["cancel matching", _members(work)])
     assert_never(work)
@@ -205,9 +209,17 @@ _WORK: Mapping[str, Callable[..., Work]] = {
     "cancel": Cancel,
     "settle": lambda run_id, step_id, cause: Settle(run_id, step_id, _CAUSES[cause[0]](*cause[1:])),
     "deadline": Deadline,
-    "rerun": Rerun,
+    "rerun": lambda *members: Rerun(*members[:3], *map(_from_step, members[3:])),
     "cancel matching": lambda members: CancelMatching(**members),
 }
+
+
+def _from_step(members: dict[str, Any]) -> FromStep:
+    if "arguments" in members:
+        members["arguments"] = tuple(members["arguments"])
+    return FromStep(**members)
+
+
 _CAUSES: Mapping[str, Callable[..., Cause]] = {
     "event": EventArrived,
     "signal": SignalArrived,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from stepwell.errors import EncodingError, EventError
 from stepwell.wire.encoding import encode
+from stepwell_orchestrator.engine.waiting import INVOKED_EVENT
 from stepwell_orchestrator.limits import (
     EVENT_BYTES_MAX,
     EVENT_NAME_CHARS_MAX,
@@ -25,6 +27,7 @@ SESSION_KEY_BYTES_MAX: Final = 128
 SESSION_ID_BYTES_MAX: Final = 512
 
 _ENGINE_MEMBER = "_inngest"
+_UNNAMED = "invocation"
 
 
 def read_event(raw: Any, *, internal_id: str, now_ms: int) -> Event:
@@ -43,6 +46,15 @@ def read_event(raw: Any, *, internal_id: str, now_ms: int) -> Event:
         v=_text(raw, "v"),
         meta=_meta(_object(raw, "meta")),
     )
+
+
+def read_invocation(raw: Mapping[str, Any], slug: str, *, internal_id: str, now_ms: int) -> Event:
+    """The event that starts one function from outside, whatever name it was sent with (protocol 3.7).
+
+    Raises EventError as :func:`read_event` does.
+    """
+    event = read_event({**raw, "name": _UNNAMED}, internal_id=internal_id, now_ms=now_ms)
+    return replace(event, name=INVOKED_EVENT, data={**event.data, _ENGINE_MEMBER: {"fn_id": slug}})
 
 
 def _check_json(raw: Mapping[str, Any]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from stepwell.wire.reply import MAX_REPLY_BYTES
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.limits import CALL_TIMEOUT_MS, REQUEST_BYTES_MAX
 from stepwell_orchestrator.ports import CallError, HttpReply
+from stepwell_orchestrator.urls import shown_url
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -46,13 +48,13 @@ class HttpInvoker:
         except aiohttp.InvalidURL as error:
             raise CallError(f"{url} is not a URL that can be called") from error
         except aiohttp.ClientConnectorDNSError as error:
-            raise CallError(f"the host of {_shown(url)} cannot be resolved; check the URL") from error
+            raise CallError(f"the host of {shown_url(url)} cannot be resolved; check the URL") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise CallError(f"nothing answers at {_shown(url)}; is your app running?") from error
+            raise CallError(f"nothing answers at {shown_url(url)}; is your app running?") from error
         except TimeoutError as error:
-            raise CallError(f"{_shown(url)} did not reply within {self._timeout_ms / SECOND_MS:g} s") from error
+            raise CallError(f"{shown_url(url)} did not reply within {self._timeout_ms / SECOND_MS:g} s") from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise CallError(f"{_shown(url)} closed the connection before its reply was complete") from error
+            raise CallError(f"{shown_url(url)} closed the connection before its reply was complete") from error
 
     async def close(self) -> None:
         """Close the idle connections."""
@@ -63,13 +65,15 @@ class HttpInvoker:
     async def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         session = self._open()
         for _ in range(_REDIRECTS_MAX):
-            async with session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            # As a file it is sent in pieces: a large body in one piece would hold up the loop, and aiohttp warns of it.
+            data = io.BytesIO(body)
+            async with session.request(method, url, headers=headers, data=data, allow_redirects=False) as response:
                 location = response.headers.get("location")
                 if response.status in _REDIRECTS and location:
                     url = urljoin(url, location)
                     continue
                 return await self._reply(response)
-        raise CallError(f"{_shown(url)} redirects in circles: {_REDIRECTS_MAX} times so far")
+        raise CallError(f"{shown_url(url)} redirects in circles: {_REDIRECTS_MAX} times so far")
 
     async def _reply(self, response: ClientResponse) -> HttpReply:
         chunks, size = [], 0
@@ -90,9 +94,3 @@ class HttpInvoker:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self._session
-
-
-def _shown(url: str) -> str:
-    """The URL without its query, which says nothing to a person."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"

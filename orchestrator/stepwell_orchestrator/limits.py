@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -22,6 +22,11 @@ EVENT_TS_MAX_MS: Final = 4_133_980_799_999
 REQUEST_BYTES_MAX: Final = 4 * MEBIBYTE
 """Above it a call request is sent with ``use_api`` (protocol 4.4)."""
 
+CHECKPOINT_BYTES_MAX: Final = 40 * MEBIBYTE
+"""Of the request: a run's whole state, with what goes round the values."""
+CHECKPOINTED_CALLS_KEPT: Final = 1_000
+"""Of how many calls a process remembers in what order they saved their steps."""
+
 LEASE_MS: Final = 30 * SECOND_MS
 LEASE_RENEW_MS: Final = 10 * SECOND_MS
 SWEEP_MS: Final = MINUTE_MS
@@ -34,6 +39,10 @@ CANCELLATION_TIMEOUT_MS: Final = 365 * DAY_MS
 """Defaults where a function names no timeout (protocol appendix B)."""
 SIGNAL_NAME_CHARS_MAX: Final = 255
 SIGNAL_BYTES_MAX: Final = 256 * 1024
+RERUN_ARGUMENTS_BYTES_MAX: Final = 128 * 1024
+"""Of the arguments that a rerun gives its first step: they travel in a queue item."""
+GRAPHQL_BYTES_MAX: Final = 4 * MEBIBYTE
+GRAPHQL_QUERY_CHARS_MAX: Final = 64 * 1024
 PAUSE_PAGE: Final = 500
 """How many pauses, events or runs one read takes."""
 IDEMPOTENCY_MS: Final = DAY_MS
@@ -49,6 +58,25 @@ class Limits:
     opcodes_per_reply: int = 1_000
     step_bytes: int = 4 * MEBIBYTE
     run_bytes: int = 32 * MEBIBYTE
+
+
+class ChangedLimits:
+    """Limits changed for single functions, as a dev server's test hooks do. They last as long as the process."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, dict[str, int]] = {}
+
+    def change(self, function_id: str, name: str, value: int | None) -> None:
+        """Set a member of a function's Limits; None takes the change back."""
+        changes = self._changes.setdefault(function_id, {})
+        changes.pop(name, None)
+        if value is not None:
+            changes[name] = value
+
+    def of(self, function_id: str, limits: Limits) -> Limits:
+        """The limits of a function, where those of all others are ``limits``."""
+        changes = self._changes.get(function_id)
+        return replace(limits, **changes) if changes else limits
 
 
 assert LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is"

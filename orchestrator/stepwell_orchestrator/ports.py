@@ -7,11 +7,12 @@ writes that returned before them. Each method either takes effect as a whole or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepwell_orchestrator.model.decision import Write
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
@@ -138,14 +139,23 @@ class Journal(Protocol):
         If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
         """
 
+    async def wake(self, run_id: str, term: int) -> bool:
+        """Bump ``wanted`` for the driver of that term, so that it reads the journal again.
+
+        False, and nothing changed, when the term is no longer the current one, its lease was released, or the run
+        has ended.
+        """
+
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
     ) -> bool:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With ``term`` and ``wanted`` it
-        frees the lease too, if ``wanted`` has not moved: True. Otherwise, and for all other writes, False.
+        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With ``term``, and
+        ``wanted`` as it was when the lease was taken, it frees the lease too unless somebody has wished for it since:
+        True. False, and the lease is held, for whoever has, for all other writes, and where a backend cannot tell a
+        wish from a renewal, a takeover or a wake.
 
         Entries alone may be stored whatever has become of run and term: a backend may refuse them (ConflictError for a
         run that has ended, LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision
@@ -290,6 +300,29 @@ class Invoker(Protocol):
         """POST the body and return the reply, whatever its status. Raises CallError when there is none."""
 
 
+class FetchError(Exception):
+    """No complete reply came. ``final``: it would not the next time either. The text tells nothing secret."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class Fetcher(Protocol):
+    """Makes HTTP requests on behalf of steps, to where that is allowed."""
+
+    async def fetch(self, request: FetchRequest) -> Fetched:
+        """Make the request, follow redirects, and return the reply, whatever its status. Raises FetchError."""
+
+
+class NoFetcher:
+    """The Fetcher of an engine that makes no requests on behalf of steps."""
+
+    async def fetch(self, request: FetchRequest) -> Fetched:
+        """Refuse. Raises FetchError."""
+        raise FetchError("this engine makes no HTTP requests on behalf of steps", final=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything a worker works on."""
@@ -300,3 +333,4 @@ class Ports:
     queue: Queue
     invoker: Invoker
     clock: Clock
+    fetcher: Fetcher = field(default_factory=NoFetcher)

@@ -78,31 +78,33 @@ def event_body(event: Event) -> dict[str, Any]:
 
 
 def trace_rows(run: Run) -> list[dict[str, Any]]:
-    """The steps of a run, a row each, in the order they were first reported.
+    """The steps of a run, a row each, in order."""
+    return [_row(entry) for entry in steps_in_order(run)]
+
+
+def steps_in_order(run: Run) -> list[StepEntry]:
+    """The steps of a run in the order they were first reported.
 
     Of those reported in one millisecond, the ones that started earlier come first, then those that finished earlier.
+    What a rerun found done never started in it, and comes before what did.
     """
     finished = {step_id: position for position, step_id in enumerate(stack_of(run))}
 
     def order(entry: StepEntry) -> tuple[int, float, float, str]:
-        started_at_ms = math.inf if entry.started_at_ms is None else entry.started_at_ms
+        unstarted = -math.inf if entry.memoised else math.inf
+        started_at_ms = unstarted if entry.started_at_ms is None else entry.started_at_ms
         return entry.queued_at_ms, started_at_ms, finished.get(entry.step_id, math.inf), entry.name
 
-    return [_row(entry) for entry in sorted(run.entries.values(), key=order)]
-
-
-def finished_steps(run: Run) -> dict[str, Any]:
-    """The memos of the steps in a run's stack, as a call request carries them (protocol 4.2, 4.4)."""
-    return {step_id: run.entries[step_id].memo for step_id in stack_of(run)}
+    return sorted(run.entries.values(), key=order)
 
 
 def _row(entry: StepEntry) -> dict[str, Any]:
-    output, error = _result(entry)
+    output, error = step_result(entry)
     return {
         "id": entry.step_id,
         "name": entry.name,
         "op": entry.op.value,
-        "status": STEP_STATUS_NAMES[entry.status],
+        "status": STEP_STATUS_NAMES[shown_status(entry)],
         "attempts": attempts(entry),
         "queued_at": format_instant(entry.queued_at_ms),
         "started_at": instant_text(entry.started_at_ms),
@@ -110,6 +112,12 @@ def _row(entry: StepEntry) -> dict[str, Any]:
         "output": output,
         "error": error,
     }
+
+
+def shown_status(entry: StepEntry) -> StepStatus:
+    """A step's status for people: one that has only been given arguments has not failed, it waits for its turn."""
+    untried = entry.arguments is not None and entry.status is StepStatus.ERRORED and entry.attempt == 0
+    return StepStatus.PLANNED if untried else entry.status
 
 
 def attempts(entry: StepEntry) -> int:
@@ -121,7 +129,7 @@ def attempts(entry: StepEntry) -> int:
             return entry.attempt + 1
 
 
-def _result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
+def step_result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
     """Output and error; the error of a step that is tried again is that of its last attempt."""
     if not entry.memoised:
         return None, entry.error

@@ -28,6 +28,7 @@ from botocore.exceptions import ClientError
 import stepwell
 import stepwell.aws
 from stepwell.lambda_handler import LambdaHandler
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.aws.clients import Clients
@@ -267,6 +268,11 @@ class _ThroughApi:
         body = encode({"signal": signal, "data": data})
         _, answer = await asyncio.to_thread(self.account.request, "POST", "/v1/signals", body)
         return answer.get("data", {}).get("run_id")
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        path = f"/v1/checkpoint/{checkpoint.run_id}/async"
+        status, _ = await asyncio.to_thread(self.account.request, "POST", path, encode(checkpoint.encode()))
+        return status
 
 
 def _record(message: Mapping[str, Any]) -> dict[str, Any]:

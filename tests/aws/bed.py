@@ -35,7 +35,8 @@ _numbers = itertools.count(1)
 def _client(service: str) -> Any:
     """A client that can reach nothing but moto. Making one takes longer than most tests."""
     session = boto3.session.Session(aws_access_key_id="made-up", aws_secret_access_key="made-up")
-    config = Config(region_name=strict.REGION, retries={"total_max_attempts": 1})
+    signing = {"signature_version": "s3v4"} if service == "s3" else {}
+    config = Config(region_name=strict.REGION, retries={"total_max_attempts": 1}, **signing)
     client = session.client(service, config=config)
     return WholeObjects(client) if service == "s3" else client
 

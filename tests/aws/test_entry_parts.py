@@ -15,15 +15,16 @@ from stepwell.errors import DefinitionError
 from stepwell_orchestrator.aws.clients import INVOKE_TIMEOUT_MS, Clients
 from stepwell_orchestrator.aws.invoke_lambda import lambda_url
 from stepwell_orchestrator.aws.service import Service, in_place
-from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
+from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.keys import CURRENT, FRESH_MS, PREVIOUS, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.logs import DETAIL_CHARS_MAX, about, log_notice, set_up_logs
 from stepwell_orchestrator.entry.aws.settings import read_deployed_settings
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from stepwell_orchestrator.ports import CallError, HttpReply
+from stepwell_orchestrator.ports import CallError, FetchError, HttpReply
 from tests.adapter.shell.test_public import loaded_by
 
 ENVIRON = {
@@ -46,8 +47,10 @@ def test_settings_are_read_from_the_stack():
     settings = read_deployed_settings(ENVIRON)
     assert (settings.names.table, settings.signing_key_secret) == ("table", "arn:signing-key")
     assert (settings.retention_days, settings.log_level) == (30, "INFO")
-    chosen = read_deployed_settings({**ENVIRON, "STEPWELL_RETENTION_DAYS": "7", "STEPWELL_LOG_LEVEL": "warn"})
-    assert (chosen.retention_days, chosen.log_level) == (7, "WARN")
+    assert settings.gateway_allow == ()
+    optional = {"STEPWELL_RETENTION_DAYS": "7", "STEPWELL_LOG_LEVEL": "warn", "STEPWELL_GATEWAY_ALLOW": "a.internal, b"}
+    chosen = read_deployed_settings({**ENVIRON, **optional})
+    assert (chosen.retention_days, chosen.log_level, chosen.gateway_allow) == (7, "WARN", ("a.internal", "b"))
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRON))
@@ -252,6 +255,25 @@ async def test_a_call_that_outlasts_its_caller_has_failed():
     with pytest.raises(CallError, match="give it a timeout below 10 minutes"):
         await invoker.call("lambda://shop/", {}, b"")
     assert invoker.body_bytes_max("lambda://shop/") == 5
+
+
+async def test_a_request_of_a_step_that_outlasts_its_caller_has_failed():
+    """A request is given up before Lambda ends its caller, and the error tells neither key nor query."""
+    clock = VirtualClock()
+    deadline = Deadline(clock)
+
+    class Hanging:
+        async def fetch(self, request: FetchRequest) -> Fetched:
+            await asyncio.Event().wait()
+            raise AssertionError("it never replies")
+
+    fetcher = BoundedFetcher(Hanging(), deadline)
+    deadline.begin(900_000)
+    await clock.advance(880_000)
+    with pytest.raises(FetchError) as caught:
+        await fetcher.fetch(FetchRequest("run", "step", 0, "GET", "https://api.test/x?key=secret"))
+    assert str(caught.value) == "https://api.test/x did not reply while this server could wait for it"
+    assert not caught.value.final
 
 
 async def test_a_timeout_within_a_call_is_its_own():

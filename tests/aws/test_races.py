@@ -287,3 +287,24 @@ async def test_acquiring_gives_up_a_lease_that_never_stands_still(bed: Bed):
     with pytest.raises(StoreError, match="changed 20 times"):
         worker.step()
     assert (await header_of(looker, 1)).wanted == 10
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2, 3])
+async def test_a_wish_that_was_read_had_its_result_read_with_it(bed: Bed, calls: int):
+    """After whichever call of a reader a result and its wish come, the run as read has both, or not the wish."""
+    made = itertools.count()
+    other = bed.backend().journal
+
+    async def crossed(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if next(made) == calls:
+            await other.commit(run_id(1), [unless_memoised(a_result())], term=None)
+            assert isinstance(await other.acquire(run_id(1), NOW_MS, UNTIL_MS), Busy)
+        return work()
+
+    await create_driven(other)
+    await other.put_event(an_event())
+    run = await bed.backend(crossed).journal.load(run_id(1))
+    assert run is not None
+    is_counted = run.header.wanted == 2
+    assert is_counted or calls > 0
+    assert a_result().step_id in run.entries or not is_counted

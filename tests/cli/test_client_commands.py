@@ -262,6 +262,35 @@ def test_rerun(stepwell: Stepwell, server: FakeServer):
     assert json.loads(stepwell("rerun", RUN_ID, "--json").stdout) == answer
 
 
+@pytest.mark.parametrize(
+    ("args", "start"),
+    [
+        (["--from-step", "charge"], {"stepId": "charge"}),
+        (["--from-step", "charge", "--input", '[250, "EUR"]'], {"stepId": "charge", "input": [250, "EUR"]}),
+    ],
+)
+def test_rerun_from_a_step(stepwell: Stepwell, server: FakeServer, args: list[str], start: object):
+    """A rerun from a step names the step, and its new arguments when there are any."""
+    server.says(f"POST {RUN}/rerun", {"run_id": OTHER_RUN_ID})
+    assert stepwell("rerun", RUN_ID, *args).stdout == f"✓ run {OTHER_RUN_ID} runs {RUN_ID} again from charge\n"
+    assert [asked.body for asked in server.asked] == [{"fromStep": start}]
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["--input", "[1]"], "--input needs --from-step: it is what that step's function is called with"),
+        (["--from-step", "a", "--input", "{"], "--input: "),
+        (["--from-step", "a", "--input", "{}"], "--input must be a JSON list, one member for each argument"),
+    ],
+)
+def test_rerun_refuses_a_bad_input(stepwell: Stepwell, server: FakeServer, args: list[str], complaint: str):
+    """New arguments need a step and are a list; otherwise nothing is asked."""
+    result = stepwell("rerun", RUN_ID, *args)
+    assert (result.exit_code, result.stdout, server.questions) == (2, "", [])
+    assert result.stderr.startswith(f"stepwell: {complaint}")
+
+
 @pytest.mark.parametrize(("modified", "outcome"), [(True, "is registered"), (False, "has not changed")])
 def test_sync(stepwell: Stepwell, server: FakeServer, modified: bool, outcome: str):
     """An app is asked by PUT to register itself."""

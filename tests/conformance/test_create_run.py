@@ -47,7 +47,7 @@ async def test_a_created_run_is_there_as_given(journal: PrunedJournal):
             PauseKey("order/cancelled", "0f", run_id(1), "cancel:0"),
             PauseKey("é", "", run_id(1), "cancel:1"),
         ),
-        progress=Progress(2, 3, 1, 4, {"step": Place(1, 0)}, {1: 2, 10: 0}),
+        progress=Progress(2, 3, 1, 5, 4, {"step": Place(1, 0)}, {1: 2, 10: 0}),
     )
     assert await journal.create_run(header, idempotency_keys=(), expires_at_ms=LATER_MS) == header.run_id
     assert await journal.get_header(header.run_id) == header

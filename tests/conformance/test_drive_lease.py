@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -190,7 +191,7 @@ async def test_an_ended_run_whose_driver_died_is_taken_over(journal: PrunedJourn
 
 
 async def test_a_driver_frees_its_lease_with_the_end(journal: PrunedJournal):
-    """A run whose driver ends it, knowing of every wish, is over at once, and no lease of it is left."""
+    """A run whose driver ends it, when nobody wished for it, is over at once, and no lease of it is left."""
     await create_driven(journal)
     assert await journal.commit(run_id(1), [absent(a_result("a")), an_end()], term=1, wanted=1) is True
     over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
@@ -203,8 +204,8 @@ async def test_a_driver_frees_its_lease_with_the_end(journal: PrunedJournal):
 
 
 @pytest.mark.parametrize("many", [False, True])
-async def test_an_end_that_does_not_know_of_a_wish_keeps_the_lease(journal: PrunedJournal, many: bool):
-    """A run ends whoever wished for it meanwhile, but then its lease is held until it is released."""
+async def test_an_end_after_a_wish_keeps_the_lease(journal: PrunedJournal, many: bool):
+    """A run ends whoever wished for it meanwhile, but then its lease is held until it is released, and is found."""
     await create_driven(journal)
     assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
     entries = [absent(a_result(str(number))) for number in range(150 * many)]
@@ -265,3 +266,34 @@ async def test_a_renewed_or_taken_lease_is_not_expired(journal: PrunedJournal):
     await journal.renew(run_id(1), 1, UNTIL_MS)
     await drive(journal, 2, now_ms=NOW_MS + 10)
     assert await journal.expired_leases(NOW_MS + 10, 10) == []
+
+
+async def test_a_driver_is_woken_without_losing_its_lease(journal: PrunedJournal):
+    """Waking the driver of the current term bumps the number of wishes and nothing else, so its release is refused."""
+    await create_driven(journal)
+    before = await header_of(journal)
+    assert await journal.wake(run_id(1), 1) is True
+    assert await header_of(journal) == replace(before, wanted=before.wanted + 1)
+    assert await journal.release(run_id(1), 1, before.wanted, None) == before.wanted + 1
+
+
+async def test_an_expired_lease_can_still_be_woken(journal: PrunedJournal):
+    """Until somebody takes the lease over, its driver counts."""
+    await create_driven(journal)
+    assert await journal.wake(run_id(1), 1) is True
+    await journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS + 9)
+    assert await journal.wake(run_id(1), 1) is False
+
+
+@pytest.mark.parametrize("over", ["unknown", "another term", "released", "ended"])
+async def test_nobody_is_woken_where_nobody_drives(journal: PrunedJournal, over: str):
+    """A run that there is not, a term that is over, a lease given back and a run that ended: nothing changes."""
+    if over != "unknown":
+        await create_driven(journal)
+    if over == "released":
+        await journal.release(run_id(1), 1, 1, None)
+    if over == "ended":
+        await journal.commit(run_id(1), [an_end()], term=1)
+    before = await journal.get_header(run_id(1))
+    assert await journal.wake(run_id(1), 2 if over == "another term" else 1) is False
+    assert await journal.get_header(run_id(1)) == before

@@ -55,6 +55,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.entries: dict[str, StepEntry] = {}
         self.is_fresh = True
         """Whether nobody has renewed the lease, taken it over or wished for it."""
+        self.taken_at = 0
+        """What ``wanted`` was when the lease was taken."""
 
     def teardown(self) -> None:
         self.runner.run(self.opened.__aexit__(None, None, None))
@@ -89,7 +91,7 @@ class JournalMachine(RuleBasedStateMachine):
         started_at_ms = self.now_ms if self.header.started_at_ms is None else self.header.started_at_ms
         taken = {"term": self.header.term + 1, "lease_until_ms": until_ms, "started_at_ms": started_at_ms}
         self.header = replace(self.header, **taken)
-        self.is_fresh = lease_until_ms is None
+        self.is_fresh, self.taken_at = lease_until_ms is None, self.header.wanted
         assert answer == Acquired(self.header, takeover=lease_until_ms is not None)
 
     @rule(term=st.integers(min_value=0, max_value=3), delay_ms=delays)
@@ -112,12 +114,12 @@ class JournalMachine(RuleBasedStateMachine):
             assert answer is None
             self.header = replace(self.header, lease_until_ms=None, progress=progress)
 
-    @rule(batch=st.lists(writes, min_size=1, max_size=2), term=terms, behind=st.integers(min_value=0, max_value=1))
-    def commit(self, batch: list[Write], term: int | None, behind: int) -> None:
+    @rule(batch=st.lists(writes, min_size=1, max_size=2), term=terms)
+    def commit(self, batch: list[Write], term: int | None) -> None:
         batch = list(
             {getattr(getattr(write, "entry", None), "step_id", type(write)): write for write in batch}.values()
         )
-        answer = self.answer(self.journal.commit(run_id(1), batch, term=term, wanted=self.header.wanted - behind))
+        answer = self.answer(self.journal.commit(run_id(1), batch, term=term, wanted=self.taken_at))
         fenced = not self.traits.keeps_late_entries or not all(isinstance(write, PutEntry) for write in batch)
         if fenced and term is not None and not self.holds(term):
             assert answer is LeaseLostError
@@ -133,10 +135,10 @@ class JournalMachine(RuleBasedStateMachine):
             for write in batch:
                 self.apply(write)
             ends = any(isinstance(write, EndRun) for write in batch)
-            freed = ends and term is not None and behind == 0
-            if freed:
+            may_free = ends and term is not None and self.header.wanted == self.taken_at
+            assert answer in ({True} if may_free and self.is_fresh else {may_free, False})
+            if answer:
                 self.header = replace(self.header, lease_until_ms=None)
-            assert answer is freed
 
     @rule(name=st.sampled_from(NAMES), attempt=st.integers(min_value=0, max_value=1))
     def claim(self, name: str, attempt: int) -> None:

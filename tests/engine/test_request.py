@@ -10,7 +10,7 @@ from tests.engine.builders import FUNCTION, NOW_MS, RUN_ID, entry, placed, run
 
 def test_a_discovery_carries_stack_and_memos() -> None:
     """Only memoised steps are sent, in stack order, with the discovery's attempt."""
-    of = run(placed("b", 1, 1), placed("a", 1, 0, memo=None), attempt=2, term=3)
+    of = run(placed("b", 1, 1), placed("a", 1, 0, memo=None), attempt=2, executed=2, term=3)
     request = call_request(of, FUNCTION, target=None, now_ms=NOW_MS)
     a, b = hash_step_id("a"), hash_step_id("b")
     assert request.ctx.stack == (a, b)

@@ -168,7 +168,7 @@ async def test_points_kept_in_memory_do_not_bear_a_crash(engine: Engine) -> None
     with pytest.raises(CrashError) as raised:
         await engine.crash_everywhere(order)
     [finding] = raised.value.report.findings
-    assert finding.boundary == "after the first call of loyalty-award"
+    assert finding.boundary == 'before the commit of step "award" (completed) in loyalty-award'
     assert finding.details == ("without a crash: completed: 10", "with it:         completed: 20")
 
 

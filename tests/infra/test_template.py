@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from stepwell_orchestrator.aws import table
+from stepwell_orchestrator.aws.blobs import PREFIX as PAYLOADS
+from stepwell_orchestrator.aws.handouts import PREFIX as HANDED_OUT
 from tests.infra.templates import APP, ENGINE, ENGINE_FUNCTIONS, ROOT, load, resources, text
 
 OUTPUTS = {
@@ -31,6 +33,7 @@ VARIABLES = {
     "STEPWELL_EVENT_KEY_SECRET_ARN",
     "STEPWELL_SIGNING_KEY_SECRET_ARN",
     "STEPWELL_LOG_LEVEL",
+    "STEPWELL_GATEWAY_ALLOW",
     "STEPWELL_RETENTION_DAYS",
 }
 FUNCTIONS = resources(ENGINE, "AWS::Serverless::Function")
@@ -120,9 +123,11 @@ def test_payloads_outlive_the_runs_that_need_them():
     parameters = load(ENGINE)["Parameters"]
     least = PAYLOAD_MARGIN_DAYS + parameters["RetentionDays"]["Default"]
     assert parameters["PayloadRetentionDays"]["Default"] >= parameters["PayloadRetentionDays"]["MinValue"] >= least
-    (rule,) = properties("PayloadBucket")["LifecycleConfiguration"]["Rules"]
+    rule, answers = properties("PayloadBucket")["LifecycleConfiguration"]["Rules"]
     assert rule["ExpirationInDays"] == {"Ref": "PayloadRetentionDays"}
     assert "Prefix" not in rule
+    assert (answers["Prefix"], answers["ExpirationInDays"]) == (HANDED_OUT, 1)
+    assert not PAYLOADS.startswith(HANDED_OUT)
 
 
 def test_what_holds_data_is_kept():

@@ -1,4 +1,4 @@
-"""An app of the official Python package on FastAPI and uvicorn, and our dev server beside it."""
+"""Apps of the official Python package, served as their users serve them, and our dev server beside them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import asyncio
 import contextlib
 import logging
 import socket
+import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import fastapi
-import pytest
+import flask
 import uvicorn
+import werkzeug.serving
 
 from stepwell_orchestrator.entry.dev import listen
-from stepwell_orchestrator.entry.dev_server import MEMORY, DevOptions, own_origin, serve
+from stepwell_orchestrator.entry.dev_server import own_origin
 from stepwell_orchestrator.entry.settings import ServerSettings
-from stepwell_orchestrator.model.notice import Notice, NoticeKind
+from tests.interop.server import EVENT_KEY, SIGNING_KEY, Server, dev_server
 
 with warnings.catch_warnings():
     # The package defines its models in a form that pydantic has deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     import inngest
     import inngest.fast_api
+    import inngest.flask
 
 Define = Callable[[inngest.Inngest], list[Any]]
 """Defines an app's functions on a client."""
+
+PATH = "/api/inngest"
 
 
 class QuietServer(uvicorn.Server):
@@ -41,8 +44,8 @@ class QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(api: fastapi.FastAPI, listener: socket.socket) -> AsyncIterator[None]:
-    """``api`` on uvicorn."""
+async def on_uvicorn(api: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """An ASGI application, on this loop."""
     server = QuietServer(uvicorn.Config(api, log_config=None, access_log=False))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -52,92 +55,61 @@ async def served(api: fastapi.FastAPI, listener: socket.socket) -> AsyncIterator
         await serving
 
 
-@dataclass(slots=True)
-class Watcher:
-    """Collects what a dev server tells, and waits for it."""
-
-    notices: list[Notice] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    _told: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def observe(self, notice: Notice) -> None:
-        self.notices.append(notice)
-        self._told.set()
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-        self._told.set()
-
-    async def told(self, kind: NoticeKind, function_id: str = "", count: int = 1) -> Notice:
-        """The ``count``-th notice of a kind, of a function if given."""
-        while True:
-            found = [n for n in self.notices if n.kind is kind and function_id in ("", n.function_id)]
-            if len(found) >= count:
-                return found[count - 1]
-            self._told.clear()
-            await self._told.wait()
-
-    async def said(self, text: str) -> None:
-        """Return once a line holds ``text``."""
-        while not any(text in line for line in self.lines):
-            self._told.clear()
-            await self._told.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Official:
-    """A dev server that serves an official app: what it told, and its API."""
-
-    watcher: Watcher
-    session: aiohttp.ClientSession
-
-    async def send(self, name: str, data: dict[str, Any]) -> str:
-        """Send one event; its internal id."""
-        async with self.session.post("/e/key", json={"name": name, "data": data}) as answer:
-            [event_id] = (await answer.json())["ids"]
-            return str(event_id)
-
-    async def get(self, path: str) -> Any:
-        """The data the API answers with."""
-        async with self.session.get(path) as answer:
-            return (await answer.json())["data"]
-
-    async def run_of(self, event_id: str) -> Any:
-        """The one run an event started."""
-        [run] = await self.get(f"/v1/events/{event_id}/runs")
-        return run
-
-    async def trace_of(self, run: Any) -> dict[str, tuple[str, int]]:
-        """Status and attempts of a run's steps by name."""
-        rows = await self.get(f"/v1/runs/{run['run_id']}/trace")
-        return {row["name"]: (row["status"], row["attempts"]) for row in rows}
+@asynccontextmanager
+async def on_fastapi(client: inngest.Inngest, functions: list[Any], listener: socket.socket) -> AsyncIterator[None]:
+    """The functions, served by FastAPI on uvicorn."""
+    api = fastapi.FastAPI()
+    inngest.fast_api.serve(api, client, functions)
+    async with on_uvicorn(api, listener):
+        yield
 
 
 @asynccontextmanager
-async def official(monkeypatch: pytest.MonkeyPatch, define: Define) -> AsyncIterator[Official]:
-    """An app called ``official``, registered with a dev server on an empty database."""
-    for variable in ("STEPWELL_DEV", "STEPWELL_BASE_URL"):
-        monkeypatch.setenv(variable, "")
-    watcher, stopping = Watcher(), asyncio.Event()
+async def on_flask(client: inngest.Inngest, functions: list[Any], listener: socket.socket) -> AsyncIterator[None]:
+    """The functions, served by Flask in threads."""
+    app = flask.Flask("official")
+    inngest.flask.serve(app, client, functions)
+    host, port = listener.getsockname()
+    server = werkzeug.serving.make_server(host, port, app, threaded=True, fd=listener.fileno())
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        await asyncio.to_thread(thread.join)
+        server.server_close()
+
+
+FRAMEWORKS = {"fastapi": on_fastapi, "flask": on_flask}
+
+
+@asynccontextmanager
+async def official_client(origin: str, *, keyed: bool = False, **options: Any) -> AsyncIterator[inngest.Inngest]:
+    """A client of the package for the server at ``origin``: in production mode with keys, or in dev mode without."""
+    keys = {"event_key": EVENT_KEY, "signing_key": SIGNING_KEY} if keyed else {}
+    defaults = {"app_id": "official", "logger": logging.getLogger("official"), "event_api_base_url": origin}
+    client = inngest.Inngest(**{**defaults, "is_production": keyed, "api_base_url": origin, **keys, **options})
+    try:
+        yield client
+    finally:
+        # The package leaves its connections to the garbage collector.
+        client._http_client._http_client_sync.close()
+        await client._http_client._http_client.aclose()
+
+
+@asynccontextmanager
+async def official(
+    define: Define,
+    *,
+    framework: str = "fastapi",
+    settings: ServerSettings | None = None,
+    **options: Any,
+) -> AsyncIterator[Server]:
+    """An app called ``official``, registered with a dev server on an empty database. ``options`` are the client's."""
     with listen("127.0.0.1", 0) as listener, listen("127.0.0.1", 0) as app_listener:
-        origin, app_origin = own_origin(listener), own_origin(app_listener)
-        client = inngest.Inngest(
-            app_id="official",
-            is_production=False,
-            api_base_url=origin,
-            event_api_base_url=origin,
-            logger=logging.getLogger("official"),
-        )
-        api = fastapi.FastAPI()
-        inngest.fast_api.serve(api, client, define(client))
-        options = DevOptions(targets=(f"{app_origin}/api/inngest",), database=MEMORY, retry_delay_ms=10)
-        async with served(api, app_listener), aiohttp.ClientSession(origin) as session:
-            dev = asyncio.create_task(
-                serve(options, listener, ServerSettings(), observe=watcher.observe, say=watcher.say, stopping=stopping)
-            )
-            try:
-                await watcher.said("is registered")
-                yield Official(watcher, session)
-            finally:
-                stopping.set()
-                await dev
+        async with official_client(own_origin(listener), keyed=settings is not None, **options) as client:
+            target = f"{own_origin(app_listener)}{PATH}"
+            serving = FRAMEWORKS[framework](client, define(client), app_listener)
+            async with serving, dev_server(listener, (target,), settings) as server:
+                yield server

@@ -55,10 +55,10 @@ def parent_and_child(ran: Counter[str]) -> Define:
 
 
 @pytest.mark.timeout(60)
-async def test_official_app_runs_to_completion(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_official_app_runs_to_completion() -> None:
     """Steps, a sleep, a parallel group, retries, a sent event and a failing child all do what their author meant."""
     ran: Counter[str] = Counter()
-    async with official(monkeypatch, parent_and_child(ran)) as server:
+    async with official(parent_and_child(ran)) as server:
         event_id = await server.send("official/go", {"number": 7})
         await server.watcher.told(NoticeKind.RUN_COMPLETED, "official-parent")
         failed = await server.watcher.told(NoticeKind.RUN_FAILED, "official-child")

@@ -87,9 +87,9 @@ def memo_functions(client: inngest.Inngest) -> list[Any]:
 
 
 @pytest.mark.timeout(60)
-async def test_the_official_package_reads_every_memo(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_official_package_reads_every_memo() -> None:
     """Values, nulls, errors, events and timeouts arrive as the package's users know them."""
-    async with official(monkeypatch, memo_functions) as server:
+    async with official(memo_functions) as server:
         event_id = await server.send("official/memos", {"user": "ada"})
         await server.watcher.told(NoticeKind.STEP_WAITING, "official-memos")
         await server.send("official/paid", {"user": "bob", "amount": 1})
@@ -150,9 +150,9 @@ def group_functions(client: inngest.Inngest) -> list[Any]:
 
 
 @pytest.mark.timeout(60)
-async def test_request_counts_are_those_of_the_official_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_counts_are_those_of_the_official_tests() -> None:
     """Three parallel runs and a parallel invoke, then one step, take six requests (protocol 5.6)."""
-    async with official(monkeypatch, group_functions) as server:
+    async with official(group_functions) as server:
         event_id = await server.send("official/mixed", {})
         await server.watcher.told(NoticeKind.RUN_COMPLETED, "official-mixed")
         run = await server.run_of(event_id)
@@ -162,9 +162,9 @@ async def test_request_counts_are_those_of_the_official_tests(monkeypatch: pytes
 
 
 @pytest.mark.timeout(60)
-async def test_cancellation_by_event_obeys_its_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancellation_by_event_obeys_its_expression() -> None:
     """Only the run whose trigger matches is cancelled."""
-    async with official(monkeypatch, group_functions) as server:
+    async with official(group_functions) as server:
         first, second = [await server.send("official/cancellable", {"id": number}) for number in (1, 2)]
         await server.watcher.told(NoticeKind.STEP_SLEEPING, "official-cancellable", count=2)
         await server.send("official/stop", {"id": 2})

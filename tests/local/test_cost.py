@@ -50,6 +50,7 @@ OPERATIONS: list[tuple[str, Operation]] = [
         lambda b: b.journal.renew_claim(run_id(NEW), an_entry().step_id, claimed_at_ms=0, until_ms=UNTIL_MS),
     ),
     ("renew", lambda b: b.journal.renew(run_id(NEW), 1, UNTIL_MS)),
+    ("wake", lambda b: b.journal.wake(run_id(NEW), 2)),
     ("release", lambda b: b.journal.release(run_id(NEW), 1, 1, None)),
     ("acquire", lambda b: b.journal.acquire(run_id(NEW), NOW_MS, UNTIL_MS)),
     ("commit", lambda b: b.journal.commit(run_id(NEW), [absent(a_result("x"))], term=2)),

@@ -8,9 +8,11 @@ import httpx
 
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.register import Register
 from tests.orchestrator.world import counting_entropy
 from tests.worker.harness import World
@@ -33,6 +35,7 @@ def client_of(world: World, *, looks_into_queue: bool = True, **options: Any) ->
             handle=world.worker.handle,
             observe=world.notices.append,
         ),
+        checkpointer=Checkpointer(backend.journal, clock, Limits(), world.notices.append),
         journal=backend.journal,
         registry=backend.registry,
         queued=backend.queue if looks_into_queue else None,

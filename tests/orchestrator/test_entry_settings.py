@@ -17,6 +17,7 @@ from stepwell_orchestrator.entry.settings import ServerSettings, point_apps_at, 
             {"STEPWELL_SIGNING_KEYS": "signkey-a-00ff", "STEPWELL_LOG_LEVEL": "debug"},
             ServerSettings(signing_keys=("signkey-a-00ff",), log_level="DEBUG"),
         ),
+        ({"STEPWELL_GATEWAY_ALLOW": "a, 10.0.0.0/8"}, ServerSettings(gateway_allow=("a", "10.0.0.0/8"))),
     ],
 )
 def test_settings_are_read(environ: dict[str, str], expected: ServerSettings) -> None:
@@ -28,6 +29,12 @@ def test_unknown_log_level_is_refused() -> None:
     """A log level that does not exist is told with the ones that do."""
     with pytest.raises(DefinitionError, match='STEPWELL_LOG_LEVEL is "LOUD"; set it to DEBUG, INFO, WARNING or ERROR'):
         read_settings({"STEPWELL_LOG_LEVEL": "loud"})
+
+
+def test_a_place_that_cannot_be_allowed_is_refused() -> None:
+    """What names no host, address or network stops the server before it begins."""
+    with pytest.raises(DefinitionError, match=r'STEPWELL_GATEWAY_ALLOW has "10\.0\.0\.0/99"'):
+        read_settings({"STEPWELL_GATEWAY_ALLOW": "10.0.0.0/99"})
 
 
 def test_keys_do_not_show_in_a_repr() -> None:

@@ -67,7 +67,7 @@ async def test_app_is_asked_as_the_protocol_says(world: World) -> None:
     [(method, url, headers, body)] = world.app.asked
     assert (method, url) == ("PUT", f"{URL}&deployId={world.syncer.deploy_id}")
     assert json.loads(body) == {"url": URL}
-    assert (headers["content-type"], headers["x-inngest-server-kind"]) == ("application/json", "dev")
+    assert (headers["content-type"], headers["x-inngest-server-kind"]) == ("application/json", "cloud")
     assert verify_request(body, headers["x-inngest-signature"], ["signkey-test-00ff"], NOW_MS // 1000)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.engine.request import steps_of
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-from stepwell_orchestrator.trace import attempts, finished_steps, trace_rows
+from stepwell_orchestrator.trace import attempts, trace_rows
 
 HEADER = RunHeader("01ARZ3NDEKTSV4RRFFQ69G5FAV", "shop", "shop-f", "a", ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), 1_000)
 
@@ -79,8 +80,18 @@ def test_row_shows_output_or_error(step: StepEntry, status: str, output: Any, er
     assert (row["status"], row["output"], row["error"]) == (status, output, error)
 
 
-def test_finished_steps_are_those_in_the_stack() -> None:
+def test_steps_of_a_request_are_those_in_the_stack() -> None:
     """A call request's steps are the memos that have a place in the stack, a null among them."""
     placed = entry("placed", memo=None, place=Place(1, 0))
     run = run_of(placed, entry("arrived", memo={"data": 1}), entry("planned", StepStatus.PLANNED))
-    assert finished_steps(run) == {"placed": None}
+    assert steps_of(run) == {"placed": None}
+
+
+def test_a_step_with_new_arguments_is_queued() -> None:
+    """A step that was given arguments and not tried yet shows as queued; once it failed, as errored."""
+    waiting = entry("x", StepStatus.ERRORED, arguments=(7,))
+    assert [trace_rows(run_of(step))[0]["status"] for step in (waiting, replace(waiting, attempt=1))] == [
+        "Queued",
+        "Errored",
+    ]
+    assert steps_of(run_of(waiting)) == {"x": {"input": [7]}}

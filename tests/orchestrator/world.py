@@ -70,11 +70,13 @@ class World:
             ingest=self.engine.ingest,
             register=self.engine.register,
             control=self.engine.control,
+            checkpointer=self.engine.checkpointer,
             journal=self.engine.journal,
             registry=self.engine.registry,
             queued=self.engine.queue,
             clock=self.clock,
             reached_at={"asked": "http://reached:3000/api/inngest"}.get,
+            changed_limits=self.engine.changed_limits,
         )
         transport = httpx.ASGITransport(app=create_api(deps, **options), raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://api")
@@ -115,11 +117,11 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(*apps: stepwell.App) -> AsyncIterator[World]:
-    """An engine at work, with the apps served."""
+async def running_world(*apps: stepwell.App, **options: Any) -> AsyncIterator[World]:
+    """An engine at work, made with ``options``, with the apps served."""
     notices: list[Notice] = []
     clock = VirtualClock()
-    async with Embedded(None, clock=clock, observe=notices.append, entropy=counting_entropy()) as engine:
+    async with Embedded(None, clock=clock, observe=notices.append, entropy=counting_entropy(), **options) as engine:
         for app in apps:
             await engine.serve(app)
         yield World(engine, clock, notices)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import stepwell
+from stepwell.execution import Runtime, execute
+from stepwell.function import Function
 from stepwell.handler import Handler
 from stepwell.http import HttpRequest
+from stepwell.saving import Saver
 from stepwell.wire.call import CallRequest
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import EventIdSeed, hash_step_id
+from stepwell.wire.reply import Outcome
 from stepwell_orchestrator.ports import HttpReply
 from tests.sim.drawing import Drawing
 from tests.sim.scripted import Entered
@@ -46,6 +52,12 @@ class Outside(Protocol):
 
     async def send_signal(self, run_id: str, signal: str) -> str | None:
         """Send a signal; the run it resumed."""
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that goes on; the HTTP status."""
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        """Let time pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +194,10 @@ class Sending:
         """Send a signal; ``data`` names the step."""
         return await self.outside.send_signal(self._enter(data), signal)
 
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that goes on."""
+        return await self.outside.checkpoint(checkpoint)
+
     def _enter(self, name: str) -> str:
         call = IN_CALL.get()
         call.entered(hash_step_id(name), name)
@@ -247,19 +263,34 @@ def leaves(tree: Tree) -> Iterator[Step]:
 class Closure:
     """A tree served by the real adapter."""
 
-    def __init__(self, tree: Tree, slug: str, retries: int, now_ms: Callable[[], int], outside: Outside) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        slug: str,
+        retries: int,
+        now_ms: Callable[[], int],
+        outside: Outside,
+        *,
+        checkpoint: bool | stepwell.Checkpointing = False,
+    ) -> None:
         self.tree = tree
         self.steps: Sequence[Step] = tuple(leaves(tree))
         self._slug = slug
         app_id, _, function_id = slug.partition("-")
-        app = stepwell.App(app_id, dev=True)
-        app.transport = Sending(outside)
+        app = stepwell.App(app_id, dev=True, checkpoint=checkpoint)
+        app.transport = transport = Sending(outside)
 
         @app.function(id=function_id, on="sim/go", retries=retries)
         async def run(ctx: stepwell.Context) -> Any:
             return await perform(tree, ctx)
 
-        self._handler = Handler(app, dev=True, framework="sim", now_ms=now_ms)
+        async def execution(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
+            # A process that was just started: it does not know that saving has failed lately.
+            saver = Saver(lambda: nullcontext(transport.checkpoint), now_ms, outside.sleep_ms, jitter_ms=lambda _: 0)
+            runtime = Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms, saver=saver)
+            return await execute(function, call, target=target, runtime=runtime)
+
+        self._handler = Handler(app, dev=True, framework="sim", now_ms=now_ms, execute=execution)
 
     @property
     def naps_ms(self) -> int:

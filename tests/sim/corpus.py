@@ -7,8 +7,9 @@ import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from stepwell.checkpointing import Checkpointing
 from stepwell.options import CancelOn, FunctionOptions, Timeouts
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.registration import Trigger
@@ -82,6 +83,10 @@ class Member:
         return self.code.naps_ms + self.code.actions * backoff_ms + _SLACK_MS
 
 
+_SAVING: Final = (False, True, True, Checkpointing(3))
+"""Whether and how a function saves its steps while a call goes on."""
+
+
 def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Outside) -> Mapping[str, Member]:
     """The functions by slug.
 
@@ -100,7 +105,8 @@ def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Out
         options = _draw_options(chance)
         code: Code
         if chance.random() < _REAL_ADAPTER_SHARE:
-            code = Closure(draw_tree(drawing), slug, retries, now_ms, outside)
+            saving = stream(seed, f"checkpoints of {slug}").choice(_SAVING)
+            code = Closure(draw_tree(drawing), slug, retries, now_ms, outside, checkpoint=saving)
         else:
             code = draw_script(drawing)
         function = Function(slug, APP, slug, URL, (Trigger(event),), retries, options.encode(slug))

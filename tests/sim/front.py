@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from tests.sim.facts import EventAnswered, SignalAnswered, SignalSent, Trouble
 from tests.sim.node import InjectedError, Node
@@ -32,6 +33,19 @@ class Front:
         return await self._ask(
             run_id, f"{self._world.names.of(run_id)} {signal}", lambda node: self.signal(node, signal)
         )
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that goes on, once; the HTTP status. Raises ConnectionError when nobody answers."""
+        run_id = checkpoint.run_id
+        whom = f"{self._world.names.of(run_id)} saves {','.join(step.title for step in checkpoint.steps)}"
+        status = await self._ask(run_id, whom, lambda node: node.checkpointer.answer(checkpoint))
+        self._world.trace.note("function", f"is answered {status} to {whom}", run_id)
+        return status
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        """Let time pass."""
+        clock = self._world.clock
+        await clock.sleep_until(clock.now_ms() + duration_ms)
 
     async def accept(self, node: Node, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """One worker takes events in."""

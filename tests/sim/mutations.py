@@ -112,10 +112,10 @@ def lose_ends(patch: Patch) -> None:
 def never_look_for_the_end(patch: Patch) -> None:
     """Call without looking whether the run was cancelled or taken over."""
 
-    async def no(*_: object) -> bool:
-        return False
+    async def yes(*_: object) -> bool:
+        return True
 
-    patch.setattr(Driver, "_has_ended", no)
+    patch.setattr(Driver, "_is_current", yes)
 
 
 def start_twice(patch: Patch) -> None:
@@ -149,13 +149,22 @@ def forget_a_memo(patch: Patch) -> None:
 
 
 def reorder_the_stack(patch: Patch) -> None:
-    """Put what arrived together in another order each time."""
+    """Put what arrived together in another order each time; a request asks for the order twice."""
     numbers = itertools.count()
     original = stack.stack_of
     patch.setattr(
         "stepwell_orchestrator.engine.request.stack_of",
-        lambda run: original(run)[:: -1 if next(numbers) % 2 else 1],
+        lambda run: original(run)[:: -1 if next(numbers) // 2 % 2 else 1],
     )
+
+
+def save_in_silence(patch: Patch) -> None:
+    """Save steps without telling the driver that waits for the call."""
+
+    async def silent(*_: object) -> bool:
+        return True
+
+    patch.setattr(SqliteJournal, "wake", silent)
 
 
 def wake_early(patch: Patch) -> None:
@@ -205,6 +214,7 @@ MUTATIONS = (
     draw_event_ids,
     forget_a_memo,
     reorder_the_stack,
+    save_in_silence,
     wake_early,
     never_count_attempts,
     answer_before_it_is_stored,

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from stepwell.errors import StepwellError
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import LEASE_MS, Limits
 from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
 from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice
@@ -127,6 +128,7 @@ class Node:
             handle=self.worker.handle,
             observe=_unobserved,
         )
+        self.checkpointer = Checkpointer(self._journal, clock, Limits(), _unobserved)
         self.sweep = Pump(self.queue, self.worker.handle, clock, journal=self._journal).sweep
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -16,6 +16,7 @@ QUICKLY_NOTICED = (
     mutations.draw_run_ids,
     mutations.draw_event_ids,
     mutations.reorder_the_stack,
+    mutations.save_in_silence,
     mutations.wake_early,
     mutations.never_count_attempts,
     mutations.answer_before_it_is_stored,

@@ -12,6 +12,7 @@ from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Ports
 from stepwell_orchestrator.worker import Worker
+from stepwell_orchestrator.worker.driving import _Held
 from tests.worker.harness import Script, ScriptInvoker, World
 
 
@@ -85,6 +86,6 @@ async def test_places_given_without_a_call_are_stored_before_the_next_one() -> N
 
     world.script.before_reply = before_reply
     driver = world.worker._driver
-    held = await driver._reload(run_id, in_hand)
+    held = await driver._reload(_Held(await world.run(), in_hand))
     await driver._go_on(held, world.function, acquired.header.term)
     assert stored_at_calls == [2]

@@ -1,4 +1,4 @@
-"""What a drive leaves unwritten, and who notices by something else what that would have shown (decision 14)."""
+"""What a drive leaves unwritten, and who notices by something else what that would have shown (decision 16)."""
 
 from __future__ import annotations
 

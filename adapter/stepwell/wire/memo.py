@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,6 +44,11 @@ def value_memo(value: Any) -> dict[str, Any]:
 def failure_memo(error: ErrorBody) -> dict[str, Any]:
     """The stored form of a step that failed for good."""
     return {"error": error.memo()}
+
+
+def input_memo(args: Sequence[Any]) -> dict[str, Any]:
+    """What stands for a step that must run with these arguments instead of its own."""
+    return {"input": list(args)}
 
 
 def decode_memo(raw: Any) -> Memo:

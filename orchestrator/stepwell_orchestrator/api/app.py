@@ -14,13 +14,19 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.api import events, functions, runs, signals, system
+from stepwell_orchestrator.api import checkpoints, events, functions, hooks, runs, signals, system
 from stepwell_orchestrator.api.auth import UnauthorizedError
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
+from stepwell_orchestrator.api.gql import endpoint as gql
+from stepwell_orchestrator.api.v2 import server as v2
+from stepwell_orchestrator.api.v2.shapes import PREFIXES
+from stepwell_orchestrator.api.v2.shapes import failure as v2_failure
 from stepwell_orchestrator.errors import ApiError
 
 _logger = logging.getLogger("stepwell.api")
+
+_NOUNS = (system, events, functions, runs, signals, checkpoints, hooks, gql, v2)
 
 
 def create_api(
@@ -30,8 +36,8 @@ def create_api(
     api = FastAPI(title="Stepwell", openapi_url=None, redirect_slashes=False)
     api.state.deps = deps
     api.state.access = Access(kind, tuple(event_keys), tuple(signing_keys))
-    for router in (system.router, events.router, functions.router, runs.router, signals.router):
-        api.include_router(router)
+    for noun in _NOUNS:
+        api.include_router(noun.router)
     api.add_exception_handler(ApiError, _answer_api_error)
     api.add_exception_handler(UnauthorizedError, _answer_unauthorized)
     api.add_exception_handler(HTTPException, _answer_http_exception)
@@ -69,20 +75,28 @@ class _Edge:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             if not started:
                 error = ApiError(500, "internal error; the server's log has the details", code="internal_error")
-                await failure(error)(scope, receive, stamped)
+                await _refusal(scope["path"], error)(scope, receive, stamped)
 
 
-async def _answer_api_error(_: Request, error: Exception) -> Response:
+def _refusal(path: str, error: ApiError) -> Response:
+    """An error in the shape of the API that was asked."""
+    return v2_failure(error) if path.startswith(PREFIXES) else failure(error)
+
+
+async def _answer_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return failure(error)
+    return _refusal(request.url.path, error)
 
 
-async def _answer_unauthorized(_: Request, __: Exception) -> Response:
+async def _answer_unauthorized(request: Request, _: Exception) -> Response:
+    if request.url.path.startswith(PREFIXES):
+        return v2_failure(ApiError(401, "Authentication failed"))
     return PlainTextResponse("Authentication failed", 401)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = failure(ApiError(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))
+    path = request.url.path
+    response = _refusal(path, ApiError(error.status_code, f"{error.detail}: {request.method} {path}"))
     response.headers.update(error.headers or {})
     return response

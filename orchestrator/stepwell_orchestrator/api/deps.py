@@ -8,8 +8,10 @@ from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.limits import ChangedLimits
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Journal, Registry
 from stepwell_orchestrator.register import Register
@@ -36,17 +38,20 @@ class Deps:
     """The parts behind the API.
 
     ``queued`` is None where the queue cannot be looked into, as a message queue in the cloud. ``reached_at`` maps the
-    ``deployId`` this server put into a sync request to the URL it reached the app at.
+    ``deployId`` this server put into a sync request to the URL it reached the app at. ``changed_limits`` is None where
+    tests have no business.
     """
 
     ingest: Ingest
     register: Register
     control: Control
+    checkpointer: Checkpointer
     journal: Journal
     registry: Registry
     queued: QueuedItems | None
     clock: Clock
     reached_at: Callable[[str], str | None] = _never_asked
+    changed_limits: ChangedLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request, Response
 
 from stepwell.errors import WireError
-from stepwell.wire.encoding import encode
+from stepwell.wire.encoding import decode, encode
 from stepwell.wire.times import format_instant, parse_instant_ms
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.register import InvalidFunctionsError
@@ -39,6 +40,20 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         if len(body) > bytes_max:
             raise ApiError(413, f"the request body is over {bytes_max} bytes; send it in smaller parts")
     return bytes(body)
+
+
+async def read_object(request: Request, bytes_max: int, *, empty: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """The JSON object in the request's body; ``empty`` stands for no body. Raises ApiError 400 and 413."""
+    raw = await read_body(request, bytes_max)
+    if empty is not None and not raw.strip():
+        return empty
+    try:
+        body = decode(raw)
+    except WireError as error:
+        raise ApiError(400, str(error)) from error
+    if not isinstance(body, Mapping):
+        raise ApiError(400, "the body must be a JSON object")
+    return body
 
 
 def query_limit(request: Request, *, default: int, most: int) -> int:

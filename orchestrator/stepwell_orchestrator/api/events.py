@@ -11,6 +11,7 @@ from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.api.auth import check_event_key, require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_body, success
+from stepwell_orchestrator.api.forms import form_event, is_form
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
@@ -40,7 +41,12 @@ async def ingest(key: str, request: Request, deps: WithDeps, access: WithAccess)
         return json_response({"status": error.status, "message": "", "error": error.message}, error.status)
     try:
         body = await read_body(request, INGEST_BYTES_MAX)
-        ids = await deps.ingest.accept(body, decode_seed(request.headers.get(EVENT_ID_SEED)))
+        seed = decode_seed(request.headers.get(EVENT_ID_SEED))
+        content_type = request.headers.get("content-type", "")
+        if body.strip() and is_form(content_type, body):
+            ids = await deps.ingest.accept_events([form_event(content_type, body)], seed)
+        else:
+            ids = await deps.ingest.accept(body, seed)
     except EventError as error:
         return json_response({"ids": list(error.ids), "status": 400, "error": str(error)}, 400)
     except ApiError as error:

@@ -6,21 +6,24 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from stepwell.errors import WireError
+from stepwell.errors import EventError, WireError
 from stepwell.wire.encoding import decode
-from stepwell.wire.headers import EXPECTED_SERVER_KIND
+from stepwell.wire.headers import EVENT_ID_SEED, EXPECTED_SERVER_KIND
+from stepwell.wire.ids import decode_seed
 from stepwell.wire.times import format_instant
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, read_body, success
+from stepwell_orchestrator.api.envelope import json_response, read_body, read_object, success
 from stepwell_orchestrator.errors import ApiError
-from stepwell_orchestrator.limits import MEBIBYTE
+from stepwell_orchestrator.limits import EVENT_BYTES_MAX, MEBIBYTE
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.register import normal_url
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 
 _REGISTRATION_BYTES_MAX: Final = 16 * MEBIBYTE
+INVOCATION_BYTES_MAX: Final = EVENT_BYTES_MAX + MEBIBYTE
+"""Above the largest event: one that is too large is told so."""
 
 
 @router.post("/fn/register")
@@ -36,6 +39,17 @@ async def register(request: Request, deps: WithDeps, access: WithAccess) -> Resp
     deploy_id = request.query_params.get("deployId", "")
     synced = await deps.register.accept(raw, reached_at=deps.reached_at(deploy_id))
     return json_response(synced.encode())
+
+
+@router.post("/invoke/{slug}")
+async def invoke(slug: str, request: Request, deps: WithDeps) -> Response:
+    """Start one function on the event in the body, whatever its triggers (protocol 7.1)."""
+    raw = await read_object(request, INVOCATION_BYTES_MAX, empty={})
+    try:
+        invocation = await deps.control.invoke(slug, raw, decode_seed(request.headers.get(EVENT_ID_SEED)))
+    except EventError as error:
+        raise ApiError(400, str(error)) from error
+    return json_response({"id": invocation.event_id, "status": 200})
 
 
 @router.delete("/fn/remove")

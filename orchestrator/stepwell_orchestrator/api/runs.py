@@ -8,16 +8,19 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from stepwell.wire.ids import is_ulid
 from stepwell.wire.times import format_instant
+from stepwell_orchestrator.api.asking import asked_start
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import Deps, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, success
+from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_object, success
 from stepwell_orchestrator.control import find_run
+from stepwell_orchestrator.engine.request import steps_of
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.journal_export import journal_body
+from stepwell_orchestrator.limits import REQUEST_BYTES_MAX
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Run, RunStatus
 from stepwell_orchestrator.ports import RunFilter
-from stepwell_orchestrator.trace import RUN_STATUS_NAMES, finished_steps, run_body, trace_rows
+from stepwell_orchestrator.trace import RUN_STATUS_NAMES, run_body, trace_rows
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 
@@ -100,15 +103,16 @@ async def cancel_run_v0(run_id: str, deps: WithDeps) -> Response:
 
 
 @router.post("/v1/runs/{run_id}/rerun")
-async def rerun(run_id: str, deps: WithDeps) -> Response:
-    """Run a run's function again on the same events."""
-    return success({"run_id": await deps.control.rerun(run_id)}, deps.clock.now_ms())
+async def rerun(run_id: str, request: Request, deps: WithDeps) -> Response:
+    """Run a run's function again on the same events, from its start or from a step."""
+    asked = asked_start(await read_object(request, REQUEST_BYTES_MAX, empty={}))
+    return success({"run_id": await deps.control.rerun(run_id, asked)}, deps.clock.now_ms())
 
 
 @router.get("/v0/runs/{run_id}/actions")
 async def actions(run_id: str, deps: WithDeps) -> Response:
     """The finished steps of a run whose call request was too large to carry them (protocol 4.4)."""
-    return json_response(finished_steps(await _state(run_id, deps)))
+    return json_response(steps_of(await _state(run_id, deps)))
 
 
 @router.get("/v0/runs/{run_id}/batch")

@@ -8,11 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from stepwell.errors import DefinitionError, WireError
-from stepwell.wire.encoding import decode
 from stepwell.wire.times import format_instant, parse_instant_ms
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithDeps
-from stepwell_orchestrator.api.envelope import read_body, success
+from stepwell_orchestrator.api.envelope import read_object, success
 from stepwell_orchestrator.control import Criteria
 from stepwell_orchestrator.engine.route import TRIGGER_VARIABLES
 from stepwell_orchestrator.errors import ApiError
@@ -25,7 +24,7 @@ router = APIRouter(dependencies=[Depends(require_bearer)])
 @router.post("/v1/signals")
 async def send_signal(request: Request, deps: WithDeps) -> Response:
     """Resume the one run that waits for a signal; 404 when none does (protocol 6.9)."""
-    body = await _object(request)
+    body = await read_object(request, SIGNAL_BYTES_MAX)
     signal = body.get("signal")
     if not isinstance(signal, str) or not 0 < len(signal) <= SIGNAL_NAME_CHARS_MAX:
         raise ApiError(400, f"signal must be a text of 1 to {SIGNAL_NAME_CHARS_MAX} characters")
@@ -38,7 +37,7 @@ async def send_signal(request: Request, deps: WithDeps) -> Response:
 @router.post("/v1/cancellations")
 async def cancel_many(request: Request, deps: WithDeps) -> Response:
     """Cancel the runs of a function that were created in a window and whose event an expression accepts (7.2)."""
-    criteria = _criteria(await _object(request), deps.clock.now_ms())
+    criteria = _criteria(await read_object(request, SIGNAL_BYTES_MAX), deps.clock.now_ms())
     cancellation_id = await deps.control.cancel_matching(criteria)
     body = {
         "id": cancellation_id,
@@ -49,6 +48,19 @@ async def cancel_many(request: Request, deps: WithDeps) -> Response:
         "if": criteria.expression,
     }
     return success(body, deps.clock.now_ms())
+
+
+@router.get("/v1/cancellations")
+async def list_cancellations(deps: WithDeps) -> Response:
+    """The cancellations in force: none, since each is carried out at once and concerns the past."""
+    return success([], deps.clock.now_ms())
+
+
+@router.delete("/v1/cancellations/{cancellation_id}")
+async def delete_cancellation(cancellation_id: str) -> Response:
+    """There is nothing to take back."""
+    message = f"cancellation {cancellation_id[:100]} is not in force; one is carried out at once and not kept"
+    raise ApiError(404, message)
 
 
 def _criteria(body: Mapping[str, Any], now_ms: int) -> Criteria:
@@ -89,13 +101,3 @@ def _expression(body: Mapping[str, Any]) -> str | None:
     except DefinitionError as error:
         raise ApiError(400, f"if: {error}") from error
     return expression
-
-
-async def _object(request: Request) -> Mapping[str, Any]:
-    try:
-        body = decode(await read_body(request, SIGNAL_BYTES_MAX))
-    except WireError as error:
-        raise ApiError(400, str(error)) from error
-    if not isinstance(body, Mapping):
-        raise ApiError(400, "the body must be a JSON object")
-    return body

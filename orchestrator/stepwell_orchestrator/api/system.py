@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
@@ -43,7 +43,24 @@ async def dev_info(deps: WithDeps, access: WithAccess) -> Response:
     )
 
 
+@router.post("/v0/telemetry")
+@router.post("/dev/traces")
+@router.post("/v1/traces/userland", dependencies=[Depends(require_bearer)])
+async def ignore() -> Response:
+    """What dev tools and exporters send is taken and not kept."""
+    return json_response({})
+
+
 @router.post("/v0/connect/start", dependencies=[Depends(require_bearer)])
 async def connect_start() -> Response:
     """Connect workers are not served; SDKs take the 200 as the sign that the server is up (protocol 9.7)."""
     return Response(status_code=200)
+
+
+async def _not_offered(request: Request) -> Response:
+    message = f"{request.method} {request.url.path} is not offered by this server"
+    raise ApiError(501, message, code="not_implemented")
+
+
+for path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}", "/v1/prom/{env}", "/v1/runs/{run_id}/metadata"):
+    router.add_api_route(path, _not_offered, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)

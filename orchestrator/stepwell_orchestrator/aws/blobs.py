@@ -39,6 +39,10 @@ class WholeObjects:
         response = self.client.get_object(**parameters)
         return {**response, "Body": response["Body"].read()}
 
+    def presign_get(self, *, ExpiresIn: int, **parameters: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        """A URL at which anybody gets an object for that many seconds; nothing is asked of the service for it."""
+        return {"Url": self.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=ExpiresIn)}
+
 
 class Blobs:
     """The bucket for what is too large for an item. An object is named by what it holds and never changes.

@@ -36,7 +36,7 @@ class Clients:
         """What a backend needs."""
         return Services(
             dynamodb=self._service("dynamodb"),
-            s3=self._service("s3", WholeObjects),
+            s3=self._service("s3", WholeObjects, signature_version="s3v4"),
             sqs=self._service("sqs"),
             scheduler=self._service("scheduler"),
         )
@@ -66,8 +66,9 @@ class Clients:
     def _carry(self) -> Carry:
         return in_threads(ThreadPoolExecutor(THREADS, "stepwell-aws"))
 
-    def _service(self, name: str, whole: Callable[[Any], Any] = lambda client: client) -> Service:
-        return Service(name, _Lazy(lambda: whole(self._make(name, _options(_READ_TIMEOUT_MS)))), self._carry)
+    def _service(self, name: str, whole: Callable[[Any], Any] = lambda client: client, **further: Any) -> Service:
+        options = _options(_READ_TIMEOUT_MS) | further
+        return Service(name, _Lazy(lambda: whole(self._make(name, options))), self._carry)
 
 
 class _Lazy:

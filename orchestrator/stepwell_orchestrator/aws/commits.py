@@ -27,7 +27,7 @@ from stepwell_orchestrator.aws.dynamo import (
     number,
     text,
 )
-from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WANTED, WRITER
+from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER
 from stepwell_orchestrator.aws.leases import HELD, drives
 from stepwell_orchestrator.aws.part import Part, wrote
 from stepwell_orchestrator.aws.sizes import action_bytes
@@ -54,32 +54,31 @@ class _Step:
     write: PutEntry | None
 
 
-class _WishedError(ConflictError):
-    """The lease cannot be freed with the end: whoever made a wish counts on it."""
+class _EnteredError(ConflictError):
+    """The lease cannot be freed with the end: it is in the index, so the item that it was taken on may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
-    """Who commits: in which term of the lease, which is freed with the end if ``wanted`` is still that."""
+    """Who commits: in which term of the lease. ``frees``: the end of the run is to free it."""
 
     term: int | None
-    wanted: int | None = None
+    frees: bool = False
 
     @property
     def condition(self) -> str:
         """What must hold of the header."""
         allowed = f"attribute_exists({PK})" if self.term is None else HELD
-        return allowed if self.wanted is None else f"{allowed} AND {WANTED} = :wanted"
+        return f"{allowed} AND attribute_not_exists({LEASED_UNDER})" if self.frees else allowed
 
     @property
     def mark(self) -> str:
         """Tells a transaction from the one that does not free the lease."""
-        return "" if self.wanted is None else "f"
+        return "f" if self.frees else ""
 
     def values(self) -> dict[str, Value]:
         """What the condition is about."""
-        named = ((":term", self.term), (":wanted", self.wanted))
-        return {name: number(value) for name, value in named if value is not None}
+        return {} if self.term is None else {":term": number(self.term)}
 
 
 class Commits(Part):
@@ -97,8 +96,8 @@ class Commits(Part):
             raise ConflictError(f"run {run_id}: progress is only written by the holder of the drive lease")
         writer = self._writer()
         if term is not None and wanted is not None and any(isinstance(write, EndRun) for write in writes):
-            with suppress(_WishedError):
-                await self._apply(run_id, writes, _Holder(term, wanted), writer)
+            with suppress(_EnteredError):
+                await self._apply(run_id, writes, _Holder(term, frees=True), writer)
                 return True
         await self._apply(run_id, writes, _Holder(term), writer)
         return False
@@ -117,7 +116,7 @@ class Commits(Part):
                 error = _refusal(run_id, part, refused, holder, writer)
                 if error is None:
                     continue
-                if number_ > 0 and not isinstance(error, _WishedError):
+                if number_ > 0 and not isinstance(error, _EnteredError):
                     raise StoreError(f"{error}; an earlier part of this commit was written") from error
                 raise error from refused
 
@@ -175,7 +174,7 @@ class Commits(Part):
         if not changes:
             return None
         condition = f"{holder.condition} AND {_OPEN}"
-        freed = "" if holder.wanted is None else f" REMOVE {LEASE_UNTIL}, {LEASED_UNDER}"
+        freed = f" REMOVE {LEASE_UNTIL}" if holder.frees else ""
         return Update(keys.header_key(run_id), f"SET {', '.join(changes)}{freed}", condition, values)
 
 
@@ -231,4 +230,4 @@ def _header_refusal(run_id: str, header: Item | None, holder: _Holder) -> Confli
         return lease_lost(run_id, holder.term)
     if DOCUMENT in header:
         return ConflictError(f"run {run_id} has ended and accepts no write but a late entry")
-    return _WishedError(f"run {run_id}: somebody wished to drive it")
+    return _EnteredError(f"run {run_id}: its lease is in the index")

@@ -11,7 +11,7 @@ Each is one conditional update of the header, or a few of which only the last on
 - Most leases are given back within seconds, so a fresh one is not entered into the index in which the sweep looks: that
   would be two write units a drive. Until it is, the queue item that its holder works on is what comes again if the
   holder dies. Whoever else has an item of the run leaves a wish before the item goes, and the wish enters the lease;
-  so do the first renewal and a takeover (decision 14).
+  so do the first renewal and a takeover (decision 16).
 """
 
 from __future__ import annotations
@@ -91,6 +91,16 @@ class Leases(Part):
         update = Update(keys.header_key(run_id), change, HELD, values)
         try:
             await self._table.do(update)
+        except Refused:
+            return False
+        return True
+
+    async def wake(self, run_id: str, term: int) -> bool:
+        """Bump ``wanted`` for the driver of that term; False when it drives no more."""
+        values = {":one": number(1), ":term": number(term)}
+        condition = f"{HELD} AND attribute_not_exists({DOCUMENT})"
+        try:
+            await self._table.do(Update(keys.header_key(run_id), f"SET {WANTED} = {WANTED} + :one", condition, values))
         except Refused:
             return False
         return True

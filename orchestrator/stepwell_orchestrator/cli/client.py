@@ -99,9 +99,10 @@ class Client:
         """Cancel it."""
         await self._request("DELETE", f"{self._server.api_origin}/v1/runs/{run_id}")
 
-    async def rerun(self, run_id: str) -> str:
-        """Run it again; returns the new run's id."""
-        body = await self._request("POST", f"{self._server.api_origin}/v1/runs/{run_id}/rerun")
+    async def rerun(self, run_id: str, from_step: Mapping[str, Any] | None = None) -> str:
+        """Run it again, from its start or a step; returns the new run's id."""
+        body = None if from_step is None else {"fromStep": from_step}
+        body = await self._request("POST", f"{self._server.api_origin}/v1/runs/{run_id}/rerun", body=body)
         return str(body["data"]["run_id"])
 
     async def sync(self, url: str) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine import bounds, ending, items
+from stepwell_orchestrator.engine.apply import apply
 from stepwell_orchestrator.engine.gate import has_pending
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
+from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
 from stepwell_orchestrator.engine.opcodes.sleep import sleep
 from stepwell_orchestrator.engine.opcodes.step_error import step_error
@@ -18,11 +20,23 @@ from stepwell_orchestrator.engine.opcodes.step_planned import step_planned
 from stepwell_orchestrator.engine.opcodes.step_run import step_run
 from stepwell_orchestrator.engine.opcodes.wait_for_event import wait_for_event
 from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
+from stepwell_orchestrator.engine.retry import executed
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import stack_of
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
+
+_FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] = {
+    Op.STEP_PLANNED: step_planned,
+    Op.SLEEP: sleep,
+    Op.WAIT_FOR_EVENT: wait_for_event,
+    Op.WAIT_FOR_SIGNAL: wait_for_signal,
+    Op.INVOKE_FUNCTION: invoke_function,
+    Op.AI_GATEWAY: gateway,
+    Op.GATEWAY: gateway,
+}
+"""What a call only reports: something other than the next call finishes it."""
 
 
 def advance(situation: Situation, reply: Reply) -> Decision:
@@ -47,10 +61,13 @@ def _learn_version(situation: Situation, version: int | None) -> Situation:
 
 
 def _returned(situation: Situation, result: object) -> Decision:
-    """A return ends the run, whatever is pending. An answer to a targeted call only says that the step is gone."""
+    """A return ends the run, whatever is pending. An answer to a targeted call only says that the step is gone.
+
+    Steps that the call saved by itself are counted now.
+    """
     if situation.target is not None:
         return _drop(situation)
-    return _end(situation, ending.completed(result, situation.now_ms))
+    return _end(situation, bounds.broken(situation, ()) or ending.completed(result, situation.now_ms))
 
 
 def _end(situation: Situation, outcome: Outcome, writes: tuple[Write, ...] = ()) -> Decision:
@@ -85,8 +102,13 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
 def _retry_discovery(
     situation: Situation, writes: tuple[Write, ...], changes: Sequence[Change], retry_at_ms: int
 ) -> Decision:
-    attempt = situation.progress.attempt + 1
-    progress = replace(situation.progress, attempt=attempt, retry_at_ms=retry_at_ms, discovered=None)
+    progress = replace(
+        situation.progress,
+        attempt=situation.attempt + 1,
+        executed=executed(apply(situation.run, writes)),
+        retry_at_ms=retry_at_ms,
+        discovered=None,
+    )
     commands = (*_commands(changes), items.retry(situation.run_id, retry_at_ms))
     return Decision((*writes, PutProgress(progress)), commands, progress)
 
@@ -98,7 +120,7 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
     changes = _changes(situation, instructions)
     puts = tuple(change.put for change in changes if change.put is not None)
     outcome = next((change.outcome for change in changes if change.outcome is not None), None)
-    outcome = outcome or bounds.broken(situation, puts)
+    outcome = bounds.broken(situation, puts) or outcome
     if outcome is not None:
         return _end(situation, outcome, puts if outcome.error is None else ())
     if situation.target is not None:
@@ -120,7 +142,8 @@ def _discovered(situation: Situation, changes: Sequence[Change], puts: tuple[Put
     retry_at_ms = next((change.retry_at_ms for change in changes if change.retry_at_ms is not None), None)
     if retry_at_ms is not None:
         return _retry_discovery(situation, puts, changes, retry_at_ms)
-    again = any(change.discover for change in changes)
+    again = any(change.discover for change in changes) or bool(situation.meanwhile.others)
+    again = again or (not puts and not has_pending(situation.run) and bool(situation.meanwhile.own))
     if not again and not puts and not has_pending(situation.run):
         stuck = "the function reported no step that could go on; every step it names has finished already"
         return _call_failed(situation, failure("no_progress", stuck))
@@ -158,21 +181,21 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
                 no_retry=instructions.no_retry,
                 asked_at_ms=instructions.retry_at_ms,
             )
-        case Op.STEP_PLANNED:
-            return step_planned(situation, opcode)
-        case Op.SLEEP:
-            return sleep(situation, opcode)
-        case Op.WAIT_FOR_EVENT:
-            return wait_for_event(situation, opcode)
-        case Op.WAIT_FOR_SIGNAL:
-            return wait_for_signal(situation, opcode)
-        case Op.INVOKE_FUNCTION:
-            return invoke_function(situation, opcode)
+        case (
+            Op.STEP_PLANNED
+            | Op.SLEEP
+            | Op.WAIT_FOR_EVENT
+            | Op.WAIT_FOR_SIGNAL
+            | Op.INVOKE_FUNCTION
+            | Op.AI_GATEWAY
+            | Op.GATEWAY
+        ):
+            return _FINISHED_ELSEWHERE[opcode.op](situation, opcode)
         case Op.RUN_COMPLETE:
             return Change(outcome=ending.completed(opcode.data, situation.now_ms))
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
-        case Op.AI_GATEWAY | Op.GATEWAY | Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
+        case Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
             message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
         case _:

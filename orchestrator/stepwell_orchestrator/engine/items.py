@@ -29,9 +29,9 @@ def start(run_id: str, due_at_ms: int) -> Send:
     return Send(QueueItem(f"{run_id}:start", Drive(run_id, "started"), due_at_ms))
 
 
-def rerun(run_id: str, original_run_id: str, now_ms: int) -> Send:
+def rerun(work: Rerun) -> Send:
     """Run another run's function again on its events."""
-    return Send(QueueItem(f"{run_id}:rerun", Rerun(run_id, original_run_id, now_ms), now_ms))
+    return Send(QueueItem(f"{work.run_id}:rerun", work, work.requested_at_ms))
 
 
 def retry(run_id: str, due_at_ms: int) -> Send:

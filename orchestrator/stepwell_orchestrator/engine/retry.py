@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
+from stepwell_orchestrator.model.run import Run
 
 BACKOFF_MS: Final = (
     15 * SECOND_MS,
@@ -41,6 +42,20 @@ class RetryPolicy:
             return now_ms + self.fixed_delay_ms
         base_ms = BACKOFF_MS[min(attempt, len(BACKOFF_MS) - 1)]
         return now_ms + base_ms + _jitter_ms(*identity, str(attempt))
+
+
+def executed(run: Run) -> int:
+    """How many steps were executed in place: by discoveries, reported with their replies or by checkpoints."""
+    return sum(1 for entry in run.entries.values() if entry.memoised and entry.place is not None)
+
+
+def discovery_attempt(run: Run) -> int:
+    """The attempt of the next discovery, from 0.
+
+    A step that a checkpoint saved after the last failure starts the count anew, whoever is driving by then.
+    """
+    progress = run.header.progress
+    return progress.attempt if executed(run) <= progress.executed else 0
 
 
 def _jitter_ms(*identity: str) -> int:

@@ -11,7 +11,7 @@ from stepwell_orchestrator.engine.waiting import INVOKED_EVENT
 from stepwell_orchestrator.limits import TS_TOLERANCE_MS
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
-from stepwell_orchestrator.model.run import Invoker, RunHeader
+from stepwell_orchestrator.model.run import Invoker, Progress, RunHeader
 
 TRIGGER_VARIABLES: Final = frozenset({"event"})
 
@@ -41,8 +41,12 @@ def new_run(event: Event, function: Function, invoked_by: Invoker | None = None)
     )
 
 
-def run_again(original: RunHeader, run_id: str, now_ms: int) -> RunHeader:
-    """The header of a rerun: the same function, the same events."""
+def run_again(original: RunHeader, run_id: str, now_ms: int, *, from_step: bool = False) -> RunHeader:
+    """The header of a rerun: the same function, the same events.
+
+    One that keeps steps speaks the request version they were stored under (protocol 4.2).
+    """
+    progress = Progress(request_version=original.progress.request_version) if from_step else Progress()
     return RunHeader(
         run_id=run_id,
         app_id=original.app_id,
@@ -50,17 +54,21 @@ def run_again(original: RunHeader, run_id: str, now_ms: int) -> RunHeader:
         event_name=original.event_name,
         event_ids=original.event_ids,
         created_at_ms=now_ms,
+        progress=progress,
         original_run_id=original.run_id,
     )
 
 
-def invoked(event: Event) -> tuple[str, Invoker] | None:
-    """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events."""
+def invoked(event: Event) -> tuple[str, Invoker | None] | None:
+    """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events.
+
+    An invocation from outside is for no step.
+    """
     internal = event.data.get("_inngest") if event.name == INVOKED_EVENT else None
     if not isinstance(internal, Mapping):
         return None
     run_id, _, step_id = str(internal.get("correlation_id", "")).partition(".")
-    return str(internal.get("fn_id", "")), Invoker(run_id, step_id)
+    return str(internal.get("fn_id", "")), Invoker(run_id, step_id) if run_id else None
 
 
 def starts_at_ms(event: Event, now_ms: int) -> int:

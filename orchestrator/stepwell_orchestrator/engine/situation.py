@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stepwell_orchestrator.engine.retry import RetryPolicy
+from stepwell_orchestrator.engine.call_reference import reply_position
+from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile
+from stepwell_orchestrator.engine.retry import RetryPolicy, discovery_attempt
 from stepwell_orchestrator.engine.stack import next_place
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.model.run import Progress, Run
@@ -13,9 +15,10 @@ from stepwell_orchestrator.model.step import Place
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A run as it was when it was called, and the call: ``target`` is None for a discovery.
+    """A run as it is when its call is answered, and the call: ``target`` is None for a discovery.
 
     ``called_at_ms`` is when the call was made, ``now_ms`` when its reply came. ``max_attempts`` counts the first try.
+    ``call`` numbers the discoveries of a term, from 1. ``meanwhile``: what was memoised between.
     """
 
     run: Run
@@ -23,6 +26,8 @@ class Situation:
     max_attempts: int
     called_at_ms: int
     now_ms: int
+    call: int = 0
+    meanwhile: Meanwhile = QUIET
     limits: Limits = field(default_factory=Limits)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -39,7 +44,7 @@ class Situation:
     @property
     def attempt(self) -> int:
         """The attempt that was called: the target's own, or the discovery's."""
-        return self.progress.attempt if self.target is None else self.run.entries[self.target].attempt
+        return discovery_attempt(self.run) if self.target is None else self.run.entries[self.target].attempt
 
     def last_attempt(self, *, no_retry: bool) -> bool:
         """Whether a failure of this attempt is final."""
@@ -50,7 +55,8 @@ class Situation:
         if self.target is not None:
             return None
         first = next_place(self.run, self.run.header.term)
-        return Place(first.term, first.position + offset)
+        position = max(first.position, reply_position(self.call)) if self.call else first.position
+        return Place(first.term, position + offset)
 
     def retry_at_ms(self, asked_at_ms: int | None) -> int:
         """When the attempt after this one starts."""

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from stepwell.lambda_handler import LambdaHandler
+from stepwell_orchestrator.aws.handouts import Handouts
 from stepwell_orchestrator.entry.aws.assemble import SERVER_KIND, Deployment, this_process
+from stepwell_orchestrator.entry.aws.long_answers import LongAnswers
 
 if TYPE_CHECKING:
     from mangum import Mangum
@@ -23,7 +25,8 @@ def serving(deployment: Deployment) -> Mangum:
     from starlette.middleware.gzip import GZipMiddleware
 
     zipping = GZipMiddleware(_WithKeys(deployment), minimum_size=ZIPPED_BYTES_MIN, compresslevel=_ZIP_LEVEL)
-    return Mangum(zipping, lifespan="off")
+    handouts = Handouts(deployment.clients.services.s3, bucket=deployment.settings.names.bucket)
+    return Mangum(LongAnswers(zipping, handouts.leave), lifespan="off")
 
 
 class _WithKeys:
@@ -39,6 +42,7 @@ class _WithKeys:
                 ingest=deployment.ingest,
                 register=deployment.register,
                 control=deployment.control,
+                checkpointer=deployment.checkpointer,
                 journal=deployment.backend.journal,
                 registry=deployment.backend.registry,
                 queued=None,

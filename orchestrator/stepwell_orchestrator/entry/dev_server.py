@@ -16,10 +16,11 @@ import uvicorn
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
+from stepwell_orchestrator.egress import LOOPBACK
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.entry.in_process import in_process_url
 from stepwell_orchestrator.entry.loading import LoadError, load_app
-from stepwell_orchestrator.entry.settings import ServerSettings, point_apps_at
+from stepwell_orchestrator.entry.settings import ServerSettings, point_apps_at, server_kind
 from stepwell_orchestrator.entry.syncing import SYNC_TIMEOUT_MS, Say, Syncer
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN
 from stepwell_orchestrator.invoke_http import HttpInvoker
@@ -94,6 +95,7 @@ async def serve(
         retry_delay_ms=options.retry_delay_ms,
         signing_keys=settings.signing_keys,
         grace_ms=GRACE_MS,
+        gateway_allow=(*LOOPBACK, *settings.gateway_allow),
     )
     async with engine:
         say(f"listening at {origin}, journal in {options.database}")
@@ -157,13 +159,16 @@ def _server(engine: Embedded, syncers: Sequence[Syncer], settings: ServerSetting
         ingest=engine.ingest,
         register=engine.register,
         control=engine.control,
+        checkpointer=engine.checkpointer,
         journal=engine.journal,
         registry=engine.registry,
         queued=engine.queue,
         clock=engine.clock,
         reached_at=reached_at,
+        changed_limits=engine.changed_limits,
     )
-    api = create_api(deps, kind="dev", event_keys=settings.event_keys, signing_keys=settings.signing_keys)
+    kind = server_kind(settings.signing_keys)
+    api = create_api(deps, kind=kind, event_keys=settings.event_keys, signing_keys=settings.signing_keys)
     config = uvicorn.Config(
         api,
         log_config=None,

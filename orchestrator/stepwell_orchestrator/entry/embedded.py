@@ -8,16 +8,20 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.egress import LOOPBACK, allowed
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
+from stepwell_orchestrator.entry.settings import server_kind
+from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
 from stepwell_orchestrator.invoke_http import HttpInvoker
-from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
     from stepwell.app import App
     from stepwell.event import Event
 
-_SERVER_KIND: Final = "dev"
-
 _log = logging.getLogger("stepwell.embedded")
 
 
@@ -45,8 +47,9 @@ class Embedded:
 
     An async context manager: on the way in it starts working, on the way out it finishes what is under way and closes
     the file; runs that are not over go on when the file is next opened. ``retry_delay_ms`` replaces the back-off table
-    by a fixed delay; ``grace_ms`` bounds the wait for calls under way at the end. Raises StoreError when the file
-    cannot be opened, or another process has it open.
+    by a fixed delay; ``grace_ms`` bounds the wait for calls under way at the end. ``gateway_allow`` names the hosts and
+    networks that requests on behalf of steps may reach beside public addresses. Raises StoreError when the file cannot
+    be opened, or another process has it open, and DefinitionError for an entry of ``gateway_allow``.
     """
 
     def __init__(
@@ -61,16 +64,19 @@ class Embedded:
         signing_keys: Sequence[str] = (),
         concurrency: int = CONCURRENCY_DEFAULT,
         grace_ms: int = STOP_GRACE_MS,
+        gateway_allow: Sequence[str] = LOOPBACK,
         entropy: Entropy = secrets.token_bytes,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.http = HttpInvoker()
         self.in_process = InProcessInvoker()
+        self._fetcher = HttpFetcher(allowed(gateway_allow))
         self._backend = LocalBackend.open(database, synchronous=synchronous)
         self.journal = self._backend.journal
         self.waits = self._backend.waits
         self.registry = self._backend.registry
         self.queue = self._backend.queue
+        self.changed_limits = ChangedLimits()
         self.worker = Worker(
             Ports(
                 self.journal,
@@ -79,12 +85,14 @@ class Embedded:
                 self.queue,
                 _EitherInvoker(self.in_process, self.http),
                 self.clock,
+                self._fetcher,
             ),
             limits=limits,
+            changed_limits=self.changed_limits,
             observe=observe,
             retry_delay_ms=retry_delay_ms,
             signing_keys=signing_keys,
-            server_kind=_SERVER_KIND,
+            server_kind=server_kind(signing_keys),
         )
         ids = FreshIds(self.clock, entropy)
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
@@ -99,6 +107,7 @@ class Embedded:
             handle=self.worker.handle,
             observe=observe,
         )
+        self.checkpointer = Checkpointer(self.journal, self.clock, limits or Limits(), observe)
         self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
         self._grace_ms = grace_ms
         self._served: list[App] = []
@@ -114,6 +123,7 @@ class Embedded:
         try:
             await self._stop_pumping()
             await self.http.close()
+            await self._fetcher.close()
         finally:
             for app in self._served:
                 app.transport = None
@@ -128,7 +138,7 @@ class Embedded:
         registration, endpoint = in_process_app(app, self.journal, self.clock)
         self.in_process.mount(in_process_url(app.id), endpoint)
         synced = await self.register.accept(registration.encode())
-        app.transport = InProcessTransport(self.ingest, self.control, asyncio.get_running_loop())
+        app.transport = InProcessTransport(self.ingest, self.control, self.checkpointer, asyncio.get_running_loop())
         self._served.append(app)
         return synced
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from stepwell.wire.encoding import encode
+from stepwell_orchestrator.engine.request import steps_of
 from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, AsgiApp
 from stepwell_orchestrator.ports import Clock, Journal
-from stepwell_orchestrator.trace import finished_steps
 
 if TYPE_CHECKING:
     from stepwell.app import App
@@ -48,7 +48,7 @@ def _state_of(journal: Journal) -> Fetch:
         run = await journal.load(run_id)
         if run is None:
             return HttpResponse(410)
-        state = finished_steps(run) if what == "actions" else [event.wire() for event in run.events]
+        state = steps_of(run) if what == "actions" else [event.wire() for event in run.events]
         return HttpResponse(200, body=encode(state))
 
     return fetch

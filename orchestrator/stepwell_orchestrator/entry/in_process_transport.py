@@ -1,4 +1,4 @@
-"""Where an app of this process sends its events and signals: straight into the engine."""
+"""Where an app of this process sends its events, signals and checkpoints: straight into the engine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from stepwell.errors import EventError
+from stepwell.errors import EventError, StepwellError
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.ingest import Ingest
 
@@ -27,6 +29,7 @@ class InProcessTransport:
 
     ingest: Ingest
     control: Control
+    checkpointer: Checkpointer
     loop: asyncio.AbstractEventLoop
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
@@ -42,6 +45,13 @@ class InProcessTransport:
             return await self._hand_over(self.control.signal(signal, data))
         except TimeoutError:
             raise ConnectionError(f'signal "{signal}": {_NO_ANSWER.format("send_signal")}') from None
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Journal the steps of a call that goes on: the HTTP status a server would answer. Raises ConnectionError."""
+        try:
+            return await self._hand_over(self.checkpointer.answer(checkpoint))
+        except (StepwellError, TimeoutError) as error:
+            raise ConnectionError(f"the steps of run {checkpoint.run_id} could not be saved: {error}") from error
 
     async def _hand_over(self, accepting: Coroutine[Any, Any, T]) -> T:
         """Await something on the engine's loop, from that thread or from the loop of another, and there not forever."""

@@ -13,6 +13,7 @@ from stepwell.wire import headers as names
 from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.signing import sign
 from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.entry.settings import server_kind
 from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.ports import CallError, Clock
 
@@ -79,7 +80,7 @@ class Syncer:
 
     async def _put(self) -> tuple[int, bytes]:
         body = canonical({"url": self.url})
-        headers = {"content-type": "application/json", names.SERVER_KIND: "dev"}
+        headers = {"content-type": "application/json", names.SERVER_KIND: server_kind(self._signing_keys)}
         if self._signing_keys:
             headers[names.SIGNATURE] = sign(body, self._signing_keys[0], self._clock.now_ms() // SECOND_MS)
         parts = urlsplit(self.url)

@@ -127,6 +127,15 @@ class SqliteJournal:
             db.execute(statement, (document, run_id))
             return None
 
+    async def wake(self, run_id: str, term: int) -> bool:
+        """Bump ``wanted`` for the driver of that term; False when it drives no more."""
+        statement = (
+            "UPDATE runs SET wanted = wanted + 1 WHERE run_id = ? AND term = ? AND lease_until_ms IS NOT NULL "
+            "AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.run_id = runs.run_id)"
+        )
+        async with self._database.write() as db:
+            return db.execute(statement, (run_id, term)).rowcount == 1
+
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
     ) -> bool:

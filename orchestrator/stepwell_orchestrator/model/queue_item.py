@@ -112,12 +112,26 @@ class CancelMatching:
 
 
 @dataclass(frozen=True, slots=True)
+class FromStep:
+    """Where a rerun begins that does not begin at the start.
+
+    ``kept`` counts the steps of the original's stack that the rerun finds done. ``arguments``, if any, are what the
+    step runs with instead of its own.
+    """
+
+    step_id: str
+    kept: int
+    arguments: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rerun:
     """Create the run ``run_id`` on the function and the events of another run, and start it."""
 
     run_id: str
     original_run_id: str
     requested_at_ms: int
+    from_step: FromStep | None = None
 
 
 Work = Route | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun

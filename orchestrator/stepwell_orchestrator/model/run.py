@@ -41,7 +41,8 @@ class Progress:
     """What only the holder of the drive lease writes.
 
     ``discovered`` is how many memoised steps the last discovery knew of (None: a discovery is owed whatever else).
-    ``attempt`` counts failed discoveries in a row and ``retry_at_ms`` is when the next one may start.
+    ``attempt`` counts failed discoveries in a row, which it only does as long as no step was executed in place since:
+    ``executed`` is how many had been when it was counted. ``retry_at_ms`` is when the next one may start.
     ``placed`` gives stack places to entries that were written without one; ``fences`` bounds, per term that ended
     without a release, how many places of that term count.
     """
@@ -49,6 +50,7 @@ class Progress:
     request_version: int = REQUEST_VERSION_UNKNOWN
     discovered: int | None = None
     attempt: int = 0
+    executed: int = 0
     retry_at_ms: int | None = None
     placed: Mapping[str, Place] = field(default_factory=dict)
     fences: Mapping[int, int] = field(default_factory=dict)

@@ -47,7 +47,7 @@ class StepEntry:
     ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
     drive lease was held by whoever wrote it. ``race`` says that its completion alone may let the function go on.
     ``claim_until_ms`` is the lease of the worker that executes it, taken at ``claimed_at_ms``. ``error`` is the last
-    failed attempt's.
+    failed attempt's. ``arguments``, on a step that has not finished, replace those its function gives it.
     """
 
     step_id: str
@@ -68,6 +68,7 @@ class StepEntry:
     race: bool = False
     opts: Mapping[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
+    arguments: tuple[Any, ...] | None = None
 
     @property
     def memoised(self) -> bool:

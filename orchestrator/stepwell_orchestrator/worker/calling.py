@@ -29,13 +29,30 @@ class Caller:
     server_kind: str
     signing_keys: Sequence[str] = ()
 
-    async def call(self, run: Run, function: Function | None, target: str | None) -> Reply:
-        """Call a run's function for a discovery or one planned step. Every trouble on the way is a failed reply."""
+    async def discover(self, run: Run, function: Function | None, call: int) -> Reply:
+        """Call a run's function for a discovery, the ``call``-th of its term. Every trouble is a failed reply."""
+        return await self._call(run, function, None, None, call)
+
+    async def call(self, run: Run, function: Function | None, step_id: str) -> Reply:
+        """Call it for one planned step."""
+        return await self._call(run, function, step_id, step_id)
+
+    async def ask(self, run: Run, function: Function | None, step_id: str) -> Reply:
+        """Call it to hear the opcode of a planned step again. Nothing is executed by that, and other steps come along.
+
+        Not every SDK reports such a step when it is the target, so the function is asked for all it wants (4.10).
+        """
+        return await self._call(run, function, step_id, None)
+
+    async def _call(
+        self, run: Run, function: Function | None, step_id: str | None, target: str | None, call: int = 0
+    ) -> Reply:
+        """Call on behalf of a planned step, or of the run; ``target`` is what the function is told to execute."""
         if function is None:
             slug = run.header.function_id
             return Reply(failure("function_not_found", f"no app has a function {slug} any more; deploy it, or cancel"))
         now_ms = self.tools.clock.now_ms()
-        request = call_request(run, function, target=target, now_ms=now_ms)
+        request = call_request(run, function, target=step_id, now_ms=now_ms, call=call)
         self.tools.observe(_called(run, request, now_ms))
         url = call_url(function.url, function.slug, target)
         try:

@@ -15,6 +15,9 @@ What two workers may do to each other, and why nothing is lost:
   follows. Whoever is refused because of what is in the journal by then repeats what follows from it.
 - Places given to arrivals are stored before a call is made with them, whenever they were given: another driver would
   give the same arrivals other places.
+- A call that finds nothing pending may save steps by checkpoints while it goes on. The first of them bumps ``wanted``,
+  so the driver reads the journal again before it applies the reply, or, after a reply that can stand by itself, before
+  it calls again. A reply to a state that others have changed meanwhile may be void (engine/meanwhile.py).
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
 - A driver that ends the run frees the lease with the end, so nothing shows whether it got to what follows from it. Its
   item does, which comes again when it died. Whoever else may have had a copy of that item made a wish before the end,
@@ -28,11 +31,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from stepwell.wire.reply import Reply
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.apply import apply
-from stepwell_orchestrator.engine.gate import owes_discovery
+from stepwell_orchestrator.engine.call_reference import CallReference
+from stepwell_orchestrator.engine.gate import has_pending, owes_discovery
+from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile, is_void, meanwhile, stands_alone
 from stepwell_orchestrator.engine.recover import recover
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.engine.stack import arrange, fence, next_place
@@ -58,13 +64,16 @@ Arrival = Callable[[Run], Awaitable[Decision]]
 class _Held:
     """A run in its driver's hands, with the driver's progress, and the progress that is stored.
 
-    ``seen_at_ms`` is when its header was found in force since the last call, if it was. ``freed``: the driver ended
-    the run, and the lease went with it.
+    ``wanted`` is what it was when the lease was taken, ``calls`` counts the discoveries of this term. ``seen_at_ms`` is
+    when the header was found in force since the last call, if it was. ``freed``: the driver ended the run, and the
+    lease went with it.
     """
 
     run: Run
     stored: Progress
+    wanted: int
     seen_at_ms: int | None = None
+    calls: int = 0
     freed: bool = False
 
     def with_progress(self, progress: Progress) -> _Held:
@@ -125,11 +134,10 @@ class Driver:
             if isinstance(write, PutEntry)
         )
         try:
-            settled = await self._settle(held, replace(decision, writes=puts), term)
+            return await self._settle(held, replace(decision, writes=puts), term)
         except ConflictError:
             await self.tools.dispatch(decision.commands)
-            return await self._reload(held.run.header.run_id, held.run.header.progress)
-        return replace(settled, seen_at_ms=held.seen_at_ms)
+            return await self._refused(held)
 
     async def _finish_end(self, header: RunHeader, now_ms: int, deliveries: int) -> None:
         """Do what follows from a run's end, if whoever ended it may have died before.
@@ -147,7 +155,9 @@ class Driver:
             run = await journal.run_of(header)
             function = await self.tools.registry.get_function(header.function_id)
             try:
-                held = await self._recover(run, term) if takeover else _Held(run, header.progress, now_ms)
+                held = _Held(run, header.progress, header.wanted, seen_at_ms=now_ms)
+                if takeover:
+                    held = await self._recover(held, term)
                 if arrival is not None:
                     held = await self._arrive(held, arrival, term)
                 await self._drive_until_released(held, function, term)
@@ -168,7 +178,7 @@ class Driver:
             changed = None if header.outcome is not None or header.progress == held.stored else header.progress
             if await self.tools.journal.release(header.run_id, term, header.wanted, changed) is None:
                 return
-            held = await self._reload(header.run_id, header.progress)
+            held = await self._reload(held)
 
     async def _keep_retry(self, run: Run, found: Progress, term: int) -> None:
         """Queue a retry again that was found and, being ahead by this worker's clock, left alone.
@@ -180,15 +190,15 @@ class Driver:
         if run.header.outcome is None and retry_at_ms is not None and retry_at_ms == found.retry_at_ms:
             await self.tools.dispatch([items.retry_again(run.header.run_id, retry_at_ms, term)])
 
-    async def _recover(self, run: Run, term: int) -> _Held:
+    async def _recover(self, held: _Held, term: int) -> _Held:
         """Do again what a driver that died may have left undone, and close its term."""
-        await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
-        if run.header.outcome is not None:
-            return _Held(run, run.header.progress)
+        await self.tools.dispatch(recover(held.run, self.tools.clock.now_ms()))
+        if held.run.header.outcome is not None:
+            return held
         try:
-            return await self._store(run, fence(run, term), term)
+            return await self._store(held, fence(held.run, term), term)
         except ConflictError:
-            return await self._reload(run.header.run_id, run.header.progress)
+            return await self._reload(held)
 
     async def _go_on(self, held: _Held, function: Function | None, term: int) -> _Held:
         """Call, commit and dispatch as long as a discovery is owed and there is time."""
@@ -202,67 +212,99 @@ class Driver:
                 return held
             try:
                 if progress.placed != held.stored.placed:
-                    held = await self._store(held.run, progress, term)
+                    held = await self._store(held, progress, term)
                 held = await self._discover(held, function, term)
             except ConflictError:
-                held = await self._reload(held.run.header.run_id, replace(progress, discovered=None))
-                if held.run.header.outcome is None:
-                    await self.tools.dispatch(recover(held.run, now_ms))
+                held = await self._refused(held.with_progress(replace(progress, discovered=None)))
         return held
 
-    async def _has_ended(self, run_id: str, term: int) -> bool:
-        """Whether the run was cancelled since its journal was read: no step starts after that (promise 9).
+    async def _refused(self, held: _Held) -> _Held:
+        """The journal that refused a commit, once what follows from it was repeated: its writer may have died."""
+        held = await self._reload(held)
+        if held.run.header.outcome is None:
+            await self.tools.dispatch(recover(held.run, self.tools.clock.now_ms()))
+        return held
 
-        LeaseLostError when another driver has the run by now: it may have journaled what this one would call for.
+    def _was_seen(self, held: _Held) -> bool:
+        """Whether the header was looked at so lately that one more look would tell nothing."""
+        return held.seen_at_ms is not None and self.tools.clock.now_ms() - held.seen_at_ms <= _SEEN_MS
+
+    async def _is_current(self, held: _Held, term: int) -> bool:
+        """Whether nothing is known to have happened to the run since its journal was read.
+
+        A cancelled run is not called: no step starts after that (promise 9). LeaseLostError when another driver has
+        the run by now: it may have journaled what this one would call for.
         """
+        run_id = held.run.header.run_id
         header = await self.tools.journal.get_header(run_id)
         assert header is not None, f"run {run_id} is being driven and has no header"
         if header.term != term:
             raise LeaseLostError(f"run {run_id}: drive term {term} is over, the run is in term {header.term}")
-        return header.outcome is not None
+        return header.outcome is None and header.wanted == held.run.header.wanted
 
     async def _discover(self, held: _Held, function: Function | None, term: int) -> _Held:
         """One discovery call, from the journal as carried to the journal as committed."""
-        run = held.run
+        if not self._was_seen(held) and not await self._is_current(held, term):
+            return await self._reload(held)
+        sent, call = held.run, held.calls + 1
+        held = replace(held, calls=call, seen_at_ms=None)
         called_at_ms = self.tools.clock.now_ms()
-        if held.seen_at_ms is None or called_at_ms - held.seen_at_ms > _SEEN_MS:
-            if await self._has_ended(run.header.run_id, term):
-                return await self._reload(run.header.run_id, run.header.progress)
-            called_at_ms = self.tools.clock.now_ms()
-        reply = await self.caller.call(run, function, None)
+        reply = await self.caller.discover(sent, function, call)
+        if has_pending(sent):
+            return await self._settle(held, self._decide(held, function, reply, called_at_ms, QUIET), term)
+        if not stands_alone(reply) and not await self._is_current(held, term):
+            held = await self._reload(held)
+        reference = CallReference(sent.header.run_id, term, call, sent.header.wanted)
+        while held.run.header.outcome is None:
+            found = meanwhile(sent, held.run, reference)
+            if is_void(held.run, found, reply):
+                return held.with_progress(replace(held.run.header.progress, discovered=None))
+            try:
+                return await self._settle(held, self._decide(held, function, reply, called_at_ms, found), term)
+            except ConflictError:
+                held = await self._refused(held)
+        return held
+
+    def _decide(
+        self, held: _Held, function: Function | None, reply: Reply, called_at_ms: int, found: Meanwhile
+    ) -> Decision:
         situation = Situation(
-            run=run,
+            run=held.run,
             target=None,
             max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
-            limits=self.tools.limits,
+            call=held.calls,
+            meanwhile=found,
+            limits=self.tools.limits_of(held.run),
             retries=self.tools.retries,
         )
-        return await self._settle(held, advance(situation, reply), term)
+        return advance(situation, reply)
 
     async def _settle(self, held: _Held, decision: Decision, term: int) -> _Held:
         run = held.run
         freed = False
         if decision.writes:
-            header = run.header
-            freed = await self.tools.journal.commit(header.run_id, decision.writes, term=term, wanted=header.wanted)
+            run_id = run.header.run_id
+            freed = await self.tools.journal.commit(run_id, decision.writes, term=term, wanted=held.wanted)
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
         written = [write.progress for write in decision.writes if isinstance(write, PutProgress)]
-        settled = _Held(apply(run, decision.writes), (written or [held.stored])[-1], freed=freed)
+        (stored,) = written[-1:] or (held.stored,)
+        settled = replace(held, run=apply(run, decision.writes), stored=stored, freed=freed)
         return settled.with_progress(decision.progress or run.header.progress)
 
-    async def _store(self, run: Run, progress: Progress, term: int) -> _Held:
+    async def _store(self, held: _Held, progress: Progress, term: int) -> _Held:
         """Store progress, which is only taken from the run's driver while the run goes on."""
         now_ms = self.tools.clock.now_ms()
-        await self.tools.journal.commit(run.header.run_id, [PutProgress(progress)], term=term)
-        return _Held(run, progress, now_ms).with_progress(progress)
+        await self.tools.journal.commit(held.run.header.run_id, [PutProgress(progress)], term=term)
+        return replace(held, stored=progress, seen_at_ms=now_ms).with_progress(progress)
 
-    async def _reload(self, run_id: str, progress: Progress) -> _Held:
+    async def _reload(self, held: _Held) -> _Held:
         """The journal as it is now, with the progress this driver has in hand."""
-        fresh = await self.tools.existing(run_id)
-        return _Held(fresh, fresh.header.progress).with_progress(progress)
+        fresh = await self.tools.existing(held.run.header.run_id)
+        progress = held.run.header.progress
+        return replace(held, run=fresh, stored=fresh.header.progress, seen_at_ms=None).with_progress(progress)
 
     def _tell_started(self, run: Run) -> None:
         header = run.header

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.gate import retries
+from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
@@ -22,6 +23,7 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Claimed, Refused, Unknown
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.driving import Driver
+from stepwell_orchestrator.worker.gateways import Gateways
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
 
@@ -32,6 +34,7 @@ class Executor:
 
     tools: Tools
     caller: Caller
+    gateways: Gateways
     driver: Driver
 
     async def execute(self, work: Execute, deliveries: int) -> int | None:
@@ -73,14 +76,15 @@ class Executor:
                 return True
             function = await self.tools.registry.get_function(run.header.function_id)
             called_at_ms = self.tools.clock.now_ms()
-            reply = await self.caller.call(run, function, work.step_id)
+            call = self.gateways.perform if run.entries[work.step_id].op in GATEWAYS else self.caller.call
+            reply = await call(run, function, work.step_id)
         situation = Situation(
             run=run,
             target=work.step_id,
             max_attempts=function.max_attempts if function else ATTEMPTS_DEFAULT,
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
-            limits=self.tools.limits,
+            limits=self.tools.limits_of(run),
             retries=self.tools.retries,
         )
         decision = advance(situation, reply)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from stepwell_orchestrator.dispatch import consequence
 from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.copying import copied_entries
 from stepwell_orchestrator.engine.matching import accepts, index_in, is_eligible
 from stepwell_orchestrator.engine.route import invoked, new_run, patterns, route, run_again, starts_at_ms
 from stepwell_orchestrator.engine.starting import cancellations, deadlines, idempotency_keys
 from stepwell_orchestrator.engine.telling import created_notice
+from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
-from stepwell_orchestrator.model.decision import Watch
+from stepwell_orchestrator.model.decision import Guard, PutEntry, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.queue_item import Refused, Rerun
 from stepwell_orchestrator.model.run import Invoker, RunHeader
+from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.tools import Tools
 
 
@@ -46,41 +50,55 @@ class Router:
         for header in route(event, functions.values(), self.tools.clock.now_ms()):
             await self._start(event, header, functions[header.function_id])
 
-    async def _invoke(self, event: Event, function_id: str, invoker: Invoker) -> None:
+    async def _invoke(self, event: Event, function_id: str, invoker: Invoker | None) -> None:
         """Start the invoked function, bypassing its triggers; its absence is the invoking step's failure."""
         function = await self.tools.registry.get_function(function_id)
         if function is not None:
             await self._start(event, new_run(event, function, invoker), function)
-            return
-        refused = Refused(f"could not find function with ID: {function_id}")
-        await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
+        elif invoker is not None:
+            refused = Refused(f"could not find function with ID: {function_id}")
+            await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
 
     async def rerun(self, work: Rerun) -> None:
         """Create and start a rerun, unless the original or its function is gone; a repeat finishes what is undone."""
         rerun = await self.tools.journal.get_header(work.run_id)
         if rerun is not None and rerun.started_at_ms is not None:
             return
-        original = await self.tools.journal.get_header(work.original_run_id)
-        function = None if original is None else await self.tools.registry.get_function(original.function_id)
-        event = None if original is None else await self.tools.journal.get_event(original.event_ids[0])
-        if original is not None and function is not None and event is not None:
-            header = run_again(original, work.run_id, work.requested_at_ms)
-            await self._create(event, header, function, (), work.requested_at_ms)
+        original = await self.tools.journal.load(work.original_run_id)
+        function = None if original is None else await self.tools.registry.get_function(original.header.function_id)
+        if original is None or function is None or not original.events:
+            return
+        start, now_ms = work.from_step, work.requested_at_ms
+        header = run_again(original.header, work.run_id, now_ms, from_step=start is not None)
+        entries = [] if start is None else copied_entries(original, start, now_ms)
+        await self._create(original.events[0], header, function, (), now_ms, entries=entries)
 
     async def _start(self, event: Event, header: RunHeader, function: Function) -> None:
         keys = idempotency_keys(event, function, self.tools.clock.now_ms())
         await self._create(event, header, function, keys, starts_at_ms(event, header.created_at_ms))
 
     async def _create(
-        self, event: Event, header: RunHeader, function: Function, keys: Sequence[str], start_ms: int
+        self,
+        event: Event,
+        header: RunHeader,
+        function: Function,
+        keys: Sequence[str],
+        start_ms: int,
+        *,
+        entries: Sequence[StepEntry] = (),
     ) -> None:
-        """Create a run and queue what follows from that; a repeat does the same again, with the same times in it."""
+        """Create a run and queue what follows from that; a repeat does the same again, with the same times in it.
+
+        ``entries`` are in its journal before anything can drive it.
+        """
         pauses = cancellations(header, function, event, start_ms)
         header = replace(header, cancellations=tuple(pause.key for pause in pauses))
         expires_at_ms = header.created_at_ms + IDEMPOTENCY_MS
         holder = await self.tools.journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
         if holder != header.run_id:
             return
+        if entries:
+            await self._begin_with(header.run_id, entries)
         self.tools.observe(created_notice(header, self.tools.clock.now_ms()))
         await self.tools.dispatch(
             [
@@ -89,6 +107,17 @@ class Router:
                 items.start(header.run_id, start_ms),
             ]
         )
+
+    async def _begin_with(self, run_id: str, entries: Sequence[StepEntry]) -> None:
+        """Put a new run's first entries; those that a delivery before this one, or beside it, has put are the same."""
+        while True:
+            known = (await self.tools.existing(run_id)).entries
+            missing = [PutEntry(entry, Guard.ABSENT) for entry in entries if entry.step_id not in known]
+            if not missing:
+                return
+            with contextlib.suppress(ConflictError):
+                await self.tools.journal.commit(run_id, missing, term=None)
+                return
 
     async def _offer(self, event: Event) -> None:
         """Queue what follows for every pause that the event matches."""

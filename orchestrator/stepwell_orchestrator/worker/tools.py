@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stepwell_orchestrator.dispatch import Dispatcher
 from stepwell_orchestrator.engine.retry import RetryPolicy
 from stepwell_orchestrator.engine.telling import notices
-from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.decision import Command, Decision
 from stepwell_orchestrator.model.notice import Observe
 from stepwell_orchestrator.model.run import Run, RunHeader
@@ -31,6 +31,7 @@ class Tools:
     retries: RetryPolicy
     observe: Observe
     stops_at_ms: Callable[[], int | None]
+    changed_limits: ChangedLimits
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -41,6 +42,10 @@ class Tools:
         """Whether nothing more is started here."""
         stops_at_ms = self.stops_at_ms()
         return stops_at_ms is not None and now_ms >= stops_at_ms
+
+    def limits_of(self, run: Run) -> Limits:
+        """The limits that hold for a run."""
+        return self.changed_limits.of(run.header.function_id, self.limits)
 
     async def dispatch(self, commands: Sequence[Command]) -> None:
         """Carry out commands."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from stepwell_orchestrator.engine.retry import RetryPolicy
-from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.notice import Notice, Observe
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
@@ -25,6 +25,7 @@ from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.cancelling import Canceller
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.executing import Executor
+from stepwell_orchestrator.worker.gateways import Gateways
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
 from stepwell_orchestrator.worker.tools import Tools
@@ -42,9 +43,10 @@ def _endless() -> int | None:
 class Worker:
     """Carries out queue items. Safe to run any number of times at once, in any number of processes.
 
-    ``retry_delay_ms`` replaces the back-off table by a fixed delay; ``signing_keys`` sign call requests, the first
-    one does; ``server_kind`` is announced to functions. ``stops_at_ms`` gives the epoch milliseconds from which on no
-    more calls are begun: runs are handed over to another delivery.
+    ``changed_limits`` has those that differ for some functions. ``retry_delay_ms`` replaces the back-off table by a
+    fixed delay; ``signing_keys`` sign call requests, the first one does; ``server_kind`` is announced to functions.
+    ``stops_at_ms`` gives the epoch milliseconds from which on no more calls are begun: runs are handed over to another
+    delivery.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Worker:
         ports: Ports,
         *,
         limits: Limits | None = None,
+        changed_limits: ChangedLimits | None = None,
         observe: Observe = _unobserved,
         retry_delay_ms: int | None = None,
         signing_keys: Sequence[str] = (),
@@ -68,10 +71,12 @@ class Worker:
             RetryPolicy(retry_delay_ms),
             observe,
             stops_at_ms,
+            changed_limits or ChangedLimits(),
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         self._driver = Driver(self._tools, caller)
-        self._executor = Executor(self._tools, caller, self._driver)
+        gateways = Gateways(self._tools, caller, ports.fetcher)
+        self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
         self._router = Router(self._tools)

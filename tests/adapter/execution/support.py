@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stepwell.checkpointing import Pace
 from stepwell.event import Event
 from stepwell.execution import Runtime, execute
+from stepwell.middleware.hooks import Stack
 from stepwell.wire.call import CallContext, CallRequest
+from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.ids import EventIdSeed, hash_step_id
 from stepwell.wire.memo import failure_memo, value_memo
 from stepwell.wire.opcodes import Op, Opcode
@@ -31,6 +34,8 @@ class Fn:
     event_types: Mapping[str, type[Event]] = field(default_factory=dict)
     id: str = "fn"
     slug: str = "app-fn"
+    pace: Pace | None = None
+    middleware: Stack = field(default_factory=lambda: Stack(None, ()))
 
     @property
     def is_async(self) -> bool:
@@ -47,7 +52,8 @@ async def nobody_waits(signal: str, data: Any) -> str | None:
 
 
 def runtime(**changes: Any) -> Runtime:
-    return Runtime(**{"send": seeded_ids, "send_signal": nobody_waits, "now_ms": lambda: NOW_MS, **changes})
+    outside = {"send": seeded_ids, "send_signal": nobody_waits, "now_ms": lambda: NOW_MS, "grace_s": 60}
+    return Runtime(**{**outside, **changes})
 
 
 def request(
@@ -139,10 +145,13 @@ class Server:
     function: Fn
     seed: int | None = None
     max_attempts: int = 5
+    context: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Runtime = field(default_factory=lambda: runtime())
     memos: dict[str, Any] = field(default_factory=dict)
     stack: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    replies: list[Outcome] = field(default_factory=list)
     outcome: Outcome | None = None
     _queue: list[Item] = field(default_factory=lambda: [Item("discover")])
     _started: set[str] = field(default_factory=set)
@@ -173,9 +182,11 @@ class Server:
             max_attempts=self.max_attempts,
             stack=tuple(stack),
             disable_immediate_execution=self._force_plan,
+            **self.context,
         )
-        steps = {hashed: self.memos[hashed] for hashed in stack}
-        return await execute(self.function, CallRequest(EVENT, ctx, steps=steps), target=item.hashed, runtime=runtime())
+        steps = decode(canonical({hashed: self.memos[hashed] for hashed in stack}))
+        request = CallRequest(EVENT, ctx, steps=steps)
+        return await execute(self.function, request, target=item.hashed, runtime=self.runtime)
 
     async def _do(self, item: Item) -> None:
         if item.kind == "wake":
@@ -185,6 +196,7 @@ class Server:
             return
         self.calls.append(self.labels.get(str(item.hashed), "discover"))
         outcome = await self.call(item)
+        self.replies.append(outcome)
         if isinstance(outcome, Instructions):
             self._apply(outcome, item)
         elif isinstance(outcome, Failed) and not outcome.no_retry and item.attempt + 1 < self.max_attempts:
@@ -208,6 +220,8 @@ class Server:
                 case Op.STEP_FAILED:
                     assert opcode.error is not None
                     self._save(opcode.id, failure_memo(opcode.error), race=opcode.parallel_mode == "race")
+                case Op.RUN_COMPLETE:
+                    self.outcome = Finished(opcode.data)
                 case Op.STEP_ERROR:
                     self._queue.append(Item(item.kind, item.hashed, item.attempt + 1))
                 case _:
@@ -229,9 +243,9 @@ class Server:
             self._queue.append(Item("discover"))
 
 
-async def finish(handler: Callable[[Any], Any], **options: Any) -> Server:
+async def finish(handler: Callable[[Any], Any] | Fn, **options: Any) -> Server:
     """Drive a function to its end."""
-    server = Server(Fn(handler), **options)
+    server = Server(handler if isinstance(handler, Fn) else Fn(handler), **options)
     await server.run()
     return server
 

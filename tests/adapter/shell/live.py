@@ -14,10 +14,13 @@ from stepwell import system
 from stepwell.http import HttpResponse
 from stepwell.wire import headers as names
 from stepwell.wire.call import CallContext, CallRequest
+from stepwell.wire.checkpoint import Checkpoint, decode_checkpoint
 from stepwell.wire.encoding import canonical, decode, encode
 from stepwell.wire.reply import Outcome, decode_reply
 from stepwell.wire.signing import bearer_matches, sign
 from tests.adapter.shell.support import FALLBACK, NOW_MS, RUN_ID
+
+CHECKPOINTS = f"/v1/checkpoint/{RUN_ID}/async"
 
 
 @asynccontextmanager
@@ -41,7 +44,10 @@ async def served(application: Any) -> AsyncIterator[str]:
 
 @dataclass
 class Orchestrator:
-    """A server's API over HTTP: takes registrations and events, has the state of one run, knows the fallback key."""
+    """A server's API over HTTP: takes registrations, events and checkpoints, has the state of one run.
+
+    It knows the fallback key. ``clients`` are the ports it was asked for checkpoints from.
+    """
 
     kind: str = "cloud"
     keys: tuple[str, ...] = (FALLBACK,)
@@ -49,6 +55,9 @@ class Orchestrator:
     events: list[dict[str, Any]] = field(default_factory=list)
     registrations: list[Any] = field(default_factory=list)
     ingested: list[Any] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    clients: set[int] = field(default_factory=set)
+    refusals: int = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection."""
@@ -57,6 +66,8 @@ class Orchestrator:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         message = await receive()
         answer = self._answer(scope["path"], headers, message["body"])
+        if scope["path"] == CHECKPOINTS:
+            self.clients.add(scope["client"][1])
         pairs = [(names.SERVER_KIND.encode(), self.kind.encode()), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
         await send({"type": "http.response.body", "body": answer.body})
@@ -66,7 +77,11 @@ class Orchestrator:
             self.ingested.append((path, decode(body)))
             return HttpResponse(200, {}, encode({"ids": ["id"], "status": 200}))
         if self.keys and not bearer_matches(headers.get("authorization"), self.keys):
+            self.refusals += 1
             return HttpResponse(401, {}, b"Authentication failed")
+        if path == CHECKPOINTS:
+            self.checkpoints.append(decode_checkpoint(decode(body), RUN_ID))
+            return HttpResponse(200, {}, b"")
         if path == "/fn/register":
             self.registrations.append(decode(body))
             return HttpResponse(200, {}, encode({"ok": True, "modified": True}))

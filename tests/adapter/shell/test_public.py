@@ -11,10 +11,11 @@ import stepwell
 from stepwell import public
 
 PUBLIC_NAMES = {
-    "App", "Batch", "CancelOn", "Concurrency", "Context", "Debounce", "DefinitionError", "EncodingError", "Event",
-    "EventError", "Function", "InvokeTimeoutError", "NonRetriableError", "Priority", "RateLimit", "RetryAfterError",
-    "Signal", "SignatureError", "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning",
-    "SyncContext", "Throttle", "Timeouts", "WireError", "asgi", "cron", "on",
+    "App", "Batch", "CancelOn", "Checkpointing", "Concurrency", "Context", "Debounce", "DefinitionError",
+    "EncodingError", "Event", "EventError", "Function", "InvokeTimeoutError", "Middleware", "MiddlewareError",
+    "NonRetriableError", "Priority", "RateLimit", "Response", "RetryAfterError", "Signal", "SignatureError",
+    "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning", "SyncContext", "Throttle",
+    "Timeouts", "WireError", "asgi", "cron", "on",
 }  # fmt: skip
 
 HEAVY = ("aiohttp", "fastapi", "starlette", "uvicorn", "celpy", "boto3", "mangum", "stepwell_orchestrator")
@@ -36,7 +37,7 @@ def test_every_public_name_is_an_attribute_of_the_package() -> None:
     """Each name resolves to the object itself, again and again, and is listed by dir()."""
     for name in PUBLIC_NAMES:
         assert getattr(stepwell, name) is getattr(stepwell, name) is getattr(public, name)
-    assert set(dir(stepwell)) >= PUBLIC_NAMES | {"aws", "fastapi", "__version__"}
+    assert set(dir(stepwell)) >= PUBLIC_NAMES | {"ai", "aws", "fastapi", "middleware", "__version__"}
 
 
 def test_no_module_hides_a_public_name() -> None:

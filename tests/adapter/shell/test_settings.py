@@ -51,6 +51,8 @@ KEY = "signkey-test-12345678"
         ({}, {"STEPWELL_STREAMING": "true"}, {"streaming": "allow"}),
         ({}, {"INNGEST_STREAMING": "FORCE"}, {"streaming": "force"}),
         ({}, {"STEPWELL_ALLOW_IN_BAND_SYNC": "false"}, {"allow_in_band_sync": False}),
+        ({}, {}, {"checkpoint": True}),
+        ({}, {"STEPWELL_CHECKPOINT": "off"}, {"checkpoint": False}),
     ],
 )
 def test_settings_come_from_the_first_source_that_has_them(

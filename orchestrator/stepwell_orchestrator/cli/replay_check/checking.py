@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stepwell.app import App
 from stepwell_orchestrator.cli.replay_check.judging import function_gone, judge
+from stepwell_orchestrator.cli.replay_check.opening import opened
 from stepwell_orchestrator.cli.replay_check.recording import Recording
 from stepwell_orchestrator.cli.replay_check.replaying import disconnected, replay_journal
 from stepwell_orchestrator.cli.replay_check.report import Report
@@ -22,4 +23,5 @@ async def _check(app: App, recording: Recording, *, ignore_output: bool) -> Repo
     function = functions.get(recording.function_id)
     if function is None:
         return function_gone(app, recording)
-    return judge(recording, await replay_journal(app, function, recording), ignore_output=ignore_output)
+    replayed = await replay_journal(app, function, recording)
+    return judge(*await opened(function, recording, replayed), ignore_output=ignore_output)

@@ -13,6 +13,7 @@ from stepwell.execution import Runtime, carry_on
 from stepwell.function import Function
 from stepwell.kinds import Recorded
 from stepwell.replay import Replay
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.reply import Failed, Outcome
 from stepwell_orchestrator.cli.replay_check.recording import Recording
@@ -87,6 +88,10 @@ class Nowhere:
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """Nobody waits."""
         return None
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Nothing is executed in a check, so that nothing is saved."""
+        return 404
 
 
 @contextmanager

@@ -69,6 +69,7 @@ def finished(situation: Situation, opcode: Opcode, memo: object, *, failed: bool
         due_at_ms=None,
         claim_until_ms=None,
         claimed_at_ms=None,
+        arguments=None,
         place=situation.place(offset),
         size_bytes=len(encode(memo)),
     )

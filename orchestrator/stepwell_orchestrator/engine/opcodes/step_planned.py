@@ -16,6 +16,6 @@ def step_planned(situation: Situation, opcode: Opcode) -> Change:
     known = situation.run.entries.get(opcode.id)
     if known is not None and (known.memoised or known.pending):
         return NOTHING
-    entry = replace(entry_of(situation, opcode, StepStatus.PLANNED), planned=True, due_at_ms=None)
+    entry = replace(entry_of(situation, opcode, StepStatus.PLANNED), op=opcode.op, planned=True, due_at_ms=None)
     command = items.execute(situation.run_id, entry.step_id, entry.attempt, situation.now_ms)
     return Change(put=put(situation, entry), commands=(command,))

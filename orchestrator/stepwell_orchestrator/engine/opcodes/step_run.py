@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stepwell.wire.memo import value_memo
-from stepwell.wire.opcodes import Op, Opcode
+from stepwell.wire.opcodes import Opcode
+from stepwell_orchestrator.engine.memos import memo_of
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, finished, put
 from stepwell_orchestrator.engine.situation import Situation
 
@@ -13,6 +13,5 @@ def step_run(situation: Situation, opcode: Opcode, offset: int) -> Change:
     known = situation.run.entries.get(opcode.id)
     if known is not None and known.memoised:
         return NOTHING
-    memo = opcode.data if opcode.op is Op.STEP else value_memo(opcode.data)
-    entry = finished(situation, opcode, memo, failed=False, offset=offset)
+    entry = finished(situation, opcode, memo_of(opcode), failed=False, offset=offset)
     return Change(put=put(situation, entry), discover=True)

@@ -12,18 +12,22 @@ from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.dead_letters import DeadLetters
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
 from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.entry.aws.deadline import BoundedInvoker, Deadline
+from stepwell_orchestrator.egress import allowed
+from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.keys import Keys, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.logs import log_notice, set_up_logs
 from stepwell_orchestrator.entry.aws.settings import DeployedSettings, read_deployed_settings
+from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.invoke_http import HttpInvoker
+from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.ports import Clock, Ports
 from stepwell_orchestrator.worker import Worker
 
 if TYPE_CHECKING:
+    from stepwell_orchestrator.checkpointing import Checkpointer
     from stepwell_orchestrator.control import Control
     from stepwell_orchestrator.ingest import Ingest
     from stepwell_orchestrator.register import Register
@@ -88,6 +92,7 @@ class Deployment:
                 self.backend.queue,
                 BoundedInvoker(self.invoker, self.deadline),
                 self.clock,
+                BoundedFetcher(HttpFetcher(allowed(self.settings.gateway_allow)), self.deadline),
             ),
             observe=log_notice,
             signing_keys=self.signing_keys.values,
@@ -124,6 +129,13 @@ class Deployment:
             handle=self.worker.handle,
             observe=log_notice,
         )
+
+    @cached_property
+    def checkpointer(self) -> Checkpointer:
+        """What saves steps while their call goes on."""
+        from stepwell_orchestrator.checkpointing import Checkpointer
+
+        return Checkpointer(self.backend.journal, self.clock, Limits(), log_notice)
 
     @cached_property
     def _ids(self) -> FreshIds:

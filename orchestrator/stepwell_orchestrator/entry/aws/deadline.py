@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from stepwell.wire.times import SECOND_MS
-from stepwell_orchestrator.ports import CallError, Clock, HttpReply, Invoker
+from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
+from stepwell_orchestrator.ports import CallError, Clock, Fetcher, FetchError, HttpReply, Invoker
+from stepwell_orchestrator.urls import shown_url
 
 BEGIN_SHARE: Final = 3
 """Calls are begun in the first third of an invocation, so that each has twice as long to come back."""
@@ -43,6 +45,11 @@ class Deadline:
         """How long there is still an answer to wait for."""
         return self._until(self._ends_at_ms)
 
+    def bound(self) -> asyncio.Timeout:
+        """A scope that raises TimeoutError when there is no more time to wait for an answer."""
+        left_ms = self.left_ms()
+        return asyncio.timeout(None if left_ms is None else left_ms / SECOND_MS)
+
     def killed_in_ms(self) -> int | None:
         """How long until the invocation must be answered, whatever is still under way."""
         return self._until(self._killed_at_ms)
@@ -68,9 +75,8 @@ class BoundedInvoker:
 
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """As within. Raises CallError when the time is up."""
-        left_ms = self._deadline.left_ms()
         try:
-            async with asyncio.timeout(None if left_ms is None else left_ms / SECOND_MS) as scope:
+            async with self._deadline.bound() as scope:
                 return await self._inner.call(url, headers, body)
         except TimeoutError as error:
             if not scope.expired():
@@ -79,3 +85,22 @@ class BoundedInvoker:
                 "the function did not answer while this server could wait for it; "
                 "give it a timeout below 10 minutes, or do less in one step"
             ) from error
+
+
+class BoundedFetcher:
+    """A Fetcher that gives up when there is no more time to wait; that counts as an attempt of the step."""
+
+    def __init__(self, inner: Fetcher, deadline: Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+
+    async def fetch(self, request: FetchRequest) -> Fetched:
+        """As within. Raises FetchError when the time is up."""
+        try:
+            async with self._deadline.bound() as scope:
+                return await self._inner.fetch(request)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            where = shown_url(request.url)
+            raise FetchError(f"{where} did not reply while this server could wait for it") from error

@@ -10,19 +10,24 @@ from typing import Final
 
 from stepwell.errors import DefinitionError
 from stepwell_orchestrator.aws.backend import Names
+from stepwell_orchestrator.entry.settings import gateway_allow
 
 _RETENTION_DAYS_DEFAULT: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedSettings:
-    """The names of what a deployment owns, how long it keeps what has ended, and how much it logs."""
+    """The names of what a deployment owns, how long it keeps what has ended, how much it logs, and what may be fetched.
+
+    ``gateway_allow`` names what requests on behalf of steps may reach beside public addresses.
+    """
 
     names: Names
     event_key_secret: str
     signing_key_secret: str
     retention_days: int = _RETENTION_DAYS_DEFAULT
     log_level: str = "INFO"
+    gateway_allow: tuple[str, ...] = ()
 
 
 def read_deployed_settings(environ: Mapping[str, str] = os.environ) -> DeployedSettings:
@@ -45,6 +50,7 @@ def read_deployed_settings(environ: Mapping[str, str] = os.environ) -> DeployedS
         signing_key_secret=_required(environ, "STEPWELL_SIGNING_KEY_SECRET_ARN"),
         retention_days=_days(environ, "STEPWELL_RETENTION_DAYS"),
         log_level=_level(environ, "STEPWELL_LOG_LEVEL"),
+        gateway_allow=gateway_allow(environ),
     )
 
 

@@ -54,6 +54,7 @@ class Words:
             "drop_signal": lambda wait: f"giving up the signal {self._signal(wait)}",
             "send": self._send,
             "call": self._call,
+            "fetch": lambda request: f"the request of {self._step(request.run_id, request.step_id)}",
         }
 
     def of(self, method: str, args: Sequence[Any]) -> str:

@@ -66,6 +66,7 @@ class Faults:
             waits=self._between(ports.waits),
             queue=self._between(ports.queue),
             invoker=self._between(ports.invoker),
+            fetcher=self._between(ports.fetcher),
         )
 
     async def survives(self, work: Coroutine[Any, Any, Any]) -> bool:

@@ -17,7 +17,10 @@ Execution = tuple[str, str, int]
 
 
 class Call(NamedTuple):
-    """The arguments a step's body would have been called with."""
+    """The arguments a step's body would have been called with.
+
+    A fetch has one, the request; an inference has one, the body it would have sent.
+    """
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -59,7 +62,7 @@ class Stubs:
 
     def __init__(self) -> None:
         self._stubs: list[Stub] = []
-        self._given: dict[Execution, Any] = {}
+        self._given: dict[Execution, Callable[..., Any]] = {}
         self._failures: list[Failures] = []
 
     def stub(self, step: str, outcome: Any, function: str | None) -> Stub:
@@ -82,27 +85,36 @@ class Stubs:
         self._failures.insert(0, Failures(step, function, chosen, times))
 
     def body_of(self, function: Function[Any], step: RequestedStep, body: Body, execution: Execution) -> Body:
-        """What is executed for a step of a function now.
+        """What is executed for a step of a function now."""
+        call = Call(tuple(body.args), body.kwargs) if step.args is None else Call(tuple(step.args), {})
+        stand_in = self.stand_in(function, step.name.user_id, call, execution)
+        return body if stand_in is None else replace(body, fn=stand_in, takes_name=False)
+
+    def stand_in(
+        self, function: Function[Any], step_id: str, call: Call, execution: Execution
+    ) -> Callable[..., Any] | None:
+        """What to call instead of what a step would do with the arguments of ``call``; None when nothing is given.
 
         An attempt that is made again, because its worker died, is given what it was given before and is not counted.
         """
-        if execution in self._given:
-            return _replaced(body, self._given[execution])
+        if execution not in self._given:
+            given = self._take(function, step_id, call)
+            if given is None:
+                return None
+            self._given[execution] = given
+        return self._given[execution]
+
+    def _take(self, function: Function[Any], step_id: str, call: Call) -> Callable[..., Any] | None:
         for failures in self._failures:
-            if failures.left != 0 and _covers(failures, function, step):
+            if failures.left != 0 and _covers(failures, function, step_id):
                 failures.left = None if failures.left is None else failures.left - 1
                 failures.failed += 1
-                return self._give(body, failures.error, execution)
+                return _body(failures.error)
         for stub in self._stubs:
-            if _covers(stub, function, step):
-                args = tuple(body.args if step.args is None else step.args)
-                stub.calls.append(Call(args, body.kwargs if step.args is None else {}))
-                return self._give(body, stub.outcome(), execution)
-        return body
-
-    def _give(self, body: Body, outcome: Any, execution: Execution) -> Body:
-        self._given[execution] = outcome
-        return _replaced(body, outcome)
+            if _covers(stub, function, step_id):
+                stub.calls.append(call)
+                return _body(stub.outcome())
+        return None
 
     def unused(self) -> list[str]:
         """The ids of steps that were given a stub or failures and have never been executed."""
@@ -112,12 +124,8 @@ class Stubs:
         )
 
 
-def _covers(rule: Stub | Failures, function: Function[Any], step: RequestedStep) -> bool:
-    return rule.step == step.name.user_id and rule.function in (None, function.id, function.slug)
-
-
-def _replaced(body: Body, outcome: Any) -> Body:
-    return replace(body, fn=_body(outcome), takes_name=False)
+def _covers(rule: Stub | Failures, function: Function[Any], step_id: str) -> bool:
+    return rule.step == step_id and rule.function in (None, function.id, function.slug)
 
 
 def _body(outcome: Any) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from stepwell.app import App
 from stepwell.errors import EventError
 from stepwell.sender import Transport
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 
 T = TypeVar("T")
@@ -29,6 +30,9 @@ class Destination(Protocol):
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """Resume the run that waits for a signal."""
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that goes on; the HTTP status."""
 
 
 CALLING: Final[ContextVar[Destination | None]] = ContextVar("stepwell_testing_engine", default=None)
@@ -54,6 +58,11 @@ class Connection:
         """Take in a signal of the app's, from whatever thread."""
         destination = CALLING.get() or self._destination
         return await _hand_over(destination, destination.send_signal(signal, data))
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that the engine made."""
+        destination = CALLING.get() or self._destination
+        return await _hand_over(destination, destination.checkpoint(checkpoint))
 
     def cut(self) -> None:
         """The engine is closed."""

@@ -6,27 +6,33 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from stepwell.app import App
 from stepwell.execution import Runtime, execute
 from stepwell.function import Function
+from stepwell.saving import Saver
 from stepwell.waiting import running_loop
 from stepwell.wire.call import CallRequest
+from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.reply import Outcome
+from stepwell_orchestrator.checkpointing import Checkpointer
 from stepwell_orchestrator.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.testing.clock import SteppedClock
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.record import Record
+from stepwell_orchestrator.entry.testing.requests import Requests
 from stepwell_orchestrator.entry.testing.stubs import Stubs
 from stepwell_orchestrator.entry.testing.transport import CALLING, Connection
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.invoke_asgi import InProcessInvoker
+from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.local.backend import LocalBackend, recover
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Ports
@@ -53,7 +59,16 @@ class World:
         self.record = Record(self.journal, self.clock)
         self._invoker = InProcessInvoker()
         self._faults = faults
-        ports = Ports(self.journal, self._backend.waits, self.registry, self.queue, self._invoker, self.clock)
+        self._requests = Requests(self.stubs, self._step_begins)
+        ports = Ports(
+            self.journal,
+            self._backend.waits,
+            self.registry,
+            self.queue,
+            self._invoker,
+            self.clock,
+            self._requests,
+        )
         self._ports = ports if faults is None else faults.on(ports, self.record)
         ids = FreshIds(self.clock, _counting_entropy())
         self._hire()
@@ -69,6 +84,7 @@ class World:
             handle=self._handle,
             observe=self.record.observe,
         )
+        self._checkpointer = Checkpointer(self._ports.journal, self.clock, Limits(), self.record.observe)
         self._patience_s = patience_s
         self._busy: dict[asyncio.Task[Any], QueueItem] = {}
         self._begun: dict[str, str] = {}
@@ -104,6 +120,11 @@ class World:
         await self._enter()
         self.record.unsettled = True
         return await self._control.signal(signal, data)
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> int:
+        """Save steps of a call that goes on; the HTTP status."""
+        await self._enter()
+        return await self._checkpointer.answer(checkpoint)
 
     async def send_from_outside(self, event: Mapping[str, Any]) -> str:
         """Take in one event, a millisecond after anything that came before; its internal id."""
@@ -159,20 +180,26 @@ class World:
         self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
 
     def _executor(self, app: App) -> Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]:
-        runtime = Runtime(send=self.send, send_signal=self.send_signal, now_ms=self.clock.now_ms)
+        saver = Saver(lambda: nullcontext(self.checkpoint), self.clock.now_ms, _at_once, jitter_ms=int)
+        runtime = Runtime(send=self.send, send_signal=self.send_signal, now_ms=self.clock.now_ms, saver=saver)
 
         async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
             def body_of(step: Any, body: Any) -> Any:
                 run_id, attempt = call.ctx.run_id, call.ctx.attempt
-                self._begun[run_id] = step.label
-                if self._faults is not None:
-                    self._faults.begins(run_id, step.hashed, step.label, attempt)
+                self._step_begins(run_id, step.hashed, step.label, attempt)
                 return self.stubs.body_of(function, step, body, (run_id, step.hashed, attempt))
 
             CALLING.set(self)
-            return await execute(function, call, target=target, runtime=replace(runtime, body_of=body_of))
+            outcome = await execute(function, call, target=target, runtime=replace(runtime, body_of=body_of))
+            self._requests.note(function, call.ctx.run_id, outcome)
+            return outcome
 
         return run
+
+    def _step_begins(self, run_id: str, step_id: str, label: str, attempt: int) -> None:
+        self._begun[run_id] = label
+        if self._faults is not None:
+            self._faults.begins(run_id, step_id, label, attempt)
 
     async def _drained(self) -> None:
         try:
@@ -230,6 +257,10 @@ class World:
             f"the engine did not come to rest within {self._patience_s:g} s of real time{last}. Something waits for "
             "the outside world, or never ends: stub it, or give Engine(patience=...) more seconds"
         )
+
+
+async def _at_once(_delay_ms: int) -> None:
+    """What is waited for between two attempts: the time is the test's."""
 
 
 def _counting_entropy() -> Callable[[int], bytes]:

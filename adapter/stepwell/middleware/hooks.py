@@ -1,0 +1,159 @@
+"""The middleware of one call, run in order: the app's first, then the function's; after what happens, reversed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stepwell.checks import Place
+from stepwell.errors import MiddlewareError
+from stepwell.http import HttpRequest
+from stepwell.middleware.base import CallInput, Make, Middleware, Output, Scope, Sends, StepInfo
+from stepwell.serializer import to_json
+from stepwell.wire.ids import EventIdSeed
+
+REQUEST: Final[ContextVar[HttpRequest | None]] = ContextVar("stepwell_request", default=None)
+"""The HTTP request that is being answered."""
+
+INVOKED: Final = "inngest/function.invoked"
+
+Send = Callable[[Sequence[Mapping[str, Any]], EventIdSeed | None], Awaitable[list[str]]]
+
+
+class Hooks:
+    """The instances of one call, outermost first. Each method raises MiddlewareError for what a hook raises."""
+
+    def __init__(self, layers: Sequence[Middleware] = ()) -> None:
+        self._layers = layers
+
+    def __bool__(self) -> bool:
+        return bool(self._layers)
+
+    async def transform_input(self, call: CallInput) -> None:
+        """Let every layer change what the function gets."""
+        for layer in self._layers:
+            await _hooked(layer, "transform_input", layer.transform_input, call)
+
+    async def before_memoization(self) -> None:
+        """The function is about to be called."""
+        for layer in self._layers:
+            await _hooked(layer, "before_memoization", layer.before_memoization)
+
+    async def after_memoization(self) -> None:
+        """The function has come to rest for the first time."""
+        for layer in reversed(self._layers):
+            await _hooked(layer, "after_memoization", layer.after_memoization)
+
+    async def before_execution(self, step: StepInfo) -> None:
+        """A step's body is about to run."""
+        for layer in self._layers:
+            await _hooked(layer, "before_execution", layer.before_execution, step)
+
+    async def after_execution(self, step: StepInfo) -> None:
+        """A step's body has ended."""
+        for layer in reversed(self._layers):
+            await _hooked(layer, "after_execution", layer.after_execution, step)
+
+    async def transform_output(
+        self, value: Any, error: BaseException | None, step: StepInfo | None = None
+    ) -> tuple[Any, BaseException | None]:
+        """What is reported in the place of a JSON value or an error, of a step or of the function."""
+        output = Output(value, error, step)
+        for layer in reversed(self._layers):
+            await _hooked(layer, "transform_output", _transformed, layer, output)
+        return output.value, output.error
+
+    async def before_response(self) -> None:
+        """The answer is ready."""
+        for layer in self._layers:
+            await _hooked(layer, "before_response", layer.before_response)
+
+    def sending(self, send: Send) -> Send:
+        """``send`` with what goes before and after it."""
+        if not self._layers:
+            return send
+
+        async def sent(events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None) -> list[str]:
+            ids = await send(await self.before_send_events(events), seed)
+            for layer in reversed(self._layers):
+                await _hooked(layer, "after_send_events", layer.after_send_events, list(ids))
+            return ids
+
+        return sent
+
+    async def before_send_events(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The events, as they are to be sent."""
+        changed = [dict(event) for event in events]
+        for layer in self._layers:
+            await _hooked(layer, "before_send_events", layer.before_send_events, changed)
+        return changed
+
+    async def invoke_opts(self, opts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options of an invocation, whose payload becomes an event."""
+        if not self._layers:
+            return opts
+        event, *_ = await self.before_send_events([{"name": INVOKED, **opts["payload"]}])
+        return {**opts, "payload": {key: value for key, value in event.items() if key != "name"}}
+
+
+NO_HOOKS: Final = Hooks()
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What makes the middleware of a function, or of an app where it sends by itself."""
+
+    app: Sends
+    makes: tuple[Make, ...]
+
+    def hooks(self, now_ms: Callable[[], int]) -> Hooks:
+        """Fresh instances. Raises MiddlewareError when one cannot be made."""
+        if not self.makes:
+            return NO_HOOKS
+        scope = Scope(self.app, now_ms, REQUEST.get())
+        return Hooks([_made(make, scope) for make in self.makes])
+
+    def with_more(self, makes: tuple[Make, ...]) -> Stack:
+        """The same with ``makes`` inside."""
+        return Stack(self.app, self.makes + makes)
+
+
+def makes_of(place: Place, value: Any) -> tuple[Make, ...]:
+    """What ``middleware=value`` means, checked. Raises DefinitionError."""
+    makes = tuple(value) if isinstance(value, list | tuple) else None
+    if makes is None or not all(callable(make) and not isinstance(make, Middleware) for make in makes):
+        raise place.error(
+            "must be a list of stepwell.Middleware classes, or of functions that make one from a scope, "
+            f"got {value!r}; write it like [MyMiddleware]"
+        )
+    return makes
+
+
+def _made(make: Make, scope: Scope) -> Middleware:
+    name = getattr(make, "__name__", type(make).__name__)
+    try:
+        made = make(scope)
+        if not isinstance(made, Middleware):
+            raise TypeError(f"it made {type(made).__name__}, which is no stepwell.Middleware: derive it from that")
+    except Exception as error:
+        raise MiddlewareError(name, "__init__", error) from error
+    return made
+
+
+async def _hooked(layer: Middleware, hook: str, call: Callable[..., Any], *args: Any) -> None:
+    try:
+        waited = call(*args)
+        if inspect.isawaitable(waited):
+            await waited
+    except Exception as error:
+        raise MiddlewareError(type(layer).__name__, hook, error) from error
+
+
+async def _transformed(layer: Middleware, output: Output) -> None:
+    waited = layer.transform_output(output)
+    if waited is not None:
+        await waited
+    output.value = to_json(output.value, "the output")

@@ -1,0 +1,133 @@
+"""Saving steps while the call that executed them goes on (protocol 9.1). Decision 13 tells why nothing is lost.
+
+The run's driver waits for the reply of that call. The run is not loaded here, so that one of a thousand steps stays
+linear: its header says whether the call is one that the driver waits for, and each entry is guarded by itself. Before
+the first step of a call is saved, the driver is told to read the journal again.
+"""
+
+from __future__ import annotations
+
+from stepwell.wire.checkpoint import Checkpoint
+from stepwell_orchestrator.engine.call_reference import CallReference
+from stepwell_orchestrator.engine.checkpoint import puts_of
+from stepwell_orchestrator.engine.memos import same
+from stepwell_orchestrator.engine.telling import notices
+from stepwell_orchestrator.errors import ApiError, ConflictError, LeaseLostError
+from stepwell_orchestrator.limits import CHECKPOINTED_CALLS_KEPT, Limits
+from stepwell_orchestrator.model.decision import Decision, PutEntry
+from stepwell_orchestrator.model.notice import Observe
+from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.ports import Clock, Journal
+
+
+class Checkpointer:
+    """Saves checkpoints."""
+
+    def __init__(self, journal: Journal, clock: Clock, limits: Limits, observe: Observe) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._observe = observe
+        self._offsets: dict[str, int] = {}
+        """Per call of late, the next place: steps that begin within one tick of the SDK's clock keep their order."""
+
+    async def save(self, checkpoint: Checkpoint) -> None:
+        """Journal the steps of a checkpoint; of those that are journaled already, alike, nothing changes.
+
+        All of them are saved, or none, as far as the store commits them together. Raises ApiError: 400 for a run or a
+        call that there is not, 409 when the call is not the one that the run's driver waits for, when the run has
+        ended, or when a step was saved with another result, 413 for a step that is too large.
+        """
+        reference = CallReference.decode(checkpoint.qi_id)
+        if reference is None or reference.run_id != checkpoint.run_id:
+            raise ApiError(400, "qi_id must be the one of the call request; only a call without a target has one")
+        header = await self._journal.get_header(checkpoint.run_id)
+        if header is None:
+            raise ApiError(400, f"Unable to load function run: {checkpoint.run_id}")
+        if _is_stale(header, reference, checkpoint):
+            raise _superseded(header)
+        known: dict[str, StepEntry] = {}
+        puts = self._missing(checkpoint, reference, header, known)
+        self._check_sizes(puts)
+        if puts and header.wanted == reference.wanted and not await self._journal.wake(header.run_id, header.term):
+            raise _superseded(header)
+        while puts:
+            if await self._commit(header, puts):
+                return
+            found = await self._found(header.run_id, puts)
+            if found.items() <= known.items():
+                raise _superseded(header)
+            known |= found
+            puts = self._missing(checkpoint, reference, header, known)
+
+    async def answer(self, checkpoint: Checkpoint) -> int:
+        """Save it, and say how that went as the HTTP status that an app of another process would be given."""
+        try:
+            await self.save(checkpoint)
+        except ApiError as error:
+            return error.status
+        return 200
+
+    async def _commit(self, header: RunHeader, puts: list[PutEntry]) -> bool:
+        """Commit and tell; False when a step has an entry already, or the run has ended."""
+        try:
+            await self._journal.commit(header.run_id, puts, term=header.term)
+        except LeaseLostError:
+            raise _superseded(header) from None
+        except ConflictError:
+            return False
+        for notice in notices(header, Decision(tuple(puts)), self._clock.now_ms()):
+            self._observe(notice)
+        return True
+
+    async def _found(self, run_id: str, puts: list[PutEntry]) -> dict[str, StepEntry]:
+        """The entries that the steps have already."""
+        entries = [await self._journal.get_entry(run_id, put.entry.step_id) for put in puts]
+        return {entry.step_id: entry for entry in entries if entry is not None}
+
+    def _missing(
+        self, checkpoint: Checkpoint, reference: CallReference, header: RunHeader, known: dict[str, StepEntry]
+    ) -> list[PutEntry]:
+        """What is still to be written. Raises ApiError 409 for a step that somebody else has, or finished otherwise."""
+        offset = self._offsets.get(checkpoint.qi_id, 0)
+        puts = puts_of(checkpoint, reference, header, known, offset=offset, now_ms=self._clock.now_ms())
+        self._keep_order(checkpoint.qi_id, puts)
+        missing: list[PutEntry] = []
+        for put in puts:
+            found = known.get(put.entry.step_id)
+            if found is None or not (found.memoised or found.pending):
+                missing.append(put)
+            elif found.pending or not same(found.memo, put.entry.memo):
+                raise _superseded(header)
+        return missing
+
+    def _keep_order(self, call: str, puts: list[PutEntry]) -> None:
+        place = puts[-1].entry.place if puts else None
+        if place is None:
+            return
+        self._offsets.pop(call, None)
+        self._offsets[call] = CallReference.offset(place) + 1
+        if len(self._offsets) > CHECKPOINTED_CALLS_KEPT:
+            del self._offsets[next(iter(self._offsets))]
+
+    def _check_sizes(self, puts: list[PutEntry]) -> None:
+        for put in puts:
+            size, limit = put.entry.size_bytes, self._limits.step_bytes
+            if size > limit:
+                message = f'the output of step "{put.entry.name}" is {size} bytes; the limit is {limit}'
+                raise ApiError(413, f"{message}; store it elsewhere and return a reference to it")
+        total, limit = sum(put.entry.size_bytes for put in puts), self._limits.run_bytes
+        if total > limit:
+            raise ApiError(413, f"the outputs of these steps are {total} bytes together; a run's may be {limit}")
+
+
+def _is_stale(header: RunHeader, reference: CallReference, checkpoint: Checkpoint) -> bool:
+    """Whether nobody waits for the reply of that call any more."""
+    terms = {reference.term, checkpoint.generation_id or reference.term}
+    return header.outcome is not None or header.lease_until_ms is None or terms != {header.term}
+
+
+def _superseded(header: RunHeader) -> ApiError:
+    message = f"run {header.run_id} has ended, or goes on in another call; end this one, its answer does not count"
+    return ApiError(409, message, code="call_superseded")
