@@ -123,7 +123,13 @@ def test_schedules_fire_once_by_hand(bed: Bed):
             GroupName=bed.names.schedule_group,
             ScheduleExpression=f"at(2026-01-01T00:00:{second})",
             FlexibleTimeWindow={"Mode": "OFF"},
-            Target={"Arn": bed.names.queue_arn, "RoleArn": bed.names.schedule_role_arn, "Input": name},
+            Target={
+                "Arn": bed.names.queue_arn,
+                "RoleArn": bed.names.schedule_role_arn,
+                "Input": name,
+                "DeadLetterConfig": {"Arn": bed.names.dead_letter_queue_arn},
+                "RetryPolicy": {"MaximumRetryAttempts": 0},
+            },
             ActionAfterCompletion="DELETE",
         )
     at_ms = 1_767_225_600_000

@@ -217,6 +217,8 @@ def environment(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         "STEPWELL_PAYLOAD_BUCKET": names.bucket,
         "STEPWELL_QUEUE_URL": names.queue_url,
         "STEPWELL_QUEUE_ARN": names.queue_arn,
+        "STEPWELL_DEAD_LETTER_QUEUE_URL": names.dead_letter_queue_url,
+        "STEPWELL_DEAD_LETTER_QUEUE_ARN": names.dead_letter_queue_arn,
         "STEPWELL_SCHEDULE_GROUP": names.schedule_group,
         "STEPWELL_SCHEDULE_ROLE_ARN": names.schedule_role_arn,
         "STEPWELL_EVENT_KEY_SECRET_ARN": account.settings.event_key_secret,
@@ -240,7 +242,7 @@ def test_the_handlers_of_the_template_work_from_their_environment(account: Accou
         account.api, account.queue, account.sweep, account.sync = handlers.values()
         account.send({"name": "nobody/listens", "data": {}})
         assert account.work() == 1
-        assert account.sweep({}, context("sweep", 60_000)) == {"runs": 0}
+        assert account.sweep({}, context("sweep", 60_000)) == {"runs": 0, "redriven": 0}
         assert account.sync({}, context("sync", 60_000))["ok"] is False
         assert account.runs() == []
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -66,6 +66,7 @@ class InCall:
 
     request: CallRequest
     entered: Entered
+    take_time: Callable[[], Awaitable[None]]
 
 
 IN_CALL: ContextVar[InCall] = ContextVar("call")
@@ -174,6 +175,7 @@ async def body(name: str, index: int, fails: int) -> str:
     call = IN_CALL.get()
     label = f"{name}:{index}" if index else name
     call.entered(hash_step_id(label), label)
+    await call.take_time()
     if call.request.ctx.attempt < fails:
         raise ValueError(f"{label} failed")
     return label.upper()
@@ -272,7 +274,10 @@ class Closure:
         outside: Outside,
         *,
         checkpoint: bool | stepwell.Checkpointing = False,
+        body_ms: int = 0,
     ) -> None:
+        self._drawn = (slug, retries, now_ms, outside)
+        self._body_ms = body_ms
         self.tree = tree
         self.steps: Sequence[Step] = tuple(leaves(tree))
         self._slug = slug
@@ -295,12 +300,16 @@ class Closure:
     @property
     def naps_ms(self) -> int:
         """The time asleep and waiting, at most."""
-        return sum(longest_ms(step) for step in self.steps)
+        return sum(longest_ms(step) + len(labels(step)) * self._body_ms for step in self.steps)
 
     @property
     def actions(self) -> int:
         """How many things may have to be tried again."""
         return 2 * sum(len(labels(step)) for step in self.steps) + 1
+
+    def saving(self, how: bool | stepwell.Checkpointing, tree: Tree, *, body_ms: int = 0) -> Closure:
+        """The function with another tree, whose calls save their steps in this way, and whose bodies take so long."""
+        return Closure(tree, *self._drawn, checkpoint=how, body_ms=body_ms)
 
     def expected(self, memos: Memos, max_attempts: int) -> Any:
         """What a completed run returns. Raises FailsError when it cannot complete, MissingError when not yet."""
@@ -308,11 +317,15 @@ class Closure:
 
     async def answer(self, request: CallRequest, target: str, entered: Entered) -> HttpReply:
         """The adapter's reply to a call."""
-        IN_CALL.set(InCall(request, entered))
+        IN_CALL.set(InCall(request, entered, self._take_time))
         query = {"fnId": self._slug, "stepId": target}
         asked = HttpRequest("POST", "http://sim.test/api", query, {}, encode(request.encode()))
         answer = await self._handler.handle(asked)
         return HttpReply(answer.status, answer.headers, answer.body)
+
+    async def _take_time(self) -> None:
+        if self._body_ms:
+            await self._drawn[-1].sleep_ms(self._body_ms)
 
 
 def draw_tree(drawing: Drawing) -> Tree:

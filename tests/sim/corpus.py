@@ -17,11 +17,11 @@ from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.engine.retry import BACKOFF_MS, JITTER_MAX_MS
 from stepwell_orchestrator.model.function import Function
 from tests.sim.chance import Knobs, stream
-from tests.sim.closures import Closure, Outside, draw_tree
+from tests.sim.closures import Closure, Outside, Seq, draw_tree
 from tests.sim.drawing import Drawing, Reach
 from tests.sim.line import Code
 from tests.sim.scripted import draw_script
-from tests.sim.steps import WAIT_EVENTS, Narrow, Step, labels
+from tests.sim.steps import WAIT_EVENTS, Do, Narrow, Step, labels
 
 EVENT_NAMES = ("sim/go", "sim/run")
 MORE_EVENT = "sim/more"
@@ -83,7 +83,7 @@ class Member:
         return self.code.naps_ms + self.code.actions * backoff_ms + _SLACK_MS
 
 
-_SAVING: Final = (False, True, True, Checkpointing(3))
+_SAVING: Final = (False, True, Checkpointing(3), Checkpointing(max_runtime="1h"))
 """Whether and how a function saves its steps while a call goes on."""
 
 
@@ -105,13 +105,22 @@ def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Out
         options = _draw_options(chance)
         code: Code
         if chance.random() < _REAL_ADAPTER_SHARE:
-            saving = stream(seed, f"checkpoints of {slug}").choice(_SAVING)
-            code = Closure(draw_tree(drawing), slug, retries, now_ms, outside, checkpoint=saving)
+            code = _with_saving(seed, slug, Closure(draw_tree(drawing), slug, retries, now_ms, outside))
         else:
             code = draw_script(drawing)
         function = Function(slug, APP, slug, URL, (Trigger(event),), retries, options.encode(slug))
         members[slug] = Member(function, code, options)
     return members
+
+
+def _with_saving(seed: int, slug: str, code: Closure) -> Closure:
+    """The same function as it saves its steps; one that does may begin with steps in a row that take their time."""
+    chance = stream(seed, f"checkpoints of {slug}")
+    saving = chance.choice(_SAVING)
+    if saving is False or chance.random() < 0.3:
+        return code.saving(saving, code.tree)
+    row = Do("row", times=chance.randint(2, 6))
+    return code.saving(saving, Seq((row, code.tree)), body_ms=chance.choice((0, 5 * SECOND_MS, 40 * SECOND_MS)))
 
 
 def _draw_event(chance: random.Random, number: int, *, is_more: bool) -> str:
