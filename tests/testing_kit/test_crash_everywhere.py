@@ -232,8 +232,9 @@ async def test_a_journal_that_is_late_is_found_by_a_crash(monkeypatch: pytest.Mo
         await an_order(engine)
 
     monkeypatch.setattr(SqliteJournal, "commit", lazy)
-    [first, *_] = (await found(shop(lambda: None, checkpoint=False), scenario)).report.findings
-    assert first.boundary == 'after the commit of step "charge" (completed) in shop-pay'
+    findings = (await found(shop(lambda: None, checkpoint=False), scenario)).report.findings
+    boundary = 'after the commit of step "charge" (completed) in shop-pay'
+    [first] = [finding for finding in findings if finding.boundary == boundary]
     assert first.problem == 'the body of step "charge" of shop-pay ran again after its result was in the journal'
     assert "charge" in first.timeline
 
@@ -259,7 +260,7 @@ async def test_an_engine_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Driver, "_recover", clumsy)
     findings = (await found(shop(lambda: None))).report.findings
     assert findings[0].problem == "the engine raised RuntimeError: dropped it"
-    assert len(findings) == 9
+    assert len(findings) == 8
 
 
 async def test_everything_a_function_can_do_bears_it(engine: Engine) -> None:
