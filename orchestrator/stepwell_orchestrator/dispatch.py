@@ -8,12 +8,13 @@ from typing import assert_never
 
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.matching import accepts, is_eligible
+from stepwell_orchestrator.engine.route import invoked, patterns
 from stepwell_orchestrator.limits import PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKind
 from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, Refused
-from stepwell_orchestrator.ports import Clock, Journal, Queue, Waits
+from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Dispatcher:
 
     journal: Journal
     waits: Waits
+    registry: Registry
     queue: Queue
     clock: Clock
 
@@ -39,7 +41,9 @@ class Dispatcher:
                 return [item]
             case Emit(event):
                 await self.journal.put_event(event)
-                return [items.route(event.internal_id, event.received_at_ms).item]
+                return (
+                    [items.route(event.internal_id, event.received_at_ms).item] if await self._is_heard(event) else []
+                )
             case Watch(pause):
                 return await self._watch(pause)
             case Unwatch(keys):
@@ -51,6 +55,15 @@ class Dispatcher:
             case _:
                 assert_never(command)
         return []
+
+    async def _is_heard(self, event: Event) -> bool:
+        """Whether a stored event may start, resume or cancel anything: if not, this was all of its routing.
+
+        It is stored before anybody is looked for, as a router does it: a wait that is filed later finds it by itself.
+        """
+        if invoked(event) is not None or await self.registry.functions_on(patterns(event.name)):
+            return True
+        return bool(await self.waits.shapes(event.name))
 
     async def _watch(self, pause: Pause) -> list[QueueItem]:
         await self.waits.put_pause(pause)

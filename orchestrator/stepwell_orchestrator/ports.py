@@ -38,7 +38,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The run has ended and everything that follows from its end was done."""
+    """The run has ended and nobody has its lease. Whoever ended it may still be at what follows from that."""
 
     header: RunHeader
 
@@ -146,19 +146,32 @@ class Journal(Protocol):
         has ended.
         """
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
+    async def commit(
+        self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
+    ) -> bool:
         """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one; otherwise LeaseLostError. Entries alone may be stored
-        whatever has become of run and term: a backend may refuse them (ConflictError for a run that has ended,
-        LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision 10). StoreError,
-        when the store broke, leaves open what was written; the next driver's takeover mends it. ConflictError says
-        that a guard did not hold, and callers rely on it: a store that merely lost a race tries again by itself.
+        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With ``term``, and
+        ``wanted`` as it was when the lease was taken, it frees the lease too unless somebody has wished for it since:
+        True. False, and the lease is held, for whoever has, for all other writes, and where a backend cannot tell a
+        wish from a renewal, a takeover or a wake.
+
+        Entries alone may be stored whatever has become of run and term: a backend may refuse them (ConflictError for a
+        run that has ended, LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision
+        10). Entries that are all new (ABSENT), wait for something and have a ``term`` may be written one by one: when
+        some are refused and others were written, that is a StoreError.
+
+        StoreError, also when the store broke, leaves open what was written; the next driver's takeover mends it.
+        ConflictError says that a guard did not hold, and callers rely on it: a store that merely lost a race tries
+        again by itself.
         """
 
     async def load(self, run_id: str) -> Run | None:
         """A run with its events and all its entries."""
+
+    async def run_of(self, header: RunHeader) -> Run:
+        """The run of a header that was just read: with its events, and its entries as they are now."""
 
     async def get_header(self, run_id: str) -> RunHeader | None:
         """A run's header."""
@@ -180,7 +193,11 @@ class Journal(Protocol):
         """
 
     async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
-        """Runs whose drive lease has expired without a release, oldest first."""
+        """Runs whose drive lease has expired without a release, oldest first.
+
+        One that was only ever taken while it was free, and neither renewed nor wished for since, may be left out: the
+        queue item on which its holder took it is still there, and comes again.
+        """
 
     async def runs_of_event(self, internal_id: str) -> list[RunHeader]:
         """The runs an event started, oldest first."""
@@ -226,7 +243,10 @@ class Waits(Protocol):
 
 
 class Registry(Protocol):
-    """Apps and their functions."""
+    """Apps and their functions. What another process put or removed may be unknown to ``functions_on`` for a second.
+
+    So may what another process replaced or removed to ``get_function``; one that it put is found at once.
+    """
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
         """Replace an app and all its functions; False when the checksum is the stored one and nothing changed."""

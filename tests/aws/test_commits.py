@@ -147,7 +147,7 @@ async def test_a_commit_that_meets_a_wish_is_made_again(bed: Bed, journal: Dynam
 async def test_a_long_outcome_is_not_rewritten_with_the_lease(bed: Bed, journal: DynamoJournal):
     """The header of a run that ended with a long result stays short, and the result comes back with it everywhere."""
     output = noise(5_000)
-    await journal.commit(run_id(1), [an_end(output=output)], term=1)
+    await journal.commit(run_id(1), [an_end(output=output)], term=None)
     header = bed.dynamodb.get_item(TableName=bed.names.table, Key={"pk": {"S": f"r#{run_id(1)}"}, "sk": {"S": "h"}})
     assert len(header["Item"]["d"]["B"]) == 33
     found: list[Any] = [await journal.get_header(run_id(1)), getattr(await journal.load(run_id(1)), "header", None)]

@@ -62,9 +62,9 @@ def test_the_outputs_have_1_kb():
 def test_a_run_of_ten_steps(one: Workloads):
     """Its journal's requests and units, its messages and calls, each as many as are written here."""
     work = one.sequential()
-    assert table_calls(work) == {"get_item": 18, "put_item": 16, "update_item": 3, "query": 3, "batch_get_item": 1}
-    assert units(work) == (24, 22)
-    assert (work.messages, work.app_calls) == (3, 11)
+    assert table_calls(work) == {"get_item": 13, "put_item": 16, "update_item": 2, "query": 3, "batch_get_item": 1}
+    assert units(work) == (21, 17)
+    assert (work.messages, work.app_calls) == (2, 11)
 
 
 def test_a_step_in_sequence_costs_one_write_unit(one: Workloads):
@@ -95,19 +95,19 @@ def test_no_step_writes_more_than_a_unit_and_a_half_whatever_its_output(one: Wor
 
 @pytest.mark.parametrize("duration_ms", [NAP_MS, FAR_NAP_MS], ids=["a minute", "30 days"])
 def test_a_sleep(one: Workloads, duration_ms: int):
-    """A sleep is seven write units and one call more, a far one also a schedule and a message more."""
+    """A sleep is four write units and one call more, a far one also a schedule and a message more."""
     sleep = one.sleep(duration_ms).without(one.bare())
     far = duration_ms == FAR_NAP_MS
     # A far one begins in another hour than the one before it, and an event's hour is written once.
-    assert units(sleep) == (7 + far, 8)
+    assert units(sleep) == (4 + far, 5)
     assert (sleep.messages, sleep.app_calls) == (1 + far, 1)
     assert sleep.requests("scheduler", "create_schedule", "fire") == 2 * far
 
 
 def test_a_wait(one: Workloads):
-    """A wait is nine write units, one message and one call more, without the event that ends it."""
+    """A wait is six write units, one message and one call more, without the event that ends it."""
     wait = one.wait().without(one.bare()).without(one.unheard())
-    assert units(wait) == (9, 15)
+    assert units(wait) == (6, 9)
     assert (wait.messages, wait.app_calls) == (1, 1)
 
 
@@ -130,15 +130,15 @@ def test_parallel_steps_take_three_calls_more_than_there_are(rehearsal: Rehearsa
     """Parallel steps and one more take at most three calls more than there are parallel steps."""
     work = Workloads(rehearsal, runs=1).parallel(width)
     assert work.app_calls <= width + 3
-    # Of its event, of its start, of each step, and of the event that tells of its end.
-    assert work.messages == width + 3
+    # Of its event, of its start, and of each step.
+    assert work.messages == width + 2
 
 
 def test_a_busy_queue_shares_its_requests(rehearsal: Rehearsal):
     """Ten messages handed out at once are received, leased and deleted by one request each."""
     busy, quiet = Workloads(rehearsal).bare(), Workloads(rehearsal, 1).bare()
-    assert (busy.messages, quiet.messages) == (3, 3)
-    assert (round(busy.total("sqs").requests, 6), quiet.total("sqs").requests) == (3 + 0.9, 3 + 9)
+    assert (busy.messages, quiet.messages) == (2, 2)
+    assert (round(busy.total("sqs").requests, 6), quiet.total("sqs").requests) == (2 + 0.6, 2 + 6)
     assert units(busy) == pytest.approx(units(quiet))
 
 

@@ -77,7 +77,7 @@ async def test_what_an_overtaken_driver_left_undone_is_done(bed: Bed) -> None:
     until_ms = world.clock.now_ms() + LEASE_MS
     assert isinstance(await aws.journal.acquire(header.run_id, world.clock.now_ms(), until_ms), Acquired)
     await world.clock.advance(LEASE_MS)
-    world.worker = world.new_worker(CrossedJournal(world, "load", store_late), world.backend.queue)
+    world.worker = world.new_worker(CrossedJournal(world, "run_of", store_late), world.backend.queue)
     await world.run_to_end()
     assert [header.status for header in await world.headers()] == [RunStatus.COMPLETED]
 

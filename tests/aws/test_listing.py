@@ -81,7 +81,8 @@ async def test_expired_leases_are_confirmed_by_the_headers(bed: Bed, journal: Dy
     """A lease that was renewed or released since the index heard of it is not expired."""
     for number in (1, 2, 3):
         await create(journal, number)
-        await drive(journal, number, until_ms=NOW_MS + number)
+        await drive(journal, number)
+        await journal.renew(run_id(number), 1, NOW_MS + number)
 
     def meanwhile(do: Callable[[], dict[str, Any]], _: str) -> dict[str, Any]:
         for number, change in ((1, "SET u = :later"), (2, "REMOVE u, x")):
@@ -99,12 +100,15 @@ async def test_expired_leases_are_confirmed_by_the_headers(bed: Bed, journal: Dy
     assert bed.dynamodb.count("query") == LEASE_SHARDS
 
 
-async def test_only_driven_runs_are_in_the_index_of_leases(bed: Bed, journal: DynamoJournal):
-    """A run that nobody drives costs the sweep nothing, and neither does a claimed step."""
+async def test_only_what_is_driven_for_long_is_in_the_index_of_leases(bed: Bed, journal: DynamoJournal):
+    """A run that nobody drives costs the sweep nothing, nor does a short drive or a claimed step."""
     for number in range(1, 20):
         await create(journal, number)
         await drive(journal, number)
+        await journal.renew(run_id(number), 1, UNTIL_MS)
         await journal.release(run_id(number), 1, 1, None)
-    await drive(journal, 7)
+    for number in (7, 8):
+        await drive(journal, number)
+    await journal.renew(run_id(7), 2, UNTIL_MS)
     entries = bed.dynamodb.scan(TableName=bed.names.table, IndexName="leases")["Items"]
     assert [entry["pk"]["S"] for entry in entries] == [f"r#{run_id(7)}"]

@@ -163,10 +163,24 @@ async def test_a_run_that_ends_meanwhile_is_driven_or_over(journals: Any):
         await create(looker, number)
         end = one.commit(run_id(number), [an_end(RunStatus.CANCELLED)], term=None)
         ended, acquired = interleaved([end, two.acquire(run_id(number), NOW_MS, UNTIL_MS)], order)
-        assert ended is None
+        assert ended is False
         assert isinstance(acquired, Acquired | Over)
         seen.add(type(acquired))
     assert seen == {Acquired, Over}
+
+
+async def test_a_wish_and_an_end_at_once_are_never_lost(journals: Any):
+    """Of a wish and the driver's end, whichever comes first, the other knows: the lease is kept, or the run is over."""
+    one, two, looker = journals
+    seen = set()
+    for number, order in enumerate(orders(2, 4), start=1):
+        await create_driven(looker, number)
+        end = one.commit(run_id(number), [an_end()], term=1, wanted=1)
+        freed, acquired = interleaved([end, two.acquire(run_id(number), NOW_MS, UNTIL_MS)], order)
+        assert isinstance(acquired, Over if freed else Busy)
+        assert ((await header_of(looker, number)).lease_until_ms is None) is freed
+        seen.add(freed)
+    assert seen == {True, False}
 
 
 async def test_of_an_end_and_a_cancellation_one_holds(journals: Any):
@@ -178,10 +192,10 @@ async def test_of_an_end_and_a_cancellation_one_holds(journals: Any):
         end = one.commit(run_id(number), [absent(a_result()), an_end(RunStatus.COMPLETED)], term=1)
         cancel = two.commit(run_id(number), [an_end(RunStatus.CANCELLED)], term=None)
         answers = interleaved([end, cancel], order)
-        assert sorted(answers, key=str) == [ConflictError, None]
+        assert sorted(answers, key=str) == [ConflictError, False]
         run = await looker.load(run_id(number))
         assert run is not None
-        assert (run.header.status is RunStatus.COMPLETED) is (answers[0] is None) is bool(run.entries)
+        assert (run.header.status is RunStatus.COMPLETED) is (answers[0] is False) is bool(run.entries)
         seen.add(run.header.status)
     assert seen == {RunStatus.COMPLETED, RunStatus.CANCELLED}
 
@@ -197,7 +211,7 @@ async def test_of_two_results_one_is_journaled(journals: Any):
         ]
         answers = interleaved(commits, order)
         entry = await looker.get_entry(run_id(number), a_result().step_id)
-        assert entry == a_result(value=answers.index(None))
+        assert entry == a_result(value=answers.index(False))
         assert ConflictError in answers
 
 
@@ -210,7 +224,7 @@ async def test_a_step_is_claimed_once_however_its_run_ends_meanwhile(journals: A
         await looker.commit(run_id(number), [absent(an_entry())], term=None)
         claim = one.claim(run_id(number), an_entry().step_id, 0, now_ms=NOW_MS, until_ms=UNTIL_MS)
         claimed, ended = interleaved([claim, two.commit(run_id(number), [an_end()], term=None)], order)
-        assert ended is None
+        assert ended is False
         assert (await header_of(looker, number)).status is RunStatus.COMPLETED
         seen.add(type(claimed))
     assert seen == {Claimed, Unknown}

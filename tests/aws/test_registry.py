@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stepwell.wire.registration import Trigger
+from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.aws.registry import DynamoRegistry
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.errors import StoreError
@@ -77,28 +78,44 @@ def slugs(functions: list[Function]) -> list[str]:
 
 
 async def test_what_has_not_changed_is_read_once(bed: Bed, registry: DynamoRegistry):
-    """A process reads the apps once; from then on a look-up is one consistent read of one small item."""
+    """A process reads the apps once; from then on a look-up is one consistent read of one small item, each second."""
     await registry.put_app(SHOP, [a_function("shop-a")])
     calls(bed)
     for process in (registry, bed.backend().registry):
         assert slugs(await process.functions_on(["x"])) == ["shop-a"]
         assert calls(bed) == ["get_item", "query"]
         for _ in range(3):
-            assert await process.get_function("shop-a") == a_function("shop-a")
-            assert await process.list_apps() == [SHOP]
+            await bed.clock.advance(SECOND_MS)
+            for _ in range(5):
+                assert await process.get_function("shop-a") == a_function("shop-a")
+                assert slugs(await process.functions_on(["x"])) == ["shop-a"]
         assert all(parameters["ConsistentRead"] for _, parameters in bed.dynamodb.calls)
-        assert calls(bed) == ["get_item"] * 6
+        assert calls(bed) == ["get_item"] * 3
 
 
-async def test_a_change_of_another_process_is_seen_at_once(bed: Bed, registry: DynamoRegistry):
-    """Whatever one process registers or removes, the next look-up of any other sees."""
+async def test_a_change_of_another_process_is_seen_within_a_second(bed: Bed, registry: DynamoRegistry):
+    """Whatever one process registers or removes, any other sees a second later, and the one itself at once."""
     other = bed.backend().registry
     await registry.put_app(SHOP, [a_function("shop-a")])
     assert slugs(await other.list_functions()) == ["shop-a"]
     await registry.put_app(replace(SHOP, checksum="sum-9"), [a_function("shop-b")])
+    assert slugs(await registry.functions_on(["x"])) == ["shop-b"]
+    await bed.clock.advance(SECOND_MS - 1)
+    assert slugs(await other.functions_on(["x"])) == ["shop-a"]
+    await bed.clock.advance(1)
     assert slugs(await other.functions_on(["x"])) == ["shop-b"]
     await other.remove_app(SHOP.url)
+    assert await other.get_function("shop-b") is None
+    await bed.clock.advance(SECOND_MS)
     assert await registry.get_function("shop-b") is None
+
+
+async def test_a_function_that_is_not_known_is_looked_for(bed: Bed, registry: DynamoRegistry):
+    """A function that another process registered is found by its slug at once, however lately this one has read."""
+    other = bed.backend().registry
+    assert await other.get_function("shop-a") is None
+    await registry.put_app(SHOP, [a_function("shop-a")])
+    assert await other.get_function("shop-a") == a_function("shop-a")
 
 
 async def test_registering_what_is_registered_writes_nothing(bed: Bed, registry: DynamoRegistry):

@@ -74,6 +74,8 @@ class Traits:
 
     keeps_late_entries: bool = False
     """An entry alone is stored whatever has become of the run and the term."""
+    puts_new_steps_apart: bool = False
+    """New entries that wait for something are written one by one when a driver commits them."""
     prunes: bool = True
     """What has expired is removed when asked; otherwise by the store itself, some day."""
     examples: int = 40
@@ -114,5 +116,5 @@ QUEUEING_BACKENDS: dict[str, OpenBackend[QueueingBackend]] = {
     "sqlite-file": sqlite_file,
 }
 BACKENDS: dict[str, OpenBackend[Backend]] = {**QUEUEING_BACKENDS, "dynamodb": dynamodb}
-TRAITS = {"dynamodb": Traits(keeps_late_entries=True, prunes=False, examples=8)}
+TRAITS = {"dynamodb": Traits(keeps_late_entries=True, puts_new_steps_apart=True, prunes=False, examples=8)}
 """Of the backends that differ."""

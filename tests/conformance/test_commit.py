@@ -7,7 +7,7 @@ import pytest
 
 from stepwell.errors import EncodingError
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
@@ -148,6 +148,30 @@ async def test_one_refused_write_refuses_them_all(journal: PrunedJournal, place:
     assert await journal.load(run_id(1)) == before
 
 
+async def test_new_steps_of_a_driver_may_be_stored_apart(journal: PrunedJournal, traits: Traits):
+    """Of a driver's new steps of which one exists the others are stored with a StoreError, or none with a conflict."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(an_entry("known"))], term=1)
+    writes = [absent(an_entry(name, attempt=1)) for name in ("a", "known", "b")]
+    with pytest.raises(StoreError if traits.puts_new_steps_apart else ConflictError, match="known"):
+        await journal.commit(run_id(1), writes, term=1)
+    run = await journal.load(run_id(1))
+    assert run is not None
+    assert {entry.name for entry in run.entries.values()} == (
+        {"a", "known", "b"} if traits.puts_new_steps_apart else {"known"}
+    )
+    assert run.entries[an_entry("known").step_id] == an_entry("known")
+
+
+async def test_steps_of_others_are_stored_together(journal: PrunedJournal):
+    """Whoever has no lease stores all new steps, or none: nobody would see what of them is missing."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(an_entry("known"))], term=None)
+    with pytest.raises(ConflictError, match="known"):
+        await journal.commit(run_id(1), [absent(an_entry("a")), absent(an_entry("known"))], term=None)
+    assert await journal.get_entry(run_id(1), an_entry("a").step_id) is None
+
+
 async def test_a_write_that_is_not_json_refuses_them_all(journal: PrunedJournal):
     """A commit with a value that cannot be stored raises and writes nothing."""
     await create_driven(journal)
@@ -217,6 +241,7 @@ async def test_a_term_that_is_over_writes_nothing(
 async def test_an_expired_lease_still_writes_until_it_is_taken(journal: PrunedJournal):
     """A driver that overran its lease may commit as long as nobody else drives."""
     await create_driven(journal)
+    await journal.renew(run_id(1), 1, UNTIL_MS)
     assert await journal.expired_leases(UNTIL_MS, 1) == [run_id(1)]
     await journal.commit(run_id(1), [PROGRESS, absent(a_result())], term=1)
     assert await journal.get_entry(run_id(1), a_result().step_id) == a_result()
@@ -229,7 +254,7 @@ async def test_an_ended_run_accepts_no_write(
 ):
     """After its end a run changes no more, whoever asks."""
     await create_driven(journal)
-    await journal.commit(run_id(1), [an_end(output="first")], term=1)
+    await journal.commit(run_id(1), [an_end(output="first")], term=None)
     before = await journal.load(run_id(1))
     if traits.keeps_late_entries and are_entries(writes):
         await journal.commit(run_id(1), writes, term=term)
@@ -262,7 +287,7 @@ async def test_of_competing_results_one_wins(journal: PrunedJournal):
     await create(journal)
     commits = (journal.commit(run_id(1), [unless_memoised(a_result(value=n))], term=None) for n in range(5))
     answers = await asyncio.gather(*commits, return_exceptions=True)
-    (winner,) = [n for n, answer in enumerate(answers) if answer is None]
+    (winner,) = [n for n, answer in enumerate(answers) if answer is False]
     assert await journal.get_entry(run_id(1), a_result().step_id) == a_result(value=winner)
     assert sum(isinstance(answer, ConflictError) for answer in answers) == 4
 
@@ -273,7 +298,7 @@ async def test_of_competing_ends_one_wins(journal: PrunedJournal):
     ends: list[tuple[Any, int | None]] = [(an_end(RunStatus.CANCELLED), None), (an_end(RunStatus.COMPLETED), 1)]
     commits = (journal.commit(run_id(1), [end], term=term) for end, term in ends)
     answers = await asyncio.gather(*commits, return_exceptions=True)
-    (winner,) = [n for n, answer in enumerate(answers) if answer is None]
+    (winner,) = [n for n, answer in enumerate(answers) if answer is False]
     header = await journal.get_header(run_id(1))
     assert header is not None
     assert header.status is (RunStatus.CANCELLED, RunStatus.COMPLETED)[winner]

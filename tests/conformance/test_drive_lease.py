@@ -5,11 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from stepwell_orchestrator.errors import LeaseLostError
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.run import Progress, RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from tests.conformance.backends import PrunedJournal
-from tests.conformance.samples import NOW_MS, UNTIL_MS, a_header, an_end, create, create_driven, drive, run_id
+from tests.conformance.samples import (
+    NOW_MS,
+    UNTIL_MS,
+    a_header,
+    a_result,
+    absent,
+    an_end,
+    create,
+    create_driven,
+    drive,
+    run_id,
+)
 
 PROGRESS = Progress(request_version=2, discovered=3)
 
@@ -160,9 +171,9 @@ async def test_a_lease_is_released_once(journal: PrunedJournal):
 
 
 async def test_an_ended_run_is_over_once_its_lease_is_free(journal: PrunedJournal):
-    """An ended run stays busy while its driver finishes, and is over after the release."""
+    """A run ended from outside stays busy while it is driven, and is over after the release."""
     await create_driven(journal)
-    await journal.commit(run_id(1), [an_end(output={"ok": True})], term=1)
+    await journal.commit(run_id(1), [an_end(output={"ok": True})], term=None)
     assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
     assert await journal.release(run_id(1), 1, 2, None) is None
     over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
@@ -171,20 +182,57 @@ async def test_an_ended_run_is_over_once_its_lease_is_free(journal: PrunedJourna
 
 
 async def test_an_ended_run_whose_driver_died_is_taken_over(journal: PrunedJournal):
-    """What follows from a run's end is still owed when its driver never released, so the run can be driven."""
+    """A run ended from outside whose driver never released can be driven: what follows may be owed."""
     await create_driven(journal)
-    await journal.commit(run_id(1), [an_end()], term=1)
+    await journal.commit(run_id(1), [an_end()], term=None)
     taken = await journal.acquire(run_id(1), UNTIL_MS, UNTIL_MS + 9)
     assert isinstance(taken, Acquired)
     assert (taken.takeover, taken.header.status) == (True, RunStatus.COMPLETED)
 
 
+async def test_a_driver_frees_its_lease_with_the_end(journal: PrunedJournal):
+    """A run whose driver ends it, when nobody wished for it, is over at once, and no lease of it is left."""
+    await create_driven(journal)
+    assert await journal.commit(run_id(1), [absent(a_result("a")), an_end()], term=1, wanted=1) is True
+    over = await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+    assert isinstance(over, Over)
+    assert (over.header.lease_until_ms, over.header.outcome) == (None, an_end().outcome)
+    assert await journal.renew(run_id(1), 1, UNTIL_MS) is False
+    assert await journal.expired_leases(UNTIL_MS, 10) == []
+    with pytest.raises(LeaseLostError):
+        await journal.release(run_id(1), 1, 1, None)
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_an_end_after_a_wish_keeps_the_lease(journal: PrunedJournal, many: bool):
+    """A run ends whoever wished for it meanwhile, but then its lease is held until it is released, and is found."""
+    await create_driven(journal)
+    assert await journal.acquire(run_id(1), NOW_MS, UNTIL_MS) == Busy(UNTIL_MS)
+    entries = [absent(a_result(str(number))) for number in range(150 * many)]
+    assert await journal.commit(run_id(1), [*entries, an_end()], term=1, wanted=1) is False
+    header = await header_of(journal)
+    assert (header.lease_until_ms, header.outcome) == (UNTIL_MS, an_end().outcome)
+    assert await journal.expired_leases(UNTIL_MS, 10) == [run_id(1)]
+    assert await journal.release(run_id(1), 1, 2, None) is None
+
+
+async def test_only_an_end_frees_the_lease(journal: PrunedJournal):
+    """Another write, an end by somebody else and one that is refused leave the lease as it is."""
+    await create_driven(journal)
+    assert await journal.commit(run_id(1), [absent(a_result())], term=1, wanted=1) is False
+    assert await journal.commit(run_id(1), [an_end(RunStatus.CANCELLED)], term=None, wanted=1) is False
+    with pytest.raises(ConflictError):
+        await journal.commit(run_id(1), [an_end()], term=1, wanted=1)
+    assert (await header_of(journal)).lease_until_ms == UNTIL_MS
+
+
 async def test_expired_leases_are_found_oldest_first(journal: PrunedJournal):
-    """Exactly the runs whose lease has expired without a release are found, by the time it expired, up to the limit."""
+    """Exactly the runs whose renewed lease has expired without a release are found, by its end, up to the limit."""
     for number in range(1, 6):
         await create(journal, number)
     for number, until_ms in ((1, NOW_MS + 30), (2, NOW_MS + 10), (3, NOW_MS + 20), (4, NOW_MS + 21)):
-        await drive(journal, number, until_ms=until_ms)
+        await drive(journal, number)
+        await journal.renew(run_id(number), 1, until_ms)
     await journal.release(run_id(3), 1, 1, None)
     assert await journal.expired_leases(NOW_MS + 9, 10) == []
     assert await journal.expired_leases(NOW_MS + 10, 10) == [run_id(2)]
@@ -192,11 +240,29 @@ async def test_expired_leases_are_found_oldest_first(journal: PrunedJournal):
     assert await journal.expired_leases(NOW_MS + 99, 2) == [run_id(2), run_id(4)]
 
 
+@pytest.mark.parametrize("how", ["renewed", "wished for", "taken over"])
+async def test_a_lease_is_found_once_its_first_item_may_be_gone(journal: PrunedJournal, how: str):
+    """A lease that was renewed, wished for or taken over is found when it expires; a fresh one may be left out."""
+    await create_driven(journal)
+    assert await journal.expired_leases(UNTIL_MS, 10) in ([], [run_id(1)])
+    match how:
+        case "renewed":
+            await journal.renew(run_id(1), 1, UNTIL_MS + 9)
+        case "wished for":
+            await journal.acquire(run_id(1), NOW_MS, UNTIL_MS)
+        case _:
+            await drive(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + 9)
+    assert await journal.expired_leases(UNTIL_MS + 9, 10) == [run_id(1)]
+    await journal.release(run_id(1), 2 if how == "taken over" else 1, 1 if how == "renewed" else 2, None)
+    assert await journal.expired_leases(UNTIL_MS + 9, 10) == []
+
+
 async def test_a_renewed_or_taken_lease_is_not_expired(journal: PrunedJournal):
     """Renewing a lease, or taking it over, takes the run from the expired ones."""
     for number in (1, 2):
         await create(journal, number)
-        await drive(journal, number, until_ms=NOW_MS + 10)
+        await drive(journal, number)
+        await journal.renew(run_id(number), 1, NOW_MS + 10)
     await journal.renew(run_id(1), 1, UNTIL_MS)
     await drive(journal, 2, now_ms=NOW_MS + 10)
     assert await journal.expired_leases(NOW_MS + 10, 10) == []

@@ -41,6 +41,7 @@ OPERATIONS: list[tuple[str, Operation]] = [
         lambda b: b.journal.create_run(a_header(NEW + 1), idempotency_keys=["new", "newer"], expires_at_ms=UNTIL_MS),
     ),
     ("load", lambda b: b.journal.load(run_id(NEW))),
+    ("run_of", lambda b: b.journal.run_of(a_header(NEW))),
     ("get_header", lambda b: b.journal.get_header(run_id(NEW))),
     ("get_entry", lambda b: b.journal.get_entry(run_id(NEW), an_entry().step_id)),
     ("claim", lambda b: b.journal.claim(run_id(NEW), an_entry().step_id, 0, now_ms=NOW_MS, until_ms=UNTIL_MS)),

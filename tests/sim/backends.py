@@ -52,7 +52,7 @@ class Backend(Protocol):
         """Hand an item out at that time, unless somebody has it."""
 
     async def leased(self) -> set[str]:
-        """The runs whose drive lease is held."""
+        """The runs that the sweep finds once their drive lease has run out."""
 
     async def filed(self) -> list[tuple[str, str, str]]:
         """Every pause: its run, its id and the name of its event."""

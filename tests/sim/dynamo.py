@@ -18,7 +18,7 @@ from stepwell_orchestrator.aws.backend import AwsBackend, Services
 from stepwell_orchestrator.aws.dynamo import Item
 from stepwell_orchestrator.aws.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
 from stepwell_orchestrator.aws.service import AwsError, Service, in_place
-from stepwell_orchestrator.aws.table import LEASE_UNTIL, PK, SK
+from stepwell_orchestrator.aws.table import LEASED_UNDER, PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.signal import SignalWait
 from tests.aws.bed import a_bed
@@ -80,9 +80,9 @@ class DynamoBackend(Queued):
         return Process(*(_Port(port, node, self._count) for port in (own.journal, own.waits, own.registry)))
 
     async def leased(self) -> set[str]:
-        """The runs whose drive lease is held."""
+        """The runs whose drive lease is held, and in the index in which the sweep looks."""
         return {
-            id_of(item[PK]["S"]) for item in self._bed.items() if item[SK]["S"] == HEADER_SK and LEASE_UNTIL in item
+            id_of(item[PK]["S"]) for item in self._bed.items() if item[SK]["S"] == HEADER_SK and LEASED_UNDER in item
         }
 
     async def filed(self) -> list[tuple[str, str, str]]:
@@ -182,7 +182,12 @@ class _Table:
             self._tell_entry(pk, sk)
         elif sk == HEADER_SK and ":outcome" in values:
             self._tell(RunEnded(id_of(pk), at_once(self.journal.get_header(id_of(pk))).outcome))
-        elif sk == HEADER_SK and ":shard" in values and at_once(self.journal.get_header(id_of(pk))).term == 1:
+        elif (
+            sk == HEADER_SK
+            and ":until" in values
+            and ":now" in values
+            and at_once(self.journal.get_header(id_of(pk))).term == 1
+        ):
             self._tell(RunStarted(id_of(pk), int(values[":now"]["N"])))
 
     def _tell_entry(self, pk: str, sk: str) -> None:

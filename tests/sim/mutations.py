@@ -20,7 +20,6 @@ from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.worker import calling, cancelling, driving, routing
 from stepwell_orchestrator.worker.driving import Driver
-from stepwell_orchestrator.worker.executing import Executor
 from tests.sim import wait_mutations
 from tests.sim.backends import BackendName
 from tests.sim.simulate import simulate
@@ -107,7 +106,7 @@ def lose_ends(patch: Patch) -> None:
     async def drop(*_: object) -> None:
         return None
 
-    patch.setattr(Executor, "_finish_end", drop)
+    patch.setattr(Driver, "_finish_end", drop)
 
 
 def never_look_for_the_end(patch: Patch) -> None:

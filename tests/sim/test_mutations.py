@@ -11,7 +11,6 @@ from tests.sim import mutations, wait_mutations
 QUICKLY_NOTICED = (
     mutations.forget_what_a_cancel_owes,
     mutations.lose_sends,
-    mutations.lose_retries,
     mutations.never_look_for_the_end,
     mutations.draw_run_ids,
     mutations.draw_event_ids,

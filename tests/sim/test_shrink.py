@@ -71,7 +71,7 @@ def test_tries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shrunk.least.violation is not None
 
 
-@pytest.mark.parametrize("seed", [1, 5, 8])
+@pytest.mark.parametrize("seed", [1, 6, 8])
 def test_everything_before_a_fault_stays(seed: int) -> None:
     """A world without one of its faults is the same up to that fault."""
     whole = simulate(seed)
@@ -93,11 +93,11 @@ def test_all_parts_are_the_whole_world() -> None:
 
 def test_report_names_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """The report has the broken promise, what is left, the fault that does it, the run's trace, and both commands."""
-    mutations.forget_recovery(monkeypatch)
+    mutations.forget_the_discovery_of_a_takeover(monkeypatch)
     shrunk = shrink(failing())
     report, seed = told(shrunk), shrunk.whole.seed
     assert report.startswith(f"seed {seed}: promise 5: ")
-    assert "to    worker 1, function sim-f" in report
+    assert "to    worker 2, function sim-f" in report
     assert shrunk.least.trace.faults()
     assert all(report.count(fault) == 2 for fault in shrunk.least.trace.faults())
     assert "checker   run 1: promise 5: " in report

@@ -81,13 +81,16 @@ class Witness:
         self._look()
         return acquisition
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
-        await self._journal.commit(run_id, writes, term=term)
+    async def commit(
+        self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
+    ) -> bool:
+        freed = await self._journal.commit(run_id, writes, term=term, wanted=wanted)
         for write in writes:
             if isinstance(write, PutEntry):
                 self._wrote(run_id, write.entry)
             if isinstance(write, EndRun):
                 self._tell(RunEnded(run_id, write.outcome))
+        return freed
 
     async def load(self, run_id: str) -> Run | None:
         run = await self._journal.load(run_id)

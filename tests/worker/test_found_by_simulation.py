@@ -64,7 +64,7 @@ class CrossedJournal:
             result = await method(*args, **kwargs)
             if name == self._method:
                 self._method = ""
-                await self._meddle(self._world, args[0])
+                await self._meddle(self._world, getattr(args[0], "run_id", args[0]))
             return result
 
         return call
@@ -145,7 +145,7 @@ async def test_takeover_of_a_run_that_is_cancelled_meanwhile_ends_quietly() -> N
     (header,) = await world.backend.journal.runs_of_event(event.internal_id)
     now_ms = world.clock.now_ms()
     await world.backend.journal.acquire(header.run_id, now_ms, now_ms)
-    worker = world.new_worker(CrossedJournal(world, "load", cancel), world.backend.queue)
+    worker = world.new_worker(CrossedJournal(world, "run_of", cancel), world.backend.queue)
     (delivery,) = await world.backend.queue.receive(1, now_ms + 3_600_000, now_ms + 3_600_001)
     await world.clock.advance(3_600_000)
     assert await worker.handle(delivery.item, 1) is None

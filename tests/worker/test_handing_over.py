@@ -86,6 +86,6 @@ async def test_places_given_without_a_call_are_stored_before_the_next_one() -> N
 
     world.script.before_reply = before_reply
     driver = world.worker._driver
-    held = await driver._reload(_Held(await world.run(), in_hand))
+    held = await driver._reload(_Held(await world.run(), in_hand, acquired.header.wanted))
     await driver._go_on(held, world.function, acquired.header.term)
     assert stored_at_calls == [2]

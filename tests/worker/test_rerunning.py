@@ -133,13 +133,13 @@ class TornJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    async def commit(self, run_id: str, writes: Any, *, term: int | None) -> None:
+    async def commit(self, run_id: str, writes: Any, **lease: Any) -> bool:
         """Tear the first long commit."""
         if len(writes) > 1 and not self.torn:
             self.torn = True
-            await self._journal.commit(run_id, writes[:1], term=term)
+            await self._journal.commit(run_id, writes[:1], **lease)
             raise ConflictError("torn")
-        await self._journal.commit(run_id, writes, term=term)
+        return await self._journal.commit(run_id, writes, **lease)
 
 
 async def test_a_torn_copy_is_completed() -> None:

@@ -70,7 +70,7 @@ class AwsBackend:
                 services.dynamodb, blobs, table=names.table, entropy=entropy, keeping=keeping or Keeping()
             ),
             waits=DynamoWaits(services.dynamodb, table=names.table),
-            registry=DynamoRegistry(services.dynamodb, table=names.table, entropy=entropy),
+            registry=DynamoRegistry(services.dynamodb, clock, table=names.table, entropy=entropy),
             queue=SqsQueue(services.sqs, schedules, clock, url=names.queue_url),
             visibility=Visibility(services.sqs, clock, url=names.queue_url),
         )

@@ -12,8 +12,8 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.step import StepEntry
 
 RETENTION_MS_DEFAULT: Final = 30 * DAY_MS
-_UNTOUCHED_MS: Final = 60 * DAY_MS
-_RENEWED_MS: Final = 30 * DAY_MS
+_UNTOUCHED_MS: Final = 38 * DAY_MS
+_RENEWED_MS: Final = 7 * DAY_MS
 """How long before a run's items would be too young to outlive its end they are renewed: as long may the sweep fail."""
 _KEY_MARGIN_MS: Final = DAY_MS
 

@@ -8,6 +8,10 @@ Each is one conditional update of the header, or a few of which only the last on
   or else makes the wisher the holder; and whoever took a lease knows whether it was free or had run out.
 - An update whose reply was lost is repeated by the client library, and then meets its own effect: the header names the
   writer who took or released the lease last.
+- Most leases are given back within seconds, so a fresh one is not entered into the index in which the sweep looks: that
+  would be two write units a drive. Until it is, the queue item that its holder works on is what comes again if the
+  holder dies. Whoever else has an item of the run leaves a wish before the item goes, and the wish enters the lease;
+  so do the first renewal and a takeover (decision 16).
 """
 
 from __future__ import annotations
@@ -81,9 +85,10 @@ class Leases(Part):
             await self._table.do(Update(keys.header_key(run_id), f"SET {KEPT} = :usual", values=values))
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
-        """Prolong the drive lease; False when that term is over."""
-        values = {":until": number(until_ms), ":term": number(term)}
-        update = Update(keys.header_key(run_id), f"SET {LEASE_UNTIL} = :until", HELD, values)
+        """Prolong the drive lease, and enter it into the index; False when that term is over."""
+        values = {":until": number(until_ms), ":term": number(term), ":shard": text(keys.leased_under(run_id))}
+        change = f"SET {LEASE_UNTIL} = :until, {LEASED_UNDER} = :shard"
+        update = Update(keys.header_key(run_id), change, HELD, values)
         try:
             await self._table.do(update)
         except Refused:
@@ -123,7 +128,7 @@ class Leases(Part):
         return None
 
     async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
-        """Runs whose drive lease has expired without a release, oldest first.
+        """Runs whose drive lease has expired without a release, oldest first; a fresh lease is left to its item.
 
         An index says which may have; the headers themselves say which have.
         """
@@ -155,18 +160,17 @@ def _state(held_until_ms: int | None, now_ms: int) -> _State:
 def _take(run_id: str, state: _State, now_ms: int, until_ms: int, writer: bytes) -> Update:
     change = (
         f"SET {WANTED} = {WANTED} + :one, {TERM} = {TERM} + :one, {BEGUN} = if_not_exists({BEGUN}, :now), "
-        f"{LEASE_UNTIL} = :until, {LEASED_UNDER} = :shard, {WRITER} = :writer"
+        f"{LEASE_UNTIL} = :until, {WRITER} = :writer"
     )
-    values = {
-        ":one": number(1),
-        ":now": number(now_ms),
-        ":until": number(until_ms),
-        ":shard": text(keys.leased_under(run_id)),
-        ":writer": binary(writer),
-    }
+    values = {":one": number(1), ":now": number(now_ms), ":until": number(until_ms), ":writer": binary(writer)}
+    if state is _State.RUN_OUT:
+        change += f", {LEASED_UNDER} = :shard"
+        values[":shard"] = text(keys.leased_under(run_id))
     return Update(keys.header_key(run_id), change, state.value, values)
 
 
 def _wish(run_id: str, now_ms: int) -> Update:
-    values = {":one": number(1), ":now": number(now_ms)}
-    return Update(keys.header_key(run_id), f"SET {WANTED} = {WANTED} + :one", _State.HELD.value, values)
+    """Bump ``wanted``. The wisher's item goes, so from now on the sweep answers for the lease."""
+    values = {":one": number(1), ":now": number(now_ms), ":shard": text(keys.leased_under(run_id))}
+    change = f"SET {WANTED} = {WANTED} + :one, {LEASED_UNDER} = :shard"
+    return Update(keys.header_key(run_id), change, _State.HELD.value, values)

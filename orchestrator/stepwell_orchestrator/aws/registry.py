@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.aws.dynamo import (
     Action,
     Delete,
@@ -28,6 +29,7 @@ from stepwell_orchestrator.aws.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.ports import Clock
 
 _PARTITION: Final = "a"
 _APPS: Final = "a#"
@@ -40,22 +42,27 @@ _PART_BYTES: Final = 350_000
 _PARTS_MAX: Final = 11
 """A transaction takes 4 MB."""
 _TRIES: Final = 10
+_KNOWN_MS: Final = SECOND_MS
+"""How long what was read may serve. Every event and every drive looks, and one item takes 3,000 looks a second."""
 _TOKEN_BYTES: Final = 16
 
 
 class DynamoRegistry:
     """Apps and their functions in one table. The port says what each method promises.
 
-    Every call reads the counter; the apps are only read again, and parsed, when it has moved. So what a process keeps
-    is never older than the call. A change needs the counter where it was when the apps were read, and raises it. All
-    methods raise StoreError when the table cannot be reached. ``entropy`` names each change, so that one that is
-    repeated after a lost reply finds itself done, and the same one of another process does not.
+    Whoever asks for functions reads the counter when it was last read a second ago or more; the apps are only read
+    again, and parsed, when it has moved. So a change by another process is seen within a second, and a function that
+    is not known is looked for again at once. A change needs the counter where it was when the apps were read, and
+    raises it. All methods raise StoreError when the table cannot be reached. ``entropy`` names each change, so that one
+    that is repeated after a lost reply finds itself done, and the same one of another process does not.
     """
 
-    def __init__(self, dynamodb: Service, *, table: str, entropy: Entropy) -> None:
+    def __init__(self, dynamodb: Service, clock: Clock, *, table: str, entropy: Entropy) -> None:
         self._table = Table(dynamodb, table)
+        self._clock = clock
         self._entropy = entropy
         self._known = Registered()
+        self._read_at_ms: int | None = None
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
         """Replace an app and all its functions; False when the checksum is the stored one."""
@@ -89,11 +96,12 @@ class DynamoRegistry:
 
     async def get_function(self, slug: str) -> Function | None:
         """One function."""
-        return (await self._current()).functions.get(slug)
+        function = (await self._recent()).functions.get(slug)
+        return function or (await self._current()).functions.get(slug)
 
     async def functions_on(self, patterns: Iterable[str]) -> list[Function]:
         """Functions with a trigger whose event is one of ``patterns``, each once, ordered by slug."""
-        return (await self._current()).functions_on(patterns)
+        return (await self._recent()).functions_on(patterns)
 
     async def list_apps(self) -> list[App]:
         """All apps, ordered by id."""
@@ -104,17 +112,23 @@ class DynamoRegistry:
         functions = (await self._current()).functions.values()
         return [function for function in functions if app_id in (None, function.app_id)]
 
+    async def _recent(self) -> Registered:
+        """What was registered within the last second, and is now as far as this process has changed it."""
+        if self._read_at_ms is not None and 0 <= self._clock.now_ms() - self._read_at_ms < _KNOWN_MS:
+            return self._known
+        return await self._current()
+
     async def _current(self) -> Registered:
         """What is registered now.
 
         The counter is read before the apps: a change in between leaves the older count with the newer apps, and the
         next call reads again.
         """
-        known = self._known
+        known, now_ms = self._known, self._clock.now_ms()
         version = await self._version()
         for _ in range(_TRIES):
             if known.version == version:
-                self._known = known
+                self._known, self._read_at_ms = known, now_ms
                 return known
             rows = Range(f"{PK} = :pk AND begins_with({SK}, :sk)", {":pk": text(_PARTITION), ":sk": text(_APPS)})
             apps = _whole_apps([item async for item in self._table.items(rows)])
@@ -140,6 +154,7 @@ class DynamoRegistry:
             await self._table.transact([raised, *actions], self._entropy(_TOKEN_BYTES).hex())
         except Refused:
             return False
+        self._read_at_ms = None
         return True
 
 

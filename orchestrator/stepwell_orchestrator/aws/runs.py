@@ -38,13 +38,15 @@ class Runs(Part):
         return header.run_id
 
     async def load(self, run_id: str) -> Run | None:
-        """A run with its events and all its entries.
-
-        The header is read first: a wish that it counts was made after everything that the entries show was written.
-        """
+        """A run with its events and all its entries."""
         header = await self.get_header(run_id)
-        if header is None:
-            return None
+        return None if header is None else await self.run_of(header)
+
+    async def run_of(self, header: RunHeader) -> Run:
+        """The run of a header.
+
+        The header was read first: what a wish that it counts is about was written before the entries are read.
+        """
         events: list[Event] = []
         entries: dict[str, StepEntry] = {}
 
@@ -52,7 +54,7 @@ class Runs(Part):
             events.extend(await self._events(header.event_ids))
 
         async def read_entries() -> None:
-            entries.update(await self._entries(run_id))
+            entries.update(await self._entries(header.run_id))
 
         await together(lambda read: read(), (read_events, read_entries))
         return Run(header, tuple(events), entries)

@@ -16,7 +16,7 @@ LISTED_UNDER: Final = "l"
 """What is listed, and its shard. An entry's place in it is ``pk``."""
 
 LEASES: Final = "leases"
-"""Runs whose drive lease is held, by the time at which it ends."""
+"""Runs whose drive lease is held and was renewed, wished for or taken over, by the time at which it ends."""
 LEASED_UNDER: Final = "x"
 """The shard."""
 LEASE_UNTIL: Final = "u"

@@ -20,7 +20,7 @@ from stepwell_orchestrator.local import listing
 from stepwell_orchestrator.local.commit import commit, encode_writes, put_entry
 from stepwell_orchestrator.local.database import Database
 from stepwell_orchestrator.local.rows import Row, read_event, read_header
-from stepwell_orchestrator.model.decision import Write
+from stepwell_orchestrator.model.decision import EndRun, Write
 from stepwell_orchestrator.model.event import Event, is_internal
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -136,21 +136,26 @@ class SqliteJournal:
         async with self._database.write() as db:
             return db.execute(statement, (run_id, term)).rowcount == 1
 
-    async def commit(self, run_id: str, writes: Sequence[Write], *, term: int | None) -> None:
-        """Apply all writes, or none."""
+    async def commit(
+        self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
+    ) -> bool:
+        """Apply all writes, or none; whether the lease was freed with the run's end."""
         encoded = encode_writes(writes)
+        ends = term is not None and any(isinstance(write, EndRun) for write in writes)
         async with self._database.write() as db:
             commit(db, run_id, encoded, term)
+            return ends and _free(db, run_id, wanted)
 
     async def load(self, run_id: str) -> Run | None:
         """A run with its events and all its entries."""
         async with self._database.read() as db:
             header = _header(db, run_id)
-            if header is None:
-                return None
-            events = (_event(db, event_id) for event_id in header.event_ids)
-            rows = db.execute("SELECT step_id, document FROM steps WHERE run_id = ?", (run_id,))
-            return Run(header, tuple(event for event in events if event is not None), read_entries(rows))
+            return None if header is None else _run(db, header)
+
+    async def run_of(self, header: RunHeader) -> Run:
+        """The run of a header that was just read."""
+        async with self._database.read() as db:
+            return _run(db, header)
 
     async def get_header(self, run_id: str) -> RunHeader | None:
         """A run's header."""
@@ -235,6 +240,18 @@ def _event(db: sqlite3.Connection, internal_id: str) -> Event | None:
 def _header(db: sqlite3.Connection, run_id: str) -> RunHeader | None:
     row = db.execute("SELECT * FROM headers WHERE run_id = ?", (run_id,)).fetchone()
     return None if row is None else read_header(row)
+
+
+def _free(db: sqlite3.Connection, run_id: str, wanted: int | None) -> bool:
+    """Free the lease if ``wanted`` has not moved; whether it did."""
+    statement = "UPDATE runs SET lease_until_ms = NULL WHERE run_id = ? AND wanted = ?"
+    return db.execute(statement, (run_id, wanted)).rowcount == 1
+
+
+def _run(db: sqlite3.Connection, header: RunHeader) -> Run:
+    events = (_event(db, event_id) for event_id in header.event_ids)
+    rows = db.execute("SELECT step_id, document FROM steps WHERE run_id = ?", (header.run_id,))
+    return Run(header, tuple(event for event in events if event is not None), read_entries(rows))
 
 
 def _entry(db: sqlite3.Connection, run_id: str, step_id: str) -> StepEntry | None:

@@ -56,7 +56,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Store an event of the engine's own and offer it like any other. A repeat has the same internal id."""
+    """Store an event of the engine's own, and have it routed like any other if anybody hears of such events.
+
+    A repeat has the same internal id.
+    """
 
     event: Event
 

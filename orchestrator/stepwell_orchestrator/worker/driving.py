@@ -3,7 +3,9 @@
 What two workers may do to each other, and why nothing is lost:
 
 - A result is committed before its writer asks to drive. Either the writer gets the lease and loads a journal that has
-  the result, or the holder's release fails because ``wanted`` moved, and the holder loads again.
+  the result, or the holder's release fails because ``wanted`` moved, and the holder loads again. What ends a wait asks
+  first, so that it can be committed with its place; whoever does not get the lease, or loses it, commits without one
+  and asks once more.
 - A driver that dies leaves the lease unreleased. Whoever takes it next knows by that (``takeover``), repeats the
   commands that follow from the journal, and owes a discovery.
 - A driver that overran its lease may still be writing. Its entries are guarded, first write wins; its places beyond
@@ -17,13 +19,20 @@ What two workers may do to each other, and why nothing is lost:
   so the driver reads the journal again before it applies the reply, or, after a reply that can stand by itself, before
   it calls again. A reply to a state that others have changed meanwhile may be void (engine/meanwhile.py).
 - A cancellation takes no lease. It is committed on the run; the driver's next commit is refused, and it stops.
+- A driver that ends the run frees the lease with the end, so nothing shows whether it got to what follows from it. Its
+  item does, which comes again when it died. Whoever else may have had a copy of that item made a wish before the end,
+  and then the lease is given back after all; or comes after the end, and finds it fresh.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
 from stepwell.wire.reply import Reply
+from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.apply import apply
@@ -32,29 +41,40 @@ from stepwell_orchestrator.engine.gate import has_pending, owes_discovery
 from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile, is_void, meanwhile, stands_alone
 from stepwell_orchestrator.engine.recover import recover
 from stepwell_orchestrator.engine.situation import Situation
-from stepwell_orchestrator.engine.stack import arrange, fence
+from stepwell_orchestrator.engine.stack import arrange, fence, next_place
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import LEASE_MS
-from stepwell_orchestrator.model.decision import Decision, PutProgress
+from stepwell_orchestrator.model.decision import Decision, PutEntry, PutProgress
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT, Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from stepwell_orchestrator.model.run import Progress, Run
+from stepwell_orchestrator.model.run import Progress, Run, RunHeader
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
+
+_SEEN_MS: Final = SECOND_MS
+"""How long ago a driver may have looked at the header when it calls."""
+
+Arrival = Callable[[Run], Awaitable[Decision]]
+"""What has come for a step from outside, as it changes the run's entries as they are; it may come to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
     """A run in its driver's hands, with the driver's progress, and the progress that is stored.
 
-    ``calls`` counts the discoveries of this term.
+    ``wanted`` is what it was when the lease was taken, ``calls`` counts the discoveries of this term. ``seen_at_ms`` is
+    when the header was found in force since the last call, if it was. ``freed``: the driver ended the run, and the
+    lease went with it.
     """
 
     run: Run
     stored: Progress
+    wanted: int
+    seen_at_ms: int | None = None
     calls: int = 0
+    freed: bool = False
 
     def with_progress(self, progress: Progress) -> _Held:
         """The same run, so far along."""
@@ -68,42 +88,91 @@ class Driver:
     tools: Tools
     caller: Caller
 
-    async def drive(self, run_id: str, deliveries: int) -> int | None:
+    async def drive(self, run_id: str, deliveries: int, arrival: Arrival | None = None) -> int | None:
         """Bring a run as far as it gets. Returns when to try again, or None when nothing is left to this item.
 
-        A holder that is alive sees the wish; of a redelivered item the holder may be the worker that died with it,
-        so that item stays until the lease runs out.
+        ``arrival`` is what has come for one of its steps, which is committed whoever drives. A holder that is alive
+        sees the wish; of a redelivered item the holder may be the worker that died with it, so that item stays until
+        the lease runs out.
         """
         now_ms = self.tools.clock.now_ms()
         acquisition = await self.tools.journal.acquire(run_id, now_ms, now_ms + LEASE_MS)
         match acquisition:
-            case Unknown() | Over():
+            case Unknown():
                 return None
-            case Busy(until_ms):
+            case Over(header):
+                await self._finish_end(header, now_ms, deliveries)
+                if arrival is not None:
+                    await self.tools.dispatch((await arrival(await self.tools.journal.run_of(header))).commands)
+                return None
+            case Busy(until_ms) if arrival is None:
                 return until_ms if deliveries > 1 else None
-            case Acquired(header, takeover):
-                await self._hold(run_id, header.term, takeover=takeover)
+            case Acquired(header, takeover) if await self._hold(header, now_ms, arrival, takeover=takeover):
                 return None
+            case _ if arrival is None:
+                return None
+        await self._commit_alone(run_id, arrival)
+        return await self.drive(run_id, deliveries)
 
-    async def _hold(self, run_id: str, term: int, *, takeover: bool) -> None:
-        journal = self.tools.journal
-        async with renewing(self.tools.clock, lambda until_ms: journal.renew(run_id, term, until_ms)):
-            run = await self.tools.existing(run_id)
-            function = await self.tools.registry.get_function(run.header.function_id)
+    async def _commit_alone(self, run_id: str, arrival: Arrival) -> None:
+        """Commit what has come without the lease, and so without a place."""
+        run = await self.tools.existing(run_id)
+        decision = await arrival(run)
+        with suppress(ConflictError):
+            await self.tools.journal.commit(run_id, decision.writes, term=None)
+            self.tools.tell(run.header, decision)
+        await self.tools.dispatch(decision.commands)
+
+    async def _arrive(self, held: _Held, arrival: Arrival, term: int) -> _Held:
+        """Commit what has come along with its place, which then takes no write of its own."""
+        decision = await arrival(held.run)
+        held = held.with_progress(arrange(held.run, term))
+        place = next_place(held.run, term)
+        puts = tuple(
+            replace(write, entry=replace(write.entry, place=place))
+            for write in decision.writes
+            if isinstance(write, PutEntry)
+        )
+        try:
+            return await self._settle(held, replace(decision, writes=puts), term)
+        except ConflictError:
+            await self.tools.dispatch(decision.commands)
+            return await self._refused(held)
+
+    async def _finish_end(self, header: RunHeader, now_ms: int, deliveries: int) -> None:
+        """Do what follows from a run's end, if whoever ended it may have died before.
+
+        Its item is redelivered then. A copy of the item comes for the first time, perhaps, but hardly long after.
+        """
+        assert header.outcome is not None, f"run {header.run_id} is over and has no outcome"
+        if deliveries > 1 or now_ms - header.outcome.ended_at_ms < LEASE_MS:
+            await self.tools.dispatch(recover(await self.tools.journal.run_of(header), now_ms))
+
+    async def _hold(self, header: RunHeader, now_ms: int, arrival: Arrival | None, *, takeover: bool) -> bool:
+        """Drive until the run is given back; False when another driver has it by now."""
+        journal, term = self.tools.journal, header.term
+        async with renewing(self.tools.clock, lambda until_ms: journal.renew(header.run_id, term, until_ms)):
+            run = await journal.run_of(header)
+            function = await self.tools.registry.get_function(header.function_id)
             try:
+                held = _Held(run, header.progress, header.wanted, seen_at_ms=now_ms)
                 if takeover:
-                    run = await self._recover(run, term)
-                await self._drive_until_released(run, function, term)
+                    held = await self._recover(held, term)
+                if arrival is not None:
+                    held = await self._arrive(held, arrival, term)
+                await self._drive_until_released(held, function, term)
             except LeaseLostError:
-                return
+                return False
+        return True
 
-    async def _drive_until_released(self, run: Run, function: Function | None, term: int) -> None:
-        if term == 1 and run.header.outcome is None:
-            self._tell_started(run)
-        held = _Held(run, run.header.progress)
+    async def _drive_until_released(self, held: _Held, function: Function | None, term: int) -> None:
+        if term == 1 and held.run.header.outcome is None:
+            self._tell_started(held.run)
         while True:
             found = held.run.header.progress
             held = await self._go_on(held, function, term)
+            if held.freed:
+                return
             header = held.run.header
             await self._keep_retry(held.run, found, term)
             changed = None if header.outcome is not None or header.progress == held.stored else header.progress
@@ -121,15 +190,15 @@ class Driver:
         if run.header.outcome is None and retry_at_ms is not None and retry_at_ms == found.retry_at_ms:
             await self.tools.dispatch([items.retry_again(run.header.run_id, retry_at_ms, term)])
 
-    async def _recover(self, run: Run, term: int) -> Run:
+    async def _recover(self, held: _Held, term: int) -> _Held:
         """Do again what a driver that died may have left undone, and close its term."""
-        await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
-        if run.header.outcome is not None:
-            return run
+        await self.tools.dispatch(recover(held.run, self.tools.clock.now_ms()))
+        if held.run.header.outcome is not None:
+            return held
         try:
-            return (await self._store(_Held(run, run.header.progress), fence(run, term), term)).run
+            return await self._store(held, fence(held.run, term), term)
         except ConflictError:
-            return (await self._reload(_Held(run, run.header.progress))).run
+            return await self._reload(held)
 
     async def _go_on(self, held: _Held, function: Function | None, term: int) -> _Held:
         """Call, commit and dispatch as long as a discovery is owed and there is time."""
@@ -156,6 +225,10 @@ class Driver:
             await self.tools.dispatch(recover(held.run, self.tools.clock.now_ms()))
         return held
 
+    def _was_seen(self, held: _Held) -> bool:
+        """Whether the header was looked at so lately that one more look would tell nothing."""
+        return held.seen_at_ms is not None and self.tools.clock.now_ms() - held.seen_at_ms <= _SEEN_MS
+
     async def _is_current(self, held: _Held, term: int) -> bool:
         """Whether nothing is known to have happened to the run since its journal was read.
 
@@ -171,10 +244,10 @@ class Driver:
 
     async def _discover(self, held: _Held, function: Function | None, term: int) -> _Held:
         """One discovery call, from the journal as carried to the journal as committed."""
-        if not await self._is_current(held, term):
+        if not self._was_seen(held) and not await self._is_current(held, term):
             return await self._reload(held)
         sent, call = held.run, held.calls + 1
-        held = replace(held, calls=call)
+        held = replace(held, calls=call, seen_at_ms=None)
         called_at_ms = self.tools.clock.now_ms()
         reply = await self.caller.discover(sent, function, call)
         if has_pending(sent):
@@ -210,23 +283,28 @@ class Driver:
 
     async def _settle(self, held: _Held, decision: Decision, term: int) -> _Held:
         run = held.run
+        freed = False
         if decision.writes:
-            await self.tools.journal.commit(run.header.run_id, decision.writes, term=term)
+            run_id = run.header.run_id
+            freed = await self.tools.journal.commit(run_id, decision.writes, term=term, wanted=held.wanted)
         await self.tools.dispatch(decision.commands)
         self.tools.tell(run.header, decision)
         written = [write.progress for write in decision.writes if isinstance(write, PutProgress)]
         (stored,) = written[-1:] or (held.stored,)
-        settled = replace(held, run=apply(run, decision.writes), stored=stored)
+        settled = replace(held, run=apply(run, decision.writes), stored=stored, freed=freed)
         return settled.with_progress(decision.progress or run.header.progress)
 
     async def _store(self, held: _Held, progress: Progress, term: int) -> _Held:
+        """Store progress, which is only taken from the run's driver while the run goes on."""
+        now_ms = self.tools.clock.now_ms()
         await self.tools.journal.commit(held.run.header.run_id, [PutProgress(progress)], term=term)
-        return replace(held, stored=progress).with_progress(progress)
+        return replace(held, stored=progress, seen_at_ms=now_ms).with_progress(progress)
 
     async def _reload(self, held: _Held) -> _Held:
         """The journal as it is now, with the progress this driver has in hand."""
         fresh = await self.tools.existing(held.run.header.run_id)
-        return replace(held, run=fresh, stored=fresh.header.progress).with_progress(held.run.header.progress)
+        progress = held.run.header.progress
+        return replace(held, run=fresh, stored=fresh.header.progress, seen_at_ms=None).with_progress(progress)
 
     def _tell_started(self, run: Run) -> None:
         header = run.header

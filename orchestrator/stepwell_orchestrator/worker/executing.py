@@ -13,7 +13,6 @@ from stepwell_orchestrator.engine import items
 from stepwell_orchestrator.engine.advance import advance
 from stepwell_orchestrator.engine.gate import retries
 from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
-from stepwell_orchestrator.engine.recover import recover
 from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
@@ -48,19 +47,11 @@ class Executor:
         )
         match claim:
             case Unknown():
-                if deliveries > 1:
-                    await self._finish_end(work.run_id)
                 return await self.driver.drive(work.run_id, deliveries)
             case Refused(entry):
                 return await self._refused(work, entry, deliveries)
             case Claimed():
                 return await self.driver.drive(work.run_id, deliveries) if await self._run(work, now_ms) else None
-
-    async def _finish_end(self, run_id: str) -> None:
-        """Tell of the run's end, which the delivery before may have committed without getting further."""
-        run = await self.tools.journal.load(run_id)
-        if run is not None and run.header.outcome is not None:
-            await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
 
     async def _refused(self, work: Execute, entry: StepEntry, deliveries: int) -> int | None:
         if entry.attempt > work.attempt and entry.status is StepStatus.ERRORED:

@@ -1,22 +1,22 @@
 """Ending a step's wait: by its time, an event, a signal, an invoked run, or a refusal. The first one wins.
 
-Interleavings: whoever ends the wait commits the final entry on the condition that it is not memoised, gives up what
-the wait held, then asks to drive. A loser's commit is refused; it repeats the two later parts, in case the winner died
-before them. An event received before the timeout wins over it even when it is routed late: the timer looks for one
-before it gives up.
+Interleavings: whoever ends the wait asks to drive, and as the run's driver commits the final entry with its place, on
+the condition that it is not memoised; then it gives up what the wait held. While another one drives it commits the
+entry without a place, gives up what the wait held, and asks again: the holder may have loaded the run between the two.
+A loser's commit is refused; it repeats what comes after it, in case the winner died before that. An event received
+before the timeout wins over it even when it is routed late: the timer looks for one before it gives up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine import resume
-from stepwell_orchestrator.engine.telling import step_kind, step_notice
 from stepwell_orchestrator.engine.waiting import give_up, pause_of
-from stepwell_orchestrator.errors import ConflictError
-from stepwell_orchestrator.model.decision import Guard, PutEntry
+from stepwell_orchestrator.model.decision import Decision, Guard, PutEntry
 from stepwell_orchestrator.model.queue_item import (
     Cause,
     ChildEnded,
@@ -26,9 +26,13 @@ from stepwell_orchestrator.model.queue_item import (
     SignalArrived,
     TimerDue,
 )
-from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.model.run import Run
+from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.tools import Tools
+
+_End = Callable[[Run, StepEntry], Awaitable[StepEntry | None]]
+"""A pending step's entry as it ends; None when it does not end by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +47,35 @@ class Settler:
         entry = await self.tools.journal.get_entry(work.run_id, work.step_id)
         if entry is None:
             return None
-        now_ms = self.tools.clock.now_ms()
-        if entry.pending:
-            if entry.due_at_ms is not None and entry.due_at_ms > now_ms:
-                return entry.due_at_ms
-            await self._end(work.run_id, await self._at_its_time(work.run_id, entry))
-        return await self._go_on(work.run_id, entry, deliveries)
+        if entry.pending and entry.due_at_ms is not None and entry.due_at_ms > self.tools.clock.now_ms():
+            return entry.due_at_ms
+        if not entry.pending:
+            await self.tools.dispatch(give_up(work.run_id, entry))
+            return await self.driver.drive(work.run_id, deliveries)
+        return await self._go_on(work.run_id, work.step_id, self._at_its_time, deliveries)
 
     async def settle(self, work: Settle, deliveries: int) -> int | None:
         """What a step waited for has come."""
-        entry = await self.tools.journal.get_entry(work.run_id, work.step_id)
-        if entry is None:
-            return None
-        if entry.pending:
-            ended = await self._by(entry, work.cause)
-            if ended is not None:
-                await self._end(work.run_id, ended)
-        return await self._go_on(work.run_id, entry, deliveries)
 
-    async def _at_its_time(self, run_id: str, entry: StepEntry) -> StepEntry:
+        async def end(_run: Run, entry: StepEntry) -> StepEntry | None:
+            return await self._by(entry, work.cause)
+
+        return await self._go_on(work.run_id, work.step_id, end, deliveries)
+
+    async def _go_on(self, run_id: str, step_id: str, end: _End, deliveries: int) -> int | None:
+        async def arrival(run: Run) -> Decision:
+            entry = run.entries.get(step_id)
+            if entry is None:
+                return Decision()
+            ended = await end(run, entry) if entry.pending and run.header.outcome is None else None
+            puts = () if ended is None else (PutEntry(ended, Guard.NOT_MEMOISED),)
+            return Decision(puts, give_up(run_id, entry))
+
+        return await self.driver.drive(run_id, deliveries, arrival)
+
+    async def _at_its_time(self, run: Run, entry: StepEntry) -> StepEntry:
         now_ms = self.tools.clock.now_ms()
         if entry.op is Op.WAIT_FOR_EVENT:
-            run = await self.tools.existing(run_id)
             event = await self.tools.dispatcher.find_event(pause_of(run, entry))
             if event is not None:
                 return resume.by_event(entry, event, now_ms)
@@ -87,18 +98,3 @@ class Settler:
                 return resume.by_refusal(entry, message, now_ms)
             case _:
                 assert_never(cause)
-
-    async def _end(self, run_id: str, ended: StepEntry) -> None:
-        try:
-            await self.tools.journal.commit(run_id, [PutEntry(ended, Guard.NOT_MEMOISED)], term=None)
-        except ConflictError:
-            return
-        header = await self.tools.journal.get_header(run_id)
-        kind = step_kind(ended)
-        if header is not None and kind is not None:
-            self.tools.observe(step_notice(header, ended, kind, self.tools.clock.now_ms()))
-
-    async def _go_on(self, run_id: str, entry: StepEntry, deliveries: int) -> int | None:
-        if entry.status is not StepStatus.SLEEPING:
-            await self.tools.dispatch(give_up(run_id, entry))
-        return await self.driver.drive(run_id, deliveries)

@@ -36,7 +36,7 @@ class Tools:
     @property
     def dispatcher(self) -> Dispatcher:
         """What carries out commands."""
-        return Dispatcher(self.journal, self.waits, self.queue, self.clock)
+        return Dispatcher(self.journal, self.waits, self.registry, self.queue, self.clock)
 
     def is_late(self, now_ms: int) -> bool:
         """Whether nothing more is started here."""

@@ -130,7 +130,7 @@ def _of_runs(step: Work, sequential: Work, parallel: Work) -> tuple[Count, ...]:
             "messages of a run without waits",
             sequential.messages,
             MESSAGES_BUDGET,
-            "routing its event, starting it, routing the event that tells of its end",
+            "routing its event, and starting it",
         ),
         Count(
             "parallel_calls",
