@@ -8,12 +8,16 @@ from typing import Any
 from tests.interop.official import inngest
 
 SHORT = dt.timedelta(seconds=1)
-OUTPUT = [7, None, {"n": 1}, 4, [1, 2], 1]
+OUTPUT = [7, None, None, {"n": 1}, 4, [1, 2], 1]
 """What the function returns."""
 
 
 def _on(name: str) -> inngest.TriggerEvent:
     return inngest.TriggerEvent(event=f"official/{name}")
+
+
+def _soon_after(event: inngest.Event) -> dt.datetime:
+    return dt.datetime.fromtimestamp(event.ts / 1000, dt.UTC) + dt.timedelta(milliseconds=100)
 
 
 def coroutines(client: inngest.Inngest) -> list[Any]:
@@ -31,11 +35,12 @@ def coroutines(client: inngest.Inngest) -> list[Any]:
         step = ctx.step
         one = await step.run("one", give, 7)
         slept = await step.sleep("sleep", dt.timedelta(milliseconds=10))
+        woken = await step.sleep_until("until", _soon_after(ctx.event))
         told = await step.wait_for_event("wait", event="official/told", timeout=dt.timedelta(hours=1))
         squared = await step.invoke("invoke", function=square, data={"n": 2})
         both = await ctx.group.parallel((lambda: step.run("left", give, 1), lambda: step.run("right", give, 2)))
         sent = await step.send_event("send", inngest.Event(name="official/sent"))
-        return [one, slept, None if told is None else dict(told.data), squared, list(both), len(sent)]
+        return [one, slept, woken, None if told is None else dict(told.data), squared, list(both), len(sent)]
 
     return [tour, square]
 
@@ -55,10 +60,11 @@ def threads(client: inngest.Inngest) -> list[Any]:
         step = ctx.step
         one = step.run("one", give, 7)
         slept = step.sleep("sleep", dt.timedelta(milliseconds=10))
+        woken = step.sleep_until("until", _soon_after(ctx.event))
         told = step.wait_for_event("wait", event="official/told", timeout=dt.timedelta(hours=1))
         squared = step.invoke("invoke", function=square, data={"n": 2})
         both = ctx.group.parallel((lambda: step.run("left", give, 1), lambda: step.run("right", give, 2)))
         sent = step.send_event("send", inngest.Event(name="official/sent"))
-        return [one, slept, None if told is None else dict(told.data), squared, list(both), len(sent)]
+        return [one, slept, woken, None if told is None else dict(told.data), squared, list(both), len(sent)]
 
     return [tour, square]
