@@ -188,8 +188,9 @@ def give_cancellations_time(patch: Patch) -> None:
     """Count the time of a run's cancellations from the last time its event was routed."""
     create = Router._create
 
-    async def later(self: Router, event: Event, header: RunHeader, function: Any, keys: Any, start_ms: int) -> None:
-        await create(self, event, header, function, keys, max(start_ms, self.tools.clock.now_ms()))
+    async def later(self: Router, event: Event, header: RunHeader, *rest: Any, **named: Any) -> None:
+        function, keys, start_ms = rest
+        await create(self, event, header, function, keys, max(start_ms, self.tools.clock.now_ms()), **named)
 
     patch.setattr(Router, "_create", later)
 
