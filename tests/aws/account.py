@@ -50,6 +50,18 @@ BATCH_MAX: Final = 10
 ROUNDS_MAX: Final = 2_000
 
 
+def get(path: str, **headers: str) -> dict[str, Any]:
+    """A GET as a function URL gives it, with the right bearer."""
+    return {
+        "version": "2.0",
+        "rawPath": path.partition("?")[0],
+        "rawQueryString": path.partition("?")[2],
+        "headers": {"authorization": f"Bearer {hash_signing_key(SIGNING_KEY)}", **headers},
+        "requestContext": {"http": {"method": "GET", "path": path.partition("?")[0], "sourceIp": "1.2.3.4"}},
+        "isBase64Encoded": False,
+    }
+
+
 def context(name: str, ms: int) -> Any:
     """What Lambda hands a handler beside the event."""
     return SimpleNamespace(function_name=name, get_remaining_time_in_millis=lambda: ms)

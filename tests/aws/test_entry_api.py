@@ -6,8 +6,6 @@ import base64
 import gzip
 import json
 import logging
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,29 +14,10 @@ from stepwell.wire.headers import SERVER_KIND
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.entry.aws.keys import FRESH_MS
 from stepwell_orchestrator.entry.aws.logs import NOISY, set_up_logs
-from tests.aws.account import EVENT_KEY, Account, an_account, context
+from tests.aws.account import EVENT_KEY, Account, context, get
 from tests.aws.faults import refused
 
 OTHER_KEY = "signkey-prod-ffeeddccbbaa99887766554433221100"
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """An empty deployment."""
-    with an_account() as one:
-        yield one
-
-
-def get(path: str, **headers: str) -> dict[str, Any]:
-    """A GET as a function URL gives it, with the right bearer."""
-    return {
-        "version": "2.0",
-        "rawPath": path.partition("?")[0],
-        "rawQueryString": path.partition("?")[2],
-        "headers": {"authorization": f"Bearer {hash_signing_key('00112233445566778899aabbccddeeff')}", **headers},
-        "requestContext": {"http": {"method": "GET", "path": path.partition("?")[0], "sourceIp": "1.2.3.4"}},
-        "isBase64Encoded": False,
-    }
 
 
 def test_everybody_may_ask_for_its_health(account: Account):

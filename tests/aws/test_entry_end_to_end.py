@@ -16,16 +16,9 @@ from botocore.exceptions import ClientError
 import stepwell
 from stepwell_orchestrator.entry.aws.assemble import this_process
 from tests.aws import strict
-from tests.aws.account import Account, an_account, context
+from tests.aws.account import Account, context
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """An empty deployment."""
-    with an_account() as one:
-        yield one
 
 
 def a_shop() -> stepwell.App:

@@ -20,18 +20,11 @@ from stepwell_orchestrator.entry.queue import SUSPICIOUS_DELIVERIES, Batches
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from tests.aws import strict
-from tests.aws.account import Account, an_account, context
+from tests.aws.account import Account, context
 from tests.aws.faults import refused
 
 Work = Callable[[QueueItem, int], Awaitable[int | None]]
 SECOND_MS = 1_000
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """An empty deployment."""
-    with an_account() as one:
-        yield one
 
 
 @pytest.fixture

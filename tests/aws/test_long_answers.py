@@ -13,38 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
 import requests
 
 import stepwell
 from stepwell.lambda_handler import RESPONSE_BYTES_MAX
 from stepwell.wire.headers import SERVER_KIND
-from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.aws.handouts import GOOD_FOR_MS
-from tests.aws.account import SIGNING_KEY, Account, an_account, context
+from tests.aws.account import SIGNING_KEY, Account, context, get
 
 STEPS, STEP_BYTES = 4, 3_000_000
 TEXTS = [random.Random(number).randbytes(STEP_BYTES // 2).hex() for number in range(STEPS)]
 """Hexadecimal halves when it is compressed: together they are still more than Lambda carries."""
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """An empty deployment."""
-    with an_account() as one:
-        yield one
-
-
-def get(path: str, **headers: str) -> dict[str, Any]:
-    """A GET as a function URL gives it."""
-    return {
-        "version": "2.0",
-        "rawPath": path.partition("?")[0],
-        "rawQueryString": path.partition("?")[2],
-        "headers": {"authorization": f"Bearer {hash_signing_key(SIGNING_KEY)}", **headers},
-        "requestContext": {"http": {"method": "GET", "path": path.partition("?")[0], "sourceIp": "1.2.3.4"}},
-        "isBase64Encoded": False,
-    }
 
 
 @dataclass
