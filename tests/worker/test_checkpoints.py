@@ -489,13 +489,12 @@ async def test_saved_steps_count_towards_the_limit_of_a_run() -> None:
     assert outcome.error["name"] == "InngestErrFunctionOverflowed"
 
 
-async def test_announced_steps_and_defers_leave_nothing() -> None:
+async def test_announced_steps_leave_nothing() -> None:
     """They are accepted; the journal has what was executed."""
     from stepwell.wire.opcodes import Op, Opcode
 
     async def program(call: Call) -> Answer:
-        for op in (Op.STEP_PLANNED, Op.DEFER_ADD, Op.DEFER_ABORT):
-            assert await call.save(Opcode(op, hash_step_id("soon"), "soon")) == 200
+        assert await call.save(Opcode(Op.STEP_PLANNED, hash_step_id("soon"), "soon")) == 200
         return 206, [complete(None)]
 
     world, _ = await world_of(program)

@@ -146,11 +146,11 @@ class StandInTransport:
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """No workload does."""
-        raise NotImplementedError
+        raise NotImplementedError("no workload of a rehearsal sends events")
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """No workload does."""
-        raise NotImplementedError
+        raise NotImplementedError("no workload of a rehearsal sends signals")
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
         """Save steps. The API has an event loop of its own, and so needs another thread."""
