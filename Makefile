@@ -61,7 +61,7 @@ aws-local: $(INSTALLED) ## Deploy to an emulated AWS on this machine, run the de
 	@$(BIN)/python -m infra.local.deploy
 
 demo-aws: $(INSTALLED) ## Run the demo's orders on AWS backends in this process (moto); about six minutes
-	@$(BIN)/python -m tests.aws.demo
+	@$(BIN)/python -m tests.orchestrator.aws.demo
 
 sam-local: $(INSTALLED) ## Run every function with its sample event by `sam local`, in containers where they can be had
 	@$(BIN)/python -m infra.local.invoke

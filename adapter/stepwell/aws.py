@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from stepwell import system
-from stepwell.app import App
-from stepwell.asgi_app import TRUSTED, AsgiApp, Receive, Scope, Send
+from stepwell.authoring.app import App
+from stepwell.client import system
 from stepwell.errors import DefinitionError
-from stepwell.handler import Handler, settings_of
-from stepwell.in_time import ALLOWANCE, Allowance, execute_in_time
-from stepwell.lambda_handler import RESPONSE_BYTES_MAX, LambdaHandler
+from stepwell.serving.asgi_app import TRUSTED, AsgiApp, Receive, Scope, Send
+from stepwell.serving.deadline import ALLOWANCE, Allowance, execute_in_time
+from stepwell.serving.handler import Handler, settings_of
+from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX, LambdaHandler
 from stepwell.wire.invocation import is_direct
 
 

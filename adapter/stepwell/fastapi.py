@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from stepwell.app import App
-from stepwell.asgi_app import AsgiApp
-from stepwell.handler import Handler
+from stepwell.authoring.app import App
+from stepwell.serving.asgi_app import AsgiApp
+from stepwell.serving.handler import Handler
 
 
 def serve(

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from stepwell.app import App
-from stepwell.asgi_app import asgi
-from stepwell.calls import StepOptions
-from stepwell.checkpointing import Checkpointing
-from stepwell.context import Context, SyncContext
+from stepwell.authoring.app import App
+from stepwell.authoring.checkpointing import Checkpointing
+from stepwell.authoring.function import Function
+from stepwell.authoring.options import (
+    Batch,
+    CancelOn,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+)
+from stepwell.authoring.triggers import cron, on
 from stepwell.errors import (
     DefinitionError,
     EncodingError,
@@ -21,23 +31,13 @@ from stepwell.errors import (
     StepwellWarning,
     WireError,
 )
-from stepwell.event import Event
-from stepwell.fetch import Response
-from stepwell.function import Function
 from stepwell.middleware.base import Middleware
-from stepwell.options import (
-    Batch,
-    CancelOn,
-    Concurrency,
-    Debounce,
-    Priority,
-    RateLimit,
-    Singleton,
-    Throttle,
-    Timeouts,
-)
-from stepwell.signals import Signal
-from stepwell.triggers import cron, on
+from stepwell.serving.asgi_app import asgi
+from stepwell.steps.calls import StepOptions
+from stepwell.steps.context import Context, SyncContext
+from stepwell.steps.fetch import Response
+from stepwell.steps.signals import Signal
+from stepwell.values.event import Event
 
 __all__ = [
     "App",

@@ -13,7 +13,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from infra.local.tools import ACCOUNT, REGION
-from stepwell_orchestrator.aws.table import SCHEMA
+from stepwell_orchestrator.aws.table.table import SCHEMA
 
 EVENT_KEY = "sample-event-key"
 SIGNING_KEY = "0a1b" * 16

@@ -71,5 +71,5 @@ def test_the_wire_is_shared_without_the_adapter() -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     """The version the adapter announces is the one being released."""
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert stepwell.__version__ == project["version"]

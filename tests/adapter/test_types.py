@@ -4,7 +4,7 @@ from pathlib import Path
 
 import mypy.api
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_type_checker_knows_what_steps_give() -> None:

@@ -7,7 +7,7 @@ from typing import Any, assert_type
 import pydantic
 
 import stepwell
-from stepwell.function import Function
+from stepwell.authoring.function import Function
 
 
 class Amount(pydantic.BaseModel):

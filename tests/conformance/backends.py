@@ -105,7 +105,7 @@ async def sqlite_file(folder: Path) -> AsyncIterator[LocalBackend]:
 @asynccontextmanager
 async def dynamodb(_: Path) -> AsyncIterator[Backend]:
     """DynamoDB and S3, as moto plays them."""
-    from tests.aws.bed import a_bed  # whoever runs one suite on SQLite does not wait for boto3
+    from tests.orchestrator.aws.bed import a_bed  # whoever runs one suite on SQLite does not wait for boto3
 
     with a_bed() as bed:
         yield bed.backend()

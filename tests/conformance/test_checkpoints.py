@@ -7,11 +7,11 @@ import pytest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.engine.call_reference import CallReference
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.stack import stack_of
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.limits import Limits
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import NOW_MS, an_end, create_driven, run_id

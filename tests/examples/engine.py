@@ -9,7 +9,7 @@ from typing import Self
 
 from stepwell import App, Event
 from stepwell_orchestrator.entry.embedded import Embedded
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.ports import RunFilter

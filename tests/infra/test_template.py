@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws import table
-from stepwell_orchestrator.aws.blobs import PREFIX as PAYLOADS
-from stepwell_orchestrator.aws.handouts import PREFIX as HANDED_OUT
+from stepwell_orchestrator.aws.payloads.blobs import PREFIX as PAYLOADS
+from stepwell_orchestrator.aws.payloads.large_answers import PREFIX as HANDED_OUT
+from stepwell_orchestrator.aws.table import table
 from tests.infra.templates import APP, ENGINE, ENGINE_FUNCTIONS, ROOT, load, resources, text
 
 OUTPUTS = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateways.provider import Answer, Provider, json_answer, provider
 from tests.interop.official import Define, inngest, official
 from tests.interop.server import Outcome
+from tests.orchestrator.transports.provider import Answer, Provider, json_answer, provider
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -13,9 +13,9 @@ from aiohttp import web
 from stepwell_orchestrator.entry.dev import listen
 from stepwell_orchestrator.entry.dev_server import own_origin
 from stepwell_orchestrator.model.notice import NoticeKind
-from tests.gateways.provider import provider
 from tests.interop.node import APPS, typescript, why_not
 from tests.interop.server import Outcome, Server
+from tests.orchestrator.transports.provider import provider
 
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not()),

@@ -12,7 +12,7 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import parse_duration_ms
 from stepwell_orchestrator.entry.embedded import Embedded
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.run import Run

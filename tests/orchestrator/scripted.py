@@ -6,16 +6,16 @@ from typing import Any
 
 import httpx
 
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.accepting.register import Register
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.limits import Limits
-from stepwell_orchestrator.register import Register
+from tests.orchestrator.worker.harness import World
 from tests.orchestrator.world import counting_entropy
-from tests.worker.harness import World
 
 
 def client_of(world: World, *, looks_into_queue: bool = True, **options: Any) -> httpx.AsyncClient:

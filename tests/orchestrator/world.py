@@ -15,7 +15,7 @@ import stepwell
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
 from stepwell_orchestrator.entry.embedded import Embedded
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice
 from stepwell_orchestrator.model.run import RunHeader
 

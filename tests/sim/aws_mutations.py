@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws import claims, commits, dynamo, events, leases
-from stepwell_orchestrator.aws.dynamo import Action, Put, Table
-from stepwell_orchestrator.aws.events import Events
-from stepwell_orchestrator.aws.runs import Runs
-from stepwell_orchestrator.aws.waits import DynamoWaits
+from stepwell_orchestrator.aws.table import dynamo
+from stepwell_orchestrator.aws.table.dynamo import Action, Put, Table
+from stepwell_orchestrator.aws.table.journal import claims, commits, events, leases
+from stepwell_orchestrator.aws.table.journal.events import Events
+from stepwell_orchestrator.aws.table.journal.runs import Runs
+from stepwell_orchestrator.aws.table.waits import DynamoWaits
 from stepwell_orchestrator.model.decision import Guard
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Run

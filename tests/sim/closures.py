@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import stepwell
-from stepwell.execution import Runtime, execute
-from stepwell.function import Function
-from stepwell.handler import Handler
-from stepwell.http import HttpRequest
-from stepwell.saving import Saver
+from stepwell.authoring.function import Function
+from stepwell.client.http import HttpRequest
+from stepwell.executing.execution import Runtime, execute
+from stepwell.executing.saving import Saver
+from stepwell.serving.handler import Handler
 from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stepwell.checkpointing import Checkpointing
-from stepwell.options import CancelOn, FunctionOptions, Timeouts
+from stepwell.authoring.checkpointing import Checkpointing
+from stepwell.authoring.options import CancelOn, FunctionOptions, Timeouts
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.registration import Trigger
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.engine.retry import BACKOFF_MS, JITTER_MAX_MS
+from stepwell_orchestrator.engine.journal.retry import BACKOFF_MS, JITTER_MAX_MS
 from stepwell_orchestrator.model.function import Function
 from tests.sim.chance import Knobs, stream
 from tests.sim.closures import Closure, Outside, Seq, draw_tree

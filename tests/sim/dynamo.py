@@ -13,15 +13,16 @@ from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
-from stepwell_orchestrator.aws import commits, items
 from stepwell_orchestrator.aws.backend import AwsBackend, Services
-from stepwell_orchestrator.aws.dynamo import Item
-from stepwell_orchestrator.aws.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
 from stepwell_orchestrator.aws.service import AwsError, Service, in_place
-from stepwell_orchestrator.aws.table import LEASED_UNDER, PK, SK
+from stepwell_orchestrator.aws.table import items
+from stepwell_orchestrator.aws.table.dynamo import Item
+from stepwell_orchestrator.aws.table.journal import commits
+from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
+from stepwell_orchestrator.aws.table.table import LEASED_UNDER, PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.signal import SignalWait
-from tests.aws.bed import a_bed
+from tests.orchestrator.aws.bed import a_bed
 from tests.sim.aws_faults import AFTER, BEFORE_READ, BEFORE_WRITE, AwsFault, failed
 from tests.sim.backends import Process, Queued
 from tests.sim.chance import stream

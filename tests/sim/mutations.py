@@ -12,13 +12,15 @@ import pytest
 
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.times import MINUTE_MS
-from stepwell_orchestrator.dispatch import Dispatcher
-from stepwell_orchestrator.engine import ending, items, route, stack
+from stepwell_orchestrator.engine.journal import stack
+from stepwell_orchestrator.engine.runs import ending, route
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.local import commit, journal
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.worker import calling, cancelling, driving, routing
+from stepwell_orchestrator.worker.dispatch import Dispatcher
 from stepwell_orchestrator.worker.driving import Driver
 from tests.sim import wait_mutations
 from tests.sim.backends import BackendName
@@ -153,7 +155,7 @@ def reorder_the_stack(patch: Patch) -> None:
     numbers = itertools.count()
     original = stack.stack_of
     patch.setattr(
-        "stepwell_orchestrator.engine.request.stack_of",
+        "stepwell_orchestrator.engine.calls.request.stack_of",
         lambda run: original(run)[:: -1 if next(numbers) // 2 % 2 else 1],
     )
 
@@ -184,7 +186,7 @@ def wake_early(patch: Patch) -> None:
 
 def never_count_attempts(patch: Patch) -> None:
     """Take no attempt for the last."""
-    patch.setattr("stepwell_orchestrator.engine.situation.Situation.last_attempt", lambda *_, **__: False)
+    patch.setattr("stepwell_orchestrator.engine.journal.situation.Situation.last_attempt", lambda *_, **__: False)
 
 
 def answer_before_it_is_stored(patch: Patch) -> None:
@@ -193,7 +195,7 @@ def answer_before_it_is_stored(patch: Patch) -> None:
     async def nothing(*_: object) -> None:
         return None
 
-    patch.setattr("stepwell_orchestrator.ingest.Ingest._store", nothing)
+    patch.setattr("stepwell_orchestrator.accepting.ingest.Ingest._store", nothing)
 
 
 MUTATIONS = (

@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from stepwell.errors import StepwellError
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.controlling.control import Control
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.limits import LEASE_MS, Limits
 from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import Notice
 from stepwell_orchestrator.model.queue_item import Deadline, QueueItem, TimerDue
 from stepwell_orchestrator.ports import Ports
-from stepwell_orchestrator.pump import Pump
 from stepwell_orchestrator.worker import Worker
+from stepwell_orchestrator.worker.pump import Pump
 from tests.sim.chance import AFTER_PORT, BEFORE_PORT, OF_TIMERS, Fault
 from tests.sim.setting import Setting
 from tests.sim.witness import HANDLING, NOBODY

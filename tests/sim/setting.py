@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from tests.sim.backends import Backend
 from tests.sim.chance import Fault, Faults, Knobs, Lots
 from tests.sim.facts import Fact, Trouble

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stepwell.wire.call import DISCOVERY_STEP_ID
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.model.decision import EndRun, PutEntry
 from stepwell_orchestrator.model.queue_item import QueueItem
 from tests.sim.facts import EntryWritten, EventStored, Fact, RunCreated, RunEnded

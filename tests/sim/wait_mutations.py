@@ -14,11 +14,11 @@ from stepwell.errors import StepwellError
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import HOUR_MS
-from stepwell_orchestrator.control import Control
-from stepwell_orchestrator.dispatch import Dispatcher
-from stepwell_orchestrator.engine import ending, items, resume, waiting
+from stepwell_orchestrator.controlling.control import Control
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.runs import ending
+from stepwell_orchestrator.engine.waits import items, resume, waiting
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.local import commit
 from stepwell_orchestrator.local.waits import SqliteWaits
@@ -31,6 +31,7 @@ from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker import routing, settling
 from stepwell_orchestrator.worker.cancelling import Canceller
+from stepwell_orchestrator.worker.dispatch import Dispatcher
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
@@ -119,7 +120,7 @@ def resolve_twice(patch: Patch) -> None:
 
 def take_any_event(patch: Patch) -> None:
     """Resume whoever waits for an event of that name and those values, whatever else the expression says."""
-    patch.setattr("stepwell_orchestrator.dispatch.accepts", lambda *_: True)
+    patch.setattr("stepwell_orchestrator.worker.dispatch.accepts", lambda *_: True)
     patch.setattr(routing, "accepts", lambda *_: True)
 
 

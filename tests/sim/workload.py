@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.control import Criteria
+from stepwell_orchestrator.controlling.control import Criteria
 from tests.sim.aims import Aims, draw_aim
 from tests.sim.chance import stream
 from tests.sim.corpus import APP, EVENT_NAMES, STOP_EVENT

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
 from stepwell_orchestrator.local.queue import Delivery
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.function import App
 from tests.sim.backends import BackendName, costs, odds, open_backend
 from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream

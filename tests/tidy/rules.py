@@ -36,7 +36,7 @@ class Ban:
 
 ENTRY = "orchestrator/stepwell_orchestrator/entry/"
 LOCAL_CLOCK = "orchestrator/stepwell_orchestrator/local/clock.py"
-ADAPTER_SYSTEM = "adapter/stepwell/system.py"
+ADAPTER_SYSTEM = "adapter/stepwell/client/system.py"
 
 BANS = (
     Ban(
@@ -62,7 +62,7 @@ BANS = (
     Ban(
         names=("os.environ", "os.getenv", "os.environb", "os.putenv"),
         instead="the environment is read in one place a package: add a setting to settings.py",
-        allowed=("adapter/stepwell/settings.py", "orchestrator/stepwell_orchestrator/cli/settings.py", ENTRY),
+        allowed=("adapter/stepwell/client/settings.py", "orchestrator/stepwell_orchestrator/cli/settings.py", ENTRY),
     ),
     Ban(
         names=("boto3", "botocore"),
@@ -71,7 +71,7 @@ BANS = (
     ),
 )
 
-PRINTING = ("orchestrator/stepwell_orchestrator/cli/", "orchestrator/stepwell_orchestrator/console.py")
+PRINTING = ("orchestrator/stepwell_orchestrator/cli/", "orchestrator/stepwell_orchestrator/terminal/console.py")
 
 _BARE_IGNORE = re.compile(r"#\s*type:\s*ignore(?!\[)|#\s*noqa(?!:\s*[A-Z]+\d)", re.IGNORECASE)
 _LEFTOVER = re.compile(r"\b(?:T[O]DO|FIX[M]E|X[X]X)\b")

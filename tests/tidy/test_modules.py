@@ -19,7 +19,7 @@ NOT_IMPORTED_BECAUSE = {
     "stepwell_orchestrator.entry.queue": "the Lambda function on the queue",
     "stepwell_orchestrator.entry.sweep": "the Lambda function of the one-minute schedule",
     "stepwell_orchestrator.entry.sync": "the Lambda function that registers apps",
-    "stepwell_orchestrator.local.virtual_clock": "what tests turn instead of the system clock",
+    "stepwell_orchestrator.entry.virtual_clock": "what tests turn instead of the system clock",
 }
 MODULES = frozenset(module_name(source) for source in package_sources())
 

@@ -13,7 +13,7 @@ from tests.tidy.sources import package_sources
 
 REFERENCE = {page.path: page.text for page in pages() if page.path.startswith("docs/reference/")}
 SETTINGS_FILES = (
-    "adapter/stepwell/settings.py",
+    "adapter/stepwell/client/settings.py",
     "orchestrator/stepwell_orchestrator/entry/settings.py",
     "orchestrator/stepwell_orchestrator/entry/aws/settings.py",
 )
@@ -56,7 +56,7 @@ def test_public_names_are_documented(name: str) -> None:
 
 def test_function_options_are_documented() -> None:
     """Every option of ``@app.function`` has a row in the Python reference."""
-    from stepwell.options import FunctionOptions
+    from stepwell.authoring.options import FunctionOptions
 
     options = {"id", "name", "on", "retries", "on_failure", *(field.name for field in fields(FunctionOptions))}
     rows = set(re.findall(r"^\| `(\w+)` \|", REFERENCE["docs/reference/python-api.md"], re.MULTILINE))
@@ -87,7 +87,7 @@ def test_commands_are_documented() -> None:
 
 def test_limits_are_documented() -> None:
     """The limits page shows the bounds as they are in the code."""
-    from stepwell.checks import EXPRESSION_MAX_CHARS
+    from stepwell.values.checks import EXPRESSION_MAX_CHARS
     from stepwell.wire.registration import CANCELLATIONS_MAX
     from stepwell_orchestrator import limits
     from stepwell_orchestrator.expr.parse import CALLS_MAX, NESTING_MAX

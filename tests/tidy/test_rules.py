@@ -16,7 +16,7 @@ IN_PACKAGES = (
     rules.no_printing,
 )
 
-PURE = "orchestrator/stepwell_orchestrator/engine/advance.py"
+PURE = "orchestrator/stepwell_orchestrator/engine/calls/advance.py"
 CLOCK = "orchestrator/stepwell_orchestrator/local/clock.py"
 LONG_BODY = "\n".join("    value = 1" for _ in range(rules.FUNCTION_LINES_MAX))
 

@@ -8,12 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
-from stepwell import system
-from stepwell.checkpointing import Checkpointing, pace_of
-from stepwell.checks import Place, check_id
-from stepwell.errors import EventError
-from stepwell.event import Event
-from stepwell.function import (
+from stepwell.authoring.checkpointing import Checkpointing, pace_of
+from stepwell.authoring.function import (
     Defaults,
     Define,
     Function,
@@ -22,9 +18,7 @@ from stepwell.function import (
     duplicate_error,
     failure_functions,
 )
-from stepwell.middleware.base import Make
-from stepwell.middleware.hooks import Stack, makes_of
-from stepwell.options import (
+from stepwell.authoring.options import (
     Batch,
     CancelOn,
     Concurrency,
@@ -36,11 +30,17 @@ from stepwell.options import (
     Throttle,
     Timeouts,
 )
-from stepwell.sender import Sender, Transport
-from stepwell.serializer import to_json
-from stepwell.settings import Overrides, Settings, read_settings
-from stepwell.signals import signal_name
-from stepwell.triggers import On
+from stepwell.authoring.triggers import On
+from stepwell.client import system
+from stepwell.client.sender import Sender, Transport
+from stepwell.client.settings import Overrides, Settings, read_settings
+from stepwell.errors import EventError
+from stepwell.middleware.base import Make
+from stepwell.middleware.hooks import Stack, makes_of
+from stepwell.steps.signals import signal_name
+from stepwell.values.checks import Place, check_id
+from stepwell.values.event import Event
+from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.registration import RETRIES_DEFAULT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
-from stepwell.checks import Duration, Place
+from stepwell.values.checks import Duration, Place
 from stepwell.wire.times import DAY_MS, SECOND_MS
 
 BUFFERED_STEPS_MAX: Final = 1_000

@@ -5,21 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
-from stepwell.checkpointing import Pace, pace_of
-from stepwell.checks import Place, check_id
+from stepwell.authoring.checkpointing import Pace, pace_of
+from stepwell.authoring.options import FunctionOptions
+from stepwell.authoring.triggers import On, triggers_of
 from stepwell.errors import DefinitionError
-from stepwell.event import Event
 from stepwell.middleware.hooks import Stack, makes_of
-from stepwell.options import FunctionOptions
-from stepwell.triggers import On, triggers_of
+from stepwell.steps.context import Context, SyncContext
+from stepwell.values.checks import Place, check_id
+from stepwell.values.event import Event
+from stepwell.values.result_types import restore_result
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
 
-if TYPE_CHECKING:
-    from stepwell.context import Context, SyncContext
-
-Handler = Callable[["Context"], Any] | Callable[["SyncContext"], Any]
+Handler = Callable[[Context], Any] | Callable[[SyncContext], Any]
 T = TypeVar("T")
 
 
@@ -61,6 +60,11 @@ class Function(Generic[T]):
     def __call__(self, ctx: Any) -> Any:
         """Call the handler."""
         return self.handler(ctx)
+
+    def restore(self, value: Any, what: str) -> T:
+        """What a run gave, in the type the handler is annotated with. Raises EncodingError beginning with ``what``."""
+        restored: T = restore_result(self.handler, value, what)
+        return restored
 
 
 @dataclass(frozen=True, slots=True)

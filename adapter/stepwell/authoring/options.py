@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal
 
-from stepwell.checks import Duration, Place
-from stepwell.triggers import EventName, event_name
+from stepwell.values.checks import Duration, Place
+from stepwell.values.event_names import EventName, event_name
 from stepwell.wire.registration import CANCELLATIONS_MAX
 from stepwell.wire.times import DAY_MS, SECOND_MS
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stepwell.checks import Duration, Place
-from stepwell.event import Event
-from stepwell.schedule import check_cron
-from stepwell.wire.registration import NAME_MAX_CHARS, TRIGGERS_MAX, Trigger
+from stepwell.authoring.schedule import check_cron
+from stepwell.values.checks import Duration, Place
+from stepwell.values.event import Event
+from stepwell.values.event_names import EventName, event_name
+from stepwell.wire.registration import TRIGGERS_MAX, Trigger
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
-
-EventName = str | type[Event]
 
 JITTER_MAX_MS: Final = 5 * MINUTE_MS
 
@@ -86,32 +85,6 @@ def triggers_of(function_id: str, value: On | Sequence[On] | None) -> Triggers:
     _refuse_duplicates(place, wire)
     classes = [item.event for item in triggers if isinstance(item, EventTrigger) and isinstance(item.event, type)]
     return Triggers(wire, {event_name(place, each): each for each in classes})
-
-
-def event_name(place: Place, event: Any, *, wildcard: bool = False) -> str:
-    """The name of an event given by name or class. Raises DefinitionError when it names none."""
-    name = _class_event_name(place, event) if isinstance(event, type) else event
-    if not isinstance(name, str) or not name.strip():
-        raise place.error(f'must name an event such as "order/created", or be an Event class, got {event!r}')
-    if len(name) > NAME_MAX_CHARS:
-        raise place.error(f"the event name is {len(name)} characters; the limit is {NAME_MAX_CHARS}")
-    exact = name[:-2] if wildcard and name.endswith(("/*", ".*")) else name
-    if "*" in exact or not exact:
-        rule = 'a wildcard is a final "/*" or ".*", as in "order/*"' if wildcard else "give the exact event name here"
-        raise place.error(f'"{name}" has a "*" where none is allowed; {rule}')
-    return name
-
-
-def _class_event_name(place: Place, event_class: type[Any]) -> str:
-    if not issubclass(event_class, Event):
-        raise place.error(f"{event_class.__name__} is not an Event class; subclass stepwell.Event")
-    name = event_class.event_name
-    if name is None:
-        raise place.error(
-            f"{event_class.__name__} has no event name; "
-            f'declare it as class {event_class.__name__}(stepwell.Event, name="order/created")'
-        )
-    return name
 
 
 def _trigger(place: Place, item: Any) -> EventTrigger | CronTrigger:

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from stepwell.http import HttpResponse
-from stepwell.settings import Settings
+from stepwell.client.http import HttpResponse
+from stepwell.client.settings import Settings
 from stepwell.version import SDK
 from stepwell.wire import headers as names
 from stepwell.wire.signing import hash_signing_key

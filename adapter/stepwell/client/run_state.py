@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from stepwell.client.outbound import Fetch, OutboundRequest, call_api
+from stepwell.client.settings import Settings
 from stepwell.errors import WireError
-from stepwell.outbound import Fetch, OutboundRequest, call_api
-from stepwell.settings import Settings
 from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import decode
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from stepwell import system
+from stepwell.client import system
+from stepwell.client.http import HttpResponse
+from stepwell.client.outbound import Fetch, OutboundRequest, call_api, fetch, own_headers
+from stepwell.client.settings import Settings
 from stepwell.errors import EventError, WireError
-from stepwell.http import HttpResponse
-from stepwell.outbound import Fetch, OutboundRequest, call_api, fetch, own_headers
-from stepwell.settings import Settings
 from stepwell.wire import headers as names
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode

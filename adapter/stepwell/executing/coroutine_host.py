@@ -19,13 +19,21 @@ import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from stepwell.awaitable import PendingStep, StepFuture
-from stepwell.body import EXECUTING, refuse_nested
-from stepwell.calls import misuse
-from stepwell.own_tasks import STARTER, note_tasks
-from stepwell.parallel_mode import joins_exactly, modes_of
-from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
-from stepwell.waiting import AnyFuture, Survey, dependants, next_pass, running_loop, tasks_waiting_for, waiter_of
+from stepwell.executing.loop.own_tasks import STARTER, note_tasks
+from stepwell.executing.loop.parallel_mode import joins_exactly, modes_of
+from stepwell.executing.loop.waiting import (
+    AnyFuture,
+    Survey,
+    dependants,
+    next_pass,
+    running_loop,
+    tasks_waiting_for,
+    waiter_of,
+)
+from stepwell.executing.step_body import EXECUTING, refuse_nested
+from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
+from stepwell.steps.awaitable import PendingStep, StepFuture
+from stepwell.steps.calls import misuse
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 

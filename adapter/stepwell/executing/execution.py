@@ -11,21 +11,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
-from stepwell.body import EXECUTING, Runtime, execute_step, report
-from stepwell.checkpointing import Pace
-from stepwell.context import Context, SyncContext
-from stepwell.coroutines import CoroutineHost
+from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import EncodingError, EventError, MiddlewareError
-from stepwell.event import Event
-from stepwell.failures import failed_call
-from stepwell.logger import ReplayLogger
+from stepwell.executing.coroutine_host import CoroutineHost
+from stepwell.executing.step_body import EXECUTING, Runtime, execute_step, report
+from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
+from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
 from stepwell.middleware.hooks import Stack
-from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
-from stepwell.serializer import to_json
-from stepwell.step import Step, SyncStep
-from stepwell.threads import ThreadHost
-from stepwell.unsaved import NotSavedError, SupersededError, Unsaved
+from stepwell.replaying.logger import ReplayLogger
+from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
+from stepwell.steps.context import Context, SyncContext
+from stepwell.steps.step import Step, SyncStep
+from stepwell.values.event import Event
+from stepwell.values.failures import failed_call
+from stepwell.values.serializer import to_json
 from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.errors import ErrorBody

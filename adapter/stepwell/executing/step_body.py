@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from stepwell.calls import SendEvents
 from stepwell.errors import DefinitionError, EncodingError
-from stepwell.failures import error_body, is_permanent, retry_at_ms
+from stepwell.executing.saving import Saver
 from stepwell.middleware.base import StepInfo
 from stepwell.middleware.hooks import NO_HOOKS, Hooks
-from stepwell.replay import Body, RequestedStep
-from stepwell.saving import Saver
-from stepwell.serializer import to_json
-from stepwell.signals import SendSignal
+from stepwell.replaying.replay import Body, RequestedStep
+from stepwell.steps.calls import SendEvents
+from stepwell.steps.signals import SendSignal
+from stepwell.values.failures import error_body, is_permanent, retry_at_ms
+from stepwell.values.serializer import to_json
 from stepwell.wire.call import CallContext
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.opcodes import Op, Opcode, ParallelMode

@@ -17,12 +17,12 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from stepwell.body import EXECUTING, refuse_nested
-from stepwell.calls import misuse
 from stepwell.errors import DefinitionError
-from stepwell.parallel_mode import is_whole_branch
-from stepwell.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
-from stepwell.waiting import running_loop
+from stepwell.executing.loop.parallel_mode import is_whole_branch
+from stepwell.executing.loop.waiting import running_loop
+from stepwell.executing.step_body import EXECUTING, refuse_nested
+from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
+from stepwell.steps.calls import misuse
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stepwell.event import Event
-from stepwell.http import HttpRequest
+from stepwell.client.http import HttpRequest
+from stepwell.values.event import Event
 
 Hook = Awaitable[None] | None
 """What a hook returns: nothing, as a ``def`` or as an ``async def``. A ``def`` hook runs in the event loop."""

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-from stepwell import system
+from stepwell.client import system
 from stepwell.errors import DefinitionError, NonRetriableError
 from stepwell.wire.encoding import canonical, decode, encode
 

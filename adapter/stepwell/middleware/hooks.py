@@ -8,11 +8,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stepwell.checks import Place
+from stepwell.client.http import HttpRequest
 from stepwell.errors import MiddlewareError
-from stepwell.http import HttpRequest
 from stepwell.middleware.base import CallInput, Make, Middleware, Output, Scope, Sends, StepInfo
-from stepwell.serializer import to_json
+from stepwell.values.checks import Place
+from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
 
 REQUEST: Final[ContextVar[HttpRequest | None]] = ContextVar("stepwell_request", default=None)

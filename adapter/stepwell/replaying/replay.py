@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell.errors import InvokeTimeoutError, StepError
-from stepwell.kinds import Conflict, Difference, Recorded, shape_conflict
+from stepwell.replaying.replay_rules import Conflict, Difference, Recorded, shape_conflict
 from stepwell.wire.call import CallRequest
 from stepwell.wire.ids import StepName, StepNames
 from stepwell.wire.memo import INVOKE_TIMEOUT, Failure, Input, Memo, Value, decode_memo

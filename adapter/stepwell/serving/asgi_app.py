@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
-from stepwell import system
-from stepwell.app import App
-from stepwell.handler import Handler
-from stepwell.http import HttpRequest, HttpResponse
+from stepwell.authoring.app import App
+from stepwell.client import system
+from stepwell.client.http import HttpRequest, HttpResponse
+from stepwell.serving.handler import Handler
 from stepwell.wire.encoding import encode
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import encode_streamed

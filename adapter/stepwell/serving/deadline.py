@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from stepwell.app import App
-from stepwell.function import Function
-from stepwell.handler import Execute, runtime_of
-from stepwell.replay import Body, RequestedStep
-from stepwell.settings import Settings
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
+from stepwell.client.settings import Settings
+from stepwell.replaying.replay import Body, RequestedStep
+from stepwell.serving.handler import Execute, runtime_of
 from stepwell.wire.call import CallRequest
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed, Outcome
@@ -48,7 +48,7 @@ def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> 
     when its allowance is all but used up is cancelled, and its call has failed, to be tried again. A thread cannot be
     cancelled: a plain function goes on in it while the answer is given.
     """
-    from stepwell.execution import execute
+    from stepwell.executing.execution import execute
 
     runtime = runtime_of(app, settings, now_ms)
 

@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from stepwell import system
-from stepwell.app import App
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
+from stepwell.client import system
+from stepwell.client.http import HttpRequest, HttpResponse
+from stepwell.client.outbound import Fetch, connection, fetch, own_headers
+from stepwell.client.run_state import with_fetched_state
+from stepwell.client.sender import Sender
+from stepwell.client.settings import Settings, read_settings
 from stepwell.errors import SignatureError, StepwellError, WireError
-from stepwell.function import Function
-from stepwell.http import HttpRequest, HttpResponse
-from stepwell.introspection import full_introspection, public_introspection
+from stepwell.executing.saving import Save, Saver
 from stepwell.middleware.hooks import REQUEST
-from stepwell.outbound import Fetch, connection, fetch, own_headers
-from stepwell.registration import in_band_body, registration_of
-from stepwell.run_state import with_fetched_state
-from stepwell.saving import Save, Saver
-from stepwell.sender import Sender
-from stepwell.settings import Settings, read_settings
-from stepwell.sync import kind_mismatch, register
+from stepwell.serving.introspection import full_introspection, public_introspection
+from stepwell.serving.register import kind_mismatch, register
+from stepwell.serving.registration import in_band_body, registration_of
 from stepwell.wire import headers as names
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest, decode_call_request
 from stepwell.wire.encoding import decode, encode
@@ -32,7 +32,7 @@ from stepwell.wire.reply import Failed, Outcome, encode_reply
 from stepwell.wire.signing import sign, verify_request
 
 if TYPE_CHECKING:
-    from stepwell.execution import Runtime
+    from stepwell.executing.execution import Runtime
 
 Execute = Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]
 """Runs a function for a call request; the third argument is the hashed id of the step it targets, if any."""
@@ -238,7 +238,7 @@ def runtime_of(
     connect: Callable[[], AbstractAsyncContextManager[Fetch]] = connection,
 ) -> Runtime:
     """What the functions of ``app`` need from outside. ``connect`` gives a call its way to the server's API."""
-    from stepwell.execution import Runtime
+    from stepwell.executing.execution import Runtime
 
     @asynccontextmanager
     async def saves() -> AsyncIterator[Save]:
@@ -259,7 +259,7 @@ def executor_of(
     connect: Callable[[], AbstractAsyncContextManager[Fetch]] = connection,
 ) -> Execute:
     """Execution proper, imported when first served."""
-    from stepwell.execution import execute
+    from stepwell.executing.execution import execute
 
     runtime = runtime_of(app, settings, now_ms, connect)
 

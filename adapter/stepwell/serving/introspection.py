@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stepwell.settings import Settings
+from stepwell.client.settings import Settings
 from stepwell.version import VERSION
 from stepwell.wire.registration import Registration
 from stepwell.wire.signing import hash_event_key, hash_signing_key

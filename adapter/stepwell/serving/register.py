@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from stepwell.client.outbound import Fetch, OutboundRequest, call_api
+from stepwell.client.settings import Settings
 from stepwell.errors import StepwellError
-from stepwell.outbound import Fetch, OutboundRequest, call_api
-from stepwell.settings import Settings
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import encode
 from stepwell.wire.errors import ErrorBody

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from stepwell.app import App
-from stepwell.function import Function
-from stepwell.settings import Settings
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
+from stepwell.client.settings import Settings
 from stepwell.version import SDK, VERSION
 from stepwell.wire.call import DISCOVERY_STEP_ID
 from stepwell.wire.registration import FunctionConfig, Registration

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
-from stepwell.replay import RequestedStep
+from stepwell.replaying.replay import RequestedStep
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, Final
 
 from stepwell.errors import DefinitionError, WireError
-from stepwell.event import Event
-from stepwell.replay import Body, StepCall
-from stepwell.returns import restore_result
+from stepwell.replaying.replay import Body, StepCall
+from stepwell.values.event import Event
+from stepwell.values.result_types import restore_result
 from stepwell.wire.ids import EventIdSeed, StepName, derived_seed, is_ulid, ulid_ms
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import DAY_MS, format_duration, format_instant, instant_of, parse_duration_ms, parse_instant_ms

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from stepwell.event import Event
-from stepwell.logger import ReplayLogger
-from stepwell.step import Step, SyncStep
+from stepwell.replaying.logger import ReplayLogger
+from stepwell.steps.step import Step, SyncStep
+from stepwell.values.event import Event
 
 S = TypeVar("S")
 

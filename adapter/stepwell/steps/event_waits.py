@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from stepwell.calls import Duration, StepId, duration_ms, misuse, options_of, refuse_policy
-from stepwell.checks import Place
 from stepwell.errors import EventError
-from stepwell.event import Event
-from stepwell.replay import StepCall
-from stepwell.timeouts import WAIT_MAX_MS, Timeout, wait_timeout_text
-from stepwell.triggers import EventName, event_name
+from stepwell.replaying.replay import StepCall
+from stepwell.steps.calls import Duration, StepId, duration_ms, misuse, options_of, refuse_policy
+from stepwell.steps.timeouts import WAIT_MAX_MS, Timeout, wait_timeout_text
+from stepwell.values.checks import Place
+from stepwell.values.event import Event
+from stepwell.values.event_names import EventName, event_name
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import format_duration
 

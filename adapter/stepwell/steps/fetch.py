@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from stepwell.calls import StepId, misuse, options_of, refuse_policy
 from stepwell.errors import WireError
-from stepwell.replay import StepCall
-from stepwell.serializer import to_json
+from stepwell.replaying.replay import StepCall
+from stepwell.steps.calls import StepId, misuse, options_of, refuse_policy
+from stepwell.values.serializer import to_json
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.opcodes import Op
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
-from stepwell.ai import Model
-from stepwell.awaitable import Pending
-from stepwell.calls import StepId, misuse, options_of, refuse_policy, run_call
-from stepwell.fetch import checked_headers, checked_url
-from stepwell.replay import StepCall
-from stepwell.serializer import to_json
+from stepwell.replaying.replay import StepCall
+from stepwell.steps.awaitable import Pending
+from stepwell.steps.calls import StepId, misuse, options_of, refuse_policy, run_call
+from stepwell.steps.fetch import checked_headers, checked_url
+from stepwell.steps.models import Model
+from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
 
 P = ParamSpec("P")

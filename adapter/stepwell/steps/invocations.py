@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from stepwell.calls import StepId, misuse, options_of, refuse_policy
-from stepwell.function import Function
-from stepwell.replay import StepCall
-from stepwell.returns import restore_result
-from stepwell.serializer import to_json
-from stepwell.timeouts import Timeout, timeout_text
+from stepwell.replaying.replay import StepCall
+from stepwell.steps.calls import StepId, misuse, options_of, refuse_policy
+from stepwell.steps.invocable import Invocable
+from stepwell.steps.timeouts import Timeout, timeout_text
+from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
 
 
@@ -20,7 +19,7 @@ from stepwell.wire.opcodes import Op
 class Invocation:
     """What to invoke and with what event, as the user gave it; a text is ``<app id>-<function id>``."""
 
-    function: Function[Any] | str
+    function: Invocable[Any] | str
     data: Any = None
     timeout: Timeout | None = None
     user: Mapping[str, Any] | None = None
@@ -28,7 +27,7 @@ class Invocation:
 
 
 def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> StepCall:
-    """A step that gives what the invoked function returned, in the type that a Function says it returns.
+    """A step that gives what the invoked function returned, in the type that an Invocable says it returns.
 
     Raises DefinitionError naming step and argument, EncodingError when the data cannot be JSON.
     """
@@ -58,7 +57,7 @@ def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> StepCall:
 
 
 def _slug(step_id: str, function: Any) -> str:
-    if isinstance(function, Function):
+    if isinstance(function, Invocable):
         return function.slug
     if not isinstance(function, str) or not function.strip():
         raise misuse(
@@ -76,7 +75,7 @@ def _object(step_id: str, argument: str, value: Any) -> dict[str, Any]:
     return encoded
 
 
-def _restore(step_id: str, function: Function[Any] | str, value: Any) -> Any:
+def _restore(step_id: str, function: Invocable[Any] | str, value: Any) -> Any:
     if isinstance(function, str):
         return value
-    return restore_result(function.handler, value, f'step "{step_id}": the result of function "{function.slug}"')
+    return function.restore(value, f'step "{step_id}": the result of function "{function.slug}"')

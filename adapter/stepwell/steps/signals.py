@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
-from stepwell.calls import StepId, options_of, refuse_policy, runnable
-from stepwell.checks import Place
 from stepwell.errors import DefinitionError, WireError
-from stepwell.replay import StepCall
-from stepwell.serializer import to_json
-from stepwell.timeouts import Timeout, wait_timeout_text
+from stepwell.replaying.replay import StepCall
+from stepwell.steps.calls import StepId, options_of, refuse_policy, runnable
+from stepwell.steps.timeouts import Timeout, wait_timeout_text
+from stepwell.values.checks import Place
+from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
 
 SendSignal = Callable[[str, Any], Awaitable[str | None]]

@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
-from stepwell import calls, event_waits, invocations, signals
-from stepwell.awaitable import Pending
-from stepwell.body import Runtime
-from stepwell.calls import Duration, StepId
-from stepwell.event import Event
-from stepwell.event_waits import EventWait
-from stepwell.fetch import Request, Response, fetch_call
-from stepwell.function import Function
-from stepwell.inference import StepAI, SyncStepAI
-from stepwell.invocations import Invocation
-from stepwell.replay import StepCall
-from stepwell.signals import OnConflict, Signal, SignalWait
-from stepwell.timeouts import Timeout
-from stepwell.triggers import EventName
+from stepwell.steps import calls, event_waits, invocations, signals
+from stepwell.steps.awaitable import Pending
+from stepwell.steps.calls import Duration, StepId
+from stepwell.steps.event_waits import EventWait
+from stepwell.steps.fetch import Request, Response, fetch_call
+from stepwell.steps.hosts import AsyncHost, Outside, SyncHost
+from stepwell.steps.inference import StepAI, SyncStepAI
+from stepwell.steps.invocable import Invocable
+from stepwell.steps.invocations import Invocation
+from stepwell.steps.signals import OnConflict, Signal, SignalWait
+from stepwell.steps.timeouts import Timeout
+from stepwell.values.event import Event
+from stepwell.values.event_names import EventName
 
 P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
-
-
-class AsyncHost(Protocol):
-    """What runs an ``async def`` function."""
-
-    def request(self, call: StepCall) -> Pending[Any]:
-        """The pending result of a step call."""
-
-
-class SyncHost(Protocol):
-    """What runs a ``def`` function."""
-
-    def request(self, call: StepCall) -> Any:
-        """The result of a step call; when it is not stored yet this unwinds the function instead."""
-
-    def parallel(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
-        """The results of ``branches``, in order."""
 
 
 class Step:
@@ -52,10 +34,10 @@ class Step:
     DefinitionError at the call.
     """
 
-    def __init__(self, host: AsyncHost, run_id: str, runtime: Runtime) -> None:
+    def __init__(self, host: AsyncHost, run_id: str, outside: Outside) -> None:
         self._host = host
         self._run_id = run_id
-        self._runtime = runtime
+        self._outside = outside
 
     @overload
     def run(self, step: StepId, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]: ...
@@ -94,11 +76,11 @@ class Step:
 
     def sleep_until(self, step: StepId, when: dt.datetime | str) -> Pending[None]:
         """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
-        return self._host.request(calls.sleep_until_call(step, when, self._runtime.now_ms()))
+        return self._host.request(calls.sleep_until_call(step, when, self._outside.now_ms()))
 
     def send_event(self, step: StepId, events: Event | Sequence[Event]) -> Pending[list[str]]:
         """Send events once; gives their internal ids in order. Raises EventError for a malformed event."""
-        return self._host.request(calls.send_event_call(step, events, self._run_id, self._runtime.send))
+        return self._host.request(calls.send_event_call(step, events, self._run_id, self._outside.send))
 
     @overload
     def wait_for_event(
@@ -141,7 +123,7 @@ class Step:
         where it is awaited when the event is not of the class.
         """
         wait = EventWait(event=event, timeout=timeout, match=match, if_=if_, lookback=lookback)
-        return self._host.request(event_waits.wait_for_event_call(step, wait, self._runtime.now_ms()))
+        return self._host.request(event_waits.wait_for_event_call(step, wait, self._outside.now_ms()))
 
     def wait_for_signal(
         self, step: StepId, *, signal: str, timeout: Timeout | None = None, on_conflict: OnConflict = "fail"
@@ -152,18 +134,18 @@ class Step:
         its place; the other can then only time out.
         """
         wait = SignalWait(signal=signal, timeout=timeout, on_conflict=on_conflict)
-        return self._host.request(signals.wait_for_signal_call(step, wait, self._runtime.now_ms()))
+        return self._host.request(signals.wait_for_signal_call(step, wait, self._outside.now_ms()))
 
     def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> Pending[str | None]:
         """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
-        return self._host.request(signals.send_signal_call(step, signal, data, self._runtime.send_signal))
+        return self._host.request(signals.send_signal_call(step, signal, data, self._outside.send_signal))
 
     @overload
     def invoke(
         self,
         step: StepId,
         *,
-        function: Function[T],
+        function: Invocable[T],
         data: Any = None,
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
@@ -184,7 +166,7 @@ class Step:
         self,
         step: StepId,
         *,
-        function: Function[Any] | str,
+        function: Invocable[Any] | str,
         data: Any = None,
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
@@ -198,16 +180,16 @@ class Step:
         goes on running.
         """
         invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
-        return self._host.request(invocations.invoke_call(step, invocation, self._runtime.now_ms()))
+        return self._host.request(invocations.invoke_call(step, invocation, self._outside.now_ms()))
 
 
 class SyncStep:
     """Durable steps of a ``def`` function: the same calls as Step, each giving its result directly."""
 
-    def __init__(self, host: SyncHost, run_id: str, runtime: Runtime) -> None:
+    def __init__(self, host: SyncHost, run_id: str, outside: Outside) -> None:
         self._host = host
         self._run_id = run_id
-        self._runtime = runtime
+        self._outside = outside
 
     @overload
     def run(self, step: StepId, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -243,11 +225,11 @@ class SyncStep:
 
     def sleep_until(self, step: StepId, when: dt.datetime | str) -> None:
         """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
-        self._host.request(calls.sleep_until_call(step, when, self._runtime.now_ms()))
+        self._host.request(calls.sleep_until_call(step, when, self._outside.now_ms()))
 
     def send_event(self, step: StepId, events: Event | Sequence[Event]) -> list[str]:
         """Send events once; gives their internal ids in order. Raises EventError for a malformed event."""
-        ids: list[str] = self._host.request(calls.send_event_call(step, events, self._run_id, self._runtime.send))
+        ids: list[str] = self._host.request(calls.send_event_call(step, events, self._run_id, self._outside.send))
         return ids
 
     @overload
@@ -284,19 +266,19 @@ class SyncStep:
     ) -> Any:
         """Wait for an event, as in an ``async def`` function; gives it, or None when the timeout is over."""
         wait = EventWait(event=event, timeout=timeout, match=match, if_=if_, lookback=lookback)
-        return self._host.request(event_waits.wait_for_event_call(step, wait, self._runtime.now_ms()))
+        return self._host.request(event_waits.wait_for_event_call(step, wait, self._outside.now_ms()))
 
     def wait_for_signal(
         self, step: StepId, *, signal: str, timeout: Timeout | None = None, on_conflict: OnConflict = "fail"
     ) -> Signal | None:
         """Wait for a signal, as in an ``async def`` function; gives it, or None when the timeout is over."""
         wait = SignalWait(signal=signal, timeout=timeout, on_conflict=on_conflict)
-        received: Signal | None = self._host.request(signals.wait_for_signal_call(step, wait, self._runtime.now_ms()))
+        received: Signal | None = self._host.request(signals.wait_for_signal_call(step, wait, self._outside.now_ms()))
         return received
 
     def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> str | None:
         """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
-        run_id: str | None = self._host.request(signals.send_signal_call(step, signal, data, self._runtime.send_signal))
+        run_id: str | None = self._host.request(signals.send_signal_call(step, signal, data, self._outside.send_signal))
         return run_id
 
     @overload
@@ -304,7 +286,7 @@ class SyncStep:
         self,
         step: StepId,
         *,
-        function: Function[T],
+        function: Invocable[T],
         data: Any = None,
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
@@ -325,7 +307,7 @@ class SyncStep:
         self,
         step: StepId,
         *,
-        function: Function[Any] | str,
+        function: Invocable[Any] | str,
         data: Any = None,
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
@@ -333,7 +315,7 @@ class SyncStep:
     ) -> Any:
         """Run another function, as in an ``async def`` function, and give what it returns."""
         invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
-        return self._host.request(invocations.invoke_call(step, invocation, self._runtime.now_ms()))
+        return self._host.request(invocations.invoke_call(step, invocation, self._outside.now_ms()))
 
     def parallel(self, *branches: Callable[[], Any] | Sequence[Callable[[], Any]]) -> list[Any]:
         """Run branches side by side; gives their results in order.

@@ -8,8 +8,8 @@ import warnings
 from types import FrameType
 from typing import Final
 
-from stepwell.calls import Duration, duration_ms, misuse
 from stepwell.errors import StepwellWarning
+from stepwell.steps.calls import Duration, duration_ms, misuse
 from stepwell.wire.times import DAY_MS, format_duration, format_instant, instant_of
 
 Timeout = Duration | dt.datetime

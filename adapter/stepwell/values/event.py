@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stepwell.errors import DefinitionError, EncodingError, EventError
-from stepwell.serializer import to_json
+from stepwell.values.serializer import to_json
 from stepwell.wire.times import instant_of
 
 EVENT_NAME_MAX_CHARS: Final = 255

@@ -10,8 +10,8 @@ from types import FunctionType, NoneType, SimpleNamespace, UnionType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from stepwell.closures import closed_over
 from stepwell.errors import EncodingError
+from stepwell.values.closure_variables import closed_over
 from stepwell.wire.encoding import encode
 
 Restore = Callable[[Any], Any]

@@ -8,10 +8,10 @@ the first step of a call is saved, the driver is told to read the journal again.
 from __future__ import annotations
 
 from stepwell.wire.checkpoint import Checkpoint
-from stepwell_orchestrator.engine.call_reference import CallReference
-from stepwell_orchestrator.engine.checkpoint import puts_of
-from stepwell_orchestrator.engine.memos import same
-from stepwell_orchestrator.engine.telling import notices
+from stepwell_orchestrator.engine.calls.checkpoint import puts_of
+from stepwell_orchestrator.engine.calls.notices import notices
+from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.memos import same
 from stepwell_orchestrator.errors import ApiError, ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import CHECKPOINTED_CALLS_KEPT, Limits
 from stepwell_orchestrator.model.decision import Decision, PutEntry

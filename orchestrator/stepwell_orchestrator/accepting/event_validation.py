@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stepwell.errors import EncodingError, EventError
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.engine.waiting import INVOKED_EVENT
+from stepwell_orchestrator.engine.waits.waiting import INVOKED_EVENT
 from stepwell_orchestrator.limits import (
     EVENT_BYTES_MAX,
     EVENT_NAME_CHARS_MAX,

@@ -9,9 +9,9 @@ from typing import Any
 from stepwell.errors import EventError, WireError
 from stepwell.wire.encoding import decode
 from stepwell.wire.ids import EventIdSeed
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.accepting.event_validation import read_event
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.incoming import read_event
 from stepwell_orchestrator.limits import EVENTS_PER_REQUEST_MAX
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.notice import Notice, NoticeKind, Observe

@@ -8,13 +8,13 @@ from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.control import Control
-from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.accepting.register import Register
+from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.limits import ChangedLimits
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Journal, Registry
-from stepwell_orchestrator.register import Register
 
 ServerKind = Literal["dev", "cloud"]
 

@@ -10,8 +10,8 @@ from fastapi import Request, Response
 from stepwell.errors import WireError
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.times import format_instant, parse_instant_ms
+from stepwell_orchestrator.accepting.register import InvalidFunctionsError
 from stepwell_orchestrator.errors import ApiError
-from stepwell_orchestrator.register import InvalidFunctionsError
 
 
 def json_response(value: Any, status: int = 200) -> Response:

@@ -12,11 +12,11 @@ from stepwell_orchestrator.api.auth import check_event_key, require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_body, success
 from stepwell_orchestrator.api.forms import form_event, is_form
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
 from stepwell_orchestrator.ports import EventFilter
-from stepwell_orchestrator.trace import event_body, run_body
+from stepwell_orchestrator.views.run_view import event_body, run_body
 
 router = APIRouter()
 _queries = APIRouter(dependencies=[Depends(require_bearer)])

@@ -11,13 +11,13 @@ from stepwell.wire.encoding import decode
 from stepwell.wire.headers import EVENT_ID_SEED, EXPECTED_SERVER_KIND
 from stepwell.wire.ids import decode_seed
 from stepwell.wire.times import format_instant
+from stepwell_orchestrator.accepting.register import normal_url
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, read_body, read_object, success
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import EVENT_BYTES_MAX, MEBIBYTE
 from stepwell_orchestrator.model.function import App, Function
-from stepwell_orchestrator.register import normal_url
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 

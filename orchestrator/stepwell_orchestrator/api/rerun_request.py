@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stepwell_orchestrator.controlling.rerun_start import AskedStart
 from stepwell_orchestrator.errors import ApiError
-from stepwell_orchestrator.restart import AskedStart
 
 
 def asked_start(body: Mapping[str, Any]) -> AskedStart | None:

@@ -8,19 +8,19 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from stepwell.wire.ids import is_ulid
 from stepwell.wire.times import format_instant
-from stepwell_orchestrator.api.asking import asked_start
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import Deps, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_object, success
-from stepwell_orchestrator.control import find_run
-from stepwell_orchestrator.engine.request import steps_of
+from stepwell_orchestrator.api.rerun_request import asked_start
+from stepwell_orchestrator.controlling.control import find_run
+from stepwell_orchestrator.engine.calls.request import steps_of
 from stepwell_orchestrator.errors import ApiError
-from stepwell_orchestrator.journal_export import journal_body
 from stepwell_orchestrator.limits import REQUEST_BYTES_MAX
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Run, RunStatus
 from stepwell_orchestrator.ports import RunFilter
-from stepwell_orchestrator.trace import RUN_STATUS_NAMES, run_body, trace_rows
+from stepwell_orchestrator.views.journal_export import journal_body
+from stepwell_orchestrator.views.run_view import RUN_STATUS_NAMES, run_body, trace_rows
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 

@@ -12,8 +12,8 @@ from stepwell.wire.times import format_instant, parse_instant_ms
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithDeps
 from stepwell_orchestrator.api.envelope import read_object, success
-from stepwell_orchestrator.control import Criteria
-from stepwell_orchestrator.engine.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.controlling.control import Criteria
+from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.expr.compile import compile_expression
 from stepwell_orchestrator.limits import SIGNAL_BYTES_MAX, SIGNAL_NAME_CHARS_MAX

@@ -8,7 +8,7 @@ from typing import Final
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.trace import shown_status
+from stepwell_orchestrator.views.run_view import shown_status
 
 RUN_WORDS: Final[Mapping[RunStatus, str]] = {status: status.value.upper() for status in RunStatus}
 RUN_STATUS_BY_WORD: Final = {word: status for status, word in RUN_WORDS.items()}

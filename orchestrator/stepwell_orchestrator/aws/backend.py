@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from stepwell_orchestrator.aws.blobs import Blobs
-from stepwell_orchestrator.aws.journal import DynamoJournal
-from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.aws.queue import SqsQueue
-from stepwell_orchestrator.aws.registry import DynamoRegistry
-from stepwell_orchestrator.aws.schedules import Schedules
+from stepwell_orchestrator.aws.payloads.blobs import Blobs
+from stepwell_orchestrator.aws.queue.queue import SqsQueue
+from stepwell_orchestrator.aws.queue.schedules import Schedules
+from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.visibility import Visibility
-from stepwell_orchestrator.aws.waits import DynamoWaits
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.registry import DynamoRegistry
+from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.waits import DynamoWaits
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.ports import Clock
 

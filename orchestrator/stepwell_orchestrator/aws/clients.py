@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.aws.backend import Services
-from stepwell_orchestrator.aws.blobs import WholeObjects
 from stepwell_orchestrator.aws.invoke_lambda import WholeReplies
+from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Carry, Service, in_threads
 
 THREADS: Final = 32

@@ -13,7 +13,7 @@ from stepwell_orchestrator.cli.client import connected
 from stepwell_orchestrator.cli.options import AsJson, Url
 from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import print_columns, print_json, standard_output
-from stepwell_orchestrator.display import duration_text
+from stepwell_orchestrator.terminal.display import duration_text
 
 EPILOG = """Examples:
 

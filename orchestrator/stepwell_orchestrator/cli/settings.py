@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stepwell.client.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
 from stepwell.errors import DefinitionError
-from stepwell.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.cli.errors import usage_error
 

@@ -14,7 +14,7 @@ from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import glyphs, print_json, standard_output
 
 if TYPE_CHECKING:
-    from stepwell_orchestrator.aws.stack import Stack
+    from stepwell_orchestrator.aws.deployed_stack import Stack
 
 EPILOG = """Example:
 
@@ -71,7 +71,7 @@ def sync(
 def _stack(name: str) -> Stack:
     """Imported when it is asked for: most commands have nothing to do with AWS."""
     from stepwell_orchestrator.aws.clients import Clients
-    from stepwell_orchestrator.aws.stack import Stack
+    from stepwell_orchestrator.aws.deployed_stack import Stack
 
     return Stack(name, Clients())
 

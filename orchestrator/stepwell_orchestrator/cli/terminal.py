@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.display import Glyphs, glyphs_for
+from stepwell_orchestrator.terminal.display import Glyphs, glyphs_for
 
 
 def prepare_streams() -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from stepwell.wire.ids import EventIdSeed, is_ulid
-from stepwell_orchestrator.engine import items, resume
-from stepwell_orchestrator.engine.route import new_run
-from stepwell_orchestrator.engine.starting import idempotency_keys
-from stepwell_orchestrator.engine.telling import step_notice
+from stepwell_orchestrator.accepting.event_validation import read_invocation
+from stepwell_orchestrator.controlling.rerun_start import AskedStart, start_of
+from stepwell_orchestrator.engine.calls.notices import step_notice
+from stepwell_orchestrator.engine.runs.route import new_run
+from stepwell_orchestrator.engine.runs.starting import idempotency_keys
+from stepwell_orchestrator.engine.waits import items, resume
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.incoming import read_invocation
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, LEASE_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
 from stepwell_orchestrator.model.event import Event
@@ -22,7 +23,6 @@ from stepwell_orchestrator.model.notice import NoticeKind, Observe
 from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Rerun, SignalArrived
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
-from stepwell_orchestrator.restart import AskedStart, start_of
 
 _INVOCATION_ORDINAL: Final = 0
 """Which event of its request an invocation's is, for a seed (protocol 3.4)."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import RERUN_ARGUMENTS_BYTES_MAX
 from stepwell_orchestrator.model.queue_item import FromStep

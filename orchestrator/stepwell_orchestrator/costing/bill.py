@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from stepwell_orchestrator.aws.durations import Assumptions, Invocation, gb_seconds
-from stepwell_orchestrator.aws.ledger import Usage, Usages
-from stepwell_orchestrator.aws.prices import Good, Prices, dollars
+from stepwell_orchestrator.costing.durations import Assumptions, Invocation, gb_seconds
+from stepwell_orchestrator.costing.ledger import Usage, Usages
+from stepwell_orchestrator.costing.prices import Good, Prices, dollars
 
 FIRED: Final = "fire"
 """The operation by which a ledger knows a schedule that fired: creating one costs nothing."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stepwell_orchestrator.aws.dynamo import Item
-from stepwell_orchestrator.aws.sizes import WRITE_UNIT_BYTES, item_bytes
+from stepwell_orchestrator.aws.table.dynamo import Item
+from stepwell_orchestrator.aws.table.sizes import WRITE_UNIT_BYTES, item_bytes
 
 READ_UNIT_BYTES: Final = 4 * 1024
 STORED_ITEM_BYTES: Final = 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from stepwell.lambda_handler import LambdaHandler
-from stepwell_orchestrator.aws.handouts import Handouts
+from stepwell.serving.lambda_handler import LambdaHandler
+from stepwell_orchestrator.aws.payloads.large_answers import Handouts
 from stepwell_orchestrator.entry.aws.assemble import SERVER_KIND, Deployment, this_process
 from stepwell_orchestrator.entry.aws.long_answers import LongAnswers
 

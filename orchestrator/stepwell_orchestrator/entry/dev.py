@@ -16,12 +16,12 @@ from typing import Final
 from rich.console import Console
 
 from stepwell.errors import StepwellError
-from stepwell_orchestrator.console import ConsoleLog
 from stepwell_orchestrator.entry.dev_server import DevOptions, serve
 from stepwell_orchestrator.entry.loading import LoadError
 from stepwell_orchestrator.entry.reload import EXIT_FAILED, EXIT_NOT_LOADED, spawner, supervise
 from stepwell_orchestrator.entry.settings import read_settings
 from stepwell_orchestrator.entry.syncing import Say
+from stepwell_orchestrator.terminal.console import ConsoleLog
 
 _BACKLOG: Final = 2048
 

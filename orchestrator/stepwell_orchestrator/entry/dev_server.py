@@ -16,18 +16,18 @@ import uvicorn
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
-from stepwell_orchestrator.egress import LOOPBACK
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.entry.in_process import in_process_url
 from stepwell_orchestrator.entry.loading import LoadError, load_app
 from stepwell_orchestrator.entry.settings import ServerSettings, point_apps_at, server_kind
 from stepwell_orchestrator.entry.syncing import SYNC_TIMEOUT_MS, Say, Syncer
-from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.model.notice import Notice, NoticeKind, Observe
+from stepwell_orchestrator.transports.egress import LOOPBACK
+from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 
 if TYPE_CHECKING:
-    from stepwell.app import App
+    from stepwell.authoring.app import App
 
 MEMORY: Final = ":memory:"
 DEFAULT_DATABASE: Final = ".stepwell/dev.db"

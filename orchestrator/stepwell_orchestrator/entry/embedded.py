@@ -10,30 +10,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.control import Control
-from stepwell_orchestrator.egress import LOOPBACK, allowed
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.accepting.register import Register, Synced
+from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
 from stepwell_orchestrator.entry.settings import server_kind
-from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
-from stepwell_orchestrator.ingest import Ingest
-from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
 from stepwell_orchestrator.model.notice import Notice, Observe
 from stepwell_orchestrator.ports import Clock, HttpReply, Ports
-from stepwell_orchestrator.pump import CONCURRENCY_DEFAULT, STOP_GRACE_MS, Pump
-from stepwell_orchestrator.register import Register, Synced
+from stepwell_orchestrator.transports.egress import LOOPBACK, allowed
+from stepwell_orchestrator.transports.fetch_http import HttpFetcher
+from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 from stepwell_orchestrator.worker import Worker
+from stepwell_orchestrator.worker.pump import CONCURRENCY_DEFAULT, STOP_GRACE_MS, Pump
 
 if TYPE_CHECKING:
-    from stepwell.app import App
-    from stepwell.event import Event
+    from stepwell.authoring.app import App
+    from stepwell.values.event import Event
 
 _log = logging.getLogger("stepwell.embedded")
 

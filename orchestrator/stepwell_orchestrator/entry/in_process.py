@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.engine.request import steps_of
-from stepwell_orchestrator.invoke_asgi import IN_PROCESS_ORIGIN, AsgiApp
+from stepwell_orchestrator.engine.calls.request import steps_of
 from stepwell_orchestrator.ports import Clock, Journal
+from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN, AsgiApp
 
 if TYPE_CHECKING:
-    from stepwell.app import App
-    from stepwell.handler import Execute
-    from stepwell.outbound import Fetch, OutboundRequest
+    from stepwell.authoring.app import App
+    from stepwell.client.outbound import Fetch, OutboundRequest
+    from stepwell.serving.handler import Execute
     from stepwell.wire.registration import Registration
 
 _FRAMEWORK = "in-process"
@@ -28,9 +28,9 @@ def in_process_app(
     app: App, journal: Journal, clock: Clock, *, execute: Execute | None = None
 ) -> tuple[Registration, AsgiApp]:
     """An app's registration at its in-process URL, and what answers there; ``execute`` replaces how functions run."""
-    from stepwell.asgi_app import AsgiApp as Endpoint
-    from stepwell.handler import Handler
-    from stepwell.registration import registration_of
+    from stepwell.serving.asgi_app import AsgiApp as Endpoint
+    from stepwell.serving.handler import Handler
+    from stepwell.serving.registration import registration_of
 
     handler = Handler(
         app, dev=True, framework=_FRAMEWORK, now_ms=clock.now_ms, fetch=_state_of(journal), execute=execute
@@ -41,7 +41,7 @@ def in_process_app(
 
 def _state_of(journal: Journal) -> Fetch:
     """Answers what a function asks for when its call request was too large to carry it (protocol 4.4)."""
-    from stepwell.http import HttpResponse
+    from stepwell.client.http import HttpResponse
 
     async def fetch(request: OutboundRequest) -> HttpResponse:
         *_, run_id, what = urlsplit(request.url).path.split("/")

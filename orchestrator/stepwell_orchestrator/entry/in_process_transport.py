@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 from stepwell.errors import EventError, StepwellError
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.control import Control
-from stepwell_orchestrator.ingest import Ingest
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.controlling.control import Control
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stepwell.errors import StepwellError
 
 if TYPE_CHECKING:
-    from stepwell.app import App
+    from stepwell.authoring.app import App
 
 
 class LoadError(StepwellError):
@@ -74,7 +74,7 @@ def _shown(filename: str, folder: Path) -> str:
 
 
 def _named(module: ModuleType, attribute: str) -> App:
-    from stepwell.app import App
+    from stepwell.authoring.app import App
 
     value: object = module
     for part in attribute.split("."):
@@ -96,7 +96,7 @@ def _only(module: ModuleType) -> App:
 
 def _apps(module: ModuleType) -> dict[str, App]:
     """The apps of a module by the first name each is bound to."""
-    from stepwell.app import App
+    from stepwell.authoring.app import App
 
     found: dict[int, tuple[str, App]] = {}
     for name, value in vars(module).items():

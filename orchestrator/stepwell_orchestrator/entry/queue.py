@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stepwell.errors import StepwellError, WireError
 from stepwell.wire.times import SECOND_MS, format_instant
-from stepwell_orchestrator.aws.messages import Delivery, Poison, receive
+from stepwell_orchestrator.aws.queue.messages import Delivery, Poison, receive
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
 from stepwell_orchestrator.entry.aws.function import LambdaFunction

@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
+from stepwell.client.settings import ServerKind
 from stepwell.errors import DefinitionError
-from stepwell.settings import ServerKind
-from stepwell_orchestrator.egress import allowed
+from stepwell_orchestrator.transports.egress import allowed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from stepwell.errors import StepwellError
 from stepwell.wire.times import MINUTE_MS
+from stepwell_orchestrator.controlling.sweep import Sweep
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
 from stepwell_orchestrator.entry.aws.function import LambdaFunction, Serve
 from stepwell_orchestrator.limits import SWEEP_MS
-from stepwell_orchestrator.sweep import Sweep
 
 LOOK_MS: Final = 15 * MINUTE_MS
 """How often the dead letter queue is looked into: each look is a request, which an idle stack pays for."""

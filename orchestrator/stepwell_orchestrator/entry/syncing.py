@@ -14,8 +14,8 @@ from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.signing import sign
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.entry.settings import server_kind
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.ports import CallError, Clock
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 
 SYNC_TIMEOUT_MS: Final = 10 * SECOND_MS
 POLL_MS: Final = 5 * SECOND_MS

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.display import Glyphs, duration_text, glyphs_for, one_line, op_word, run_tail
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
+from stepwell_orchestrator.terminal.display import Glyphs, duration_text, glyphs_for, one_line, op_word, run_tail
 
 _QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKind.RUN_CREATED})
 _RETRIES: Final = frozenset({NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING})

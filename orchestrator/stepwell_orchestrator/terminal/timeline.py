@@ -10,15 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from stepwell.wire.times import format_instant, parse_instant_ms
-from stepwell_orchestrator.display import (
-    Glyphs,
-    duration_text,
-    error_text,
-    one_line,
-    op_word,
-    value_text,
-)
-from stepwell_orchestrator.timescale import Scale, Span, fit
+from stepwell_orchestrator.terminal.display import Glyphs, duration_text, error_text, one_line, op_word, value_text
+from stepwell_orchestrator.terminal.timescale import Scale, Span, fit
 
 _NAME_CELLS_MAX: Final = 28
 _OP_CELLS: Final = 6

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.egress import Allowed, literal
 from stepwell_orchestrator.limits import MEBIBYTE
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.ports import FetchError
+from stepwell_orchestrator.transports.egress import Allowed, literal
 from stepwell_orchestrator.urls import shown_url
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stepwell.wire.times import format_instant
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.model.run import Outcome, Run
 from stepwell_orchestrator.model.step import StepEntry
-from stepwell_orchestrator.trace import RUN_STATUS_NAMES, STEP_STATUS_NAMES, attempts, instant_text
+from stepwell_orchestrator.views.run_view import RUN_STATUS_NAMES, STEP_STATUS_NAMES, attempts, instant_text
 
 JOURNAL_FORMAT: Final = "stepwell.journal"
 JOURNAL_VERSION: Final = 1

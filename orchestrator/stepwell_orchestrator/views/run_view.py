@@ -8,7 +8,7 @@ from typing import Any, Final, assert_never
 
 from stepwell.wire.memo import Failure, Input, Value, decode_memo
 from stepwell.wire.times import format_instant
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus

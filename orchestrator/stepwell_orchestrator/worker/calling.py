@@ -12,7 +12,7 @@ from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell.wire.encoding import canonical, encode
 from stepwell.wire.reply import Reply, decode_reply, failure
 from stepwell.wire.signing import sign
-from stepwell_orchestrator.engine.request import call_request
+from stepwell_orchestrator.engine.calls.request import call_request
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Run

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stepwell_orchestrator.engine import ending, items
-from stepwell_orchestrator.engine.recover import recover
-from stepwell_orchestrator.engine.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.engine.calls.recover import recover
+from stepwell_orchestrator.engine.runs import ending
+from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Decision, EndRun

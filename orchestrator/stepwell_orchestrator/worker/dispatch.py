@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.matching import accepts, is_eligible
-from stepwell_orchestrator.engine.route import invoked, patterns
+from stepwell_orchestrator.engine.runs.route import invoked, patterns
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.matching import accepts, is_eligible
 from stepwell_orchestrator.limits import PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event

@@ -33,15 +33,15 @@ from typing import Final
 
 from stepwell.wire.reply import Reply
 from stepwell.wire.times import SECOND_MS
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.advance import advance
-from stepwell_orchestrator.engine.apply import apply
-from stepwell_orchestrator.engine.call_reference import CallReference
-from stepwell_orchestrator.engine.gate import has_pending, owes_discovery
-from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile, is_void, meanwhile, stands_alone
-from stepwell_orchestrator.engine.recover import recover
-from stepwell_orchestrator.engine.situation import Situation
-from stepwell_orchestrator.engine.stack import arrange, fence, next_place
+from stepwell_orchestrator.engine.calls.advance import advance
+from stepwell_orchestrator.engine.calls.recover import recover
+from stepwell_orchestrator.engine.journal.apply import apply
+from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.changes_during_call import QUIET, Meanwhile, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.journal.discovery import has_pending, owes_discovery
+from stepwell_orchestrator.engine.journal.situation import Situation
+from stepwell_orchestrator.engine.journal.stack import arrange, fence, next_place
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import Decision, PutEntry, PutProgress

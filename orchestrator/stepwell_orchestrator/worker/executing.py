@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.advance import advance
-from stepwell_orchestrator.engine.gate import retries
+from stepwell_orchestrator.engine.calls.advance import advance
+from stepwell_orchestrator.engine.journal.discovery import retries
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT

@@ -12,7 +12,7 @@ from typing import assert_never
 from stepwell.errors import EncodingError, WireError
 from stepwell.wire.opcodes import Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply
-from stepwell_orchestrator.engine.gateways import answered, request_of, unanswered
+from stepwell_orchestrator.engine.calls.gateways import answered, request_of, unanswered
 from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import Run

@@ -9,10 +9,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from stepwell.errors import StepwellError
 from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.controlling.sweep import Sweep, SweptJournal
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Queue
-from stepwell_orchestrator.sweep import Sweep, SweptJournal
 
 CONCURRENCY_DEFAULT: Final = 200
 STOP_GRACE_MS: Final = 10 * SECOND_MS

@@ -6,13 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from stepwell_orchestrator.dispatch import consequence
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.copying import copied_entries
-from stepwell_orchestrator.engine.matching import accepts, index_in, is_eligible
-from stepwell_orchestrator.engine.route import invoked, new_run, patterns, route, run_again, starts_at_ms
-from stepwell_orchestrator.engine.starting import cancellations, deadlines, idempotency_keys
-from stepwell_orchestrator.engine.telling import created_notice
+from stepwell_orchestrator.engine.calls.notices import created_notice
+from stepwell_orchestrator.engine.journal.copying import copied_entries
+from stepwell_orchestrator.engine.runs.route import invoked, new_run, patterns, route, run_again, starts_at_ms
+from stepwell_orchestrator.engine.runs.starting import cancellations, deadlines, idempotency_keys
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.matching import accepts, index_in, is_eligible
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Guard, PutEntry, Watch
@@ -22,6 +21,7 @@ from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.queue_item import Refused, Rerun
 from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.worker.dispatch import consequence
 from stepwell_orchestrator.worker.tools import Tools
 
 

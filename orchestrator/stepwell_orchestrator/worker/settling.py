@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.engine import resume
-from stepwell_orchestrator.engine.waiting import give_up, pause_of
+from stepwell_orchestrator.engine.waits import resume
+from stepwell_orchestrator.engine.waits.waiting import give_up, pause_of
 from stepwell_orchestrator.model.decision import Decision, Guard, PutEntry
 from stepwell_orchestrator.model.queue_item import (
     Cause,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stepwell_orchestrator.dispatch import Dispatcher
-from stepwell_orchestrator.engine.retry import RetryPolicy
-from stepwell_orchestrator.engine.telling import notices
+from stepwell_orchestrator.engine.calls.notices import notices
+from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.decision import Command, Decision
 from stepwell_orchestrator.model.notice import Observe
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
+from stepwell_orchestrator.worker.dispatch import Dispatcher
 
 
 @dataclass(frozen=True, slots=True)

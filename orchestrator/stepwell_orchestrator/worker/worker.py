@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from stepwell_orchestrator.engine.retry import RetryPolicy
+from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.notice import Notice, Observe
 from stepwell_orchestrator.model.queue_item import (

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from stepwell.checks import Place, check_expression
 from stepwell.errors import DefinitionError
+from stepwell.values.checks import Place, check_expression
 
 PLACE = Place("pay", "throttle.key")
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import stepwell
+from stepwell.authoring.options import FunctionOptions
 from stepwell.errors import DefinitionError
-from stepwell.options import FunctionOptions
 
 KEY = "event.data.k"
 

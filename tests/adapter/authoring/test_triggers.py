@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import stepwell
+from stepwell.authoring.triggers import triggers_of
 from stepwell.errors import DefinitionError
-from stepwell.triggers import triggers_of
 from stepwell.wire.registration import Trigger
 
 

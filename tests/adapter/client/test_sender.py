@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 import stepwell
-from stepwell import http
+from stepwell.client import http
+from stepwell.client.outbound import OutboundRequest, fetch
+from stepwell.client.sender import Sender
+from stepwell.client.settings import Overrides, read_settings
 from stepwell.errors import DefinitionError, EventError, WireError
-from stepwell.outbound import OutboundRequest, fetch
-from stepwell.sender import Sender
-from stepwell.settings import Overrides, read_settings
 from stepwell.wire.encoding import decode
 from stepwell.wire.ids import EventIdSeed, decode_seed
 from stepwell.wire.signing import hash_signing_key
-from tests.adapter.shell.support import FALLBACK, KEY, NOW_MS, SERVER, FakeServer, json_answer
+from tests.adapter.serving.support import FALLBACK, KEY, NOW_MS, SERVER, FakeServer, json_answer
 
 SEED = EventIdSeed(NOW_MS, bytes(range(10)))
 SETTINGS = read_settings(Overrides(base_url=SERVER, event_key="events", env="pr-1"), {})

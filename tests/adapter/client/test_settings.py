@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from stepwell.client.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
 from stepwell.errors import DefinitionError
-from stepwell.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
 
 KEY = "signkey-test-12345678"
 

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from stepwell.calls import StepOptions
 from stepwell.errors import StepError
-from tests.adapter.execution.support import fail, give, io
+from stepwell.steps.calls import StepOptions
+from tests.adapter.executing.support import fail, give, io
 
 
 async def sequence(ctx: Any) -> Any:

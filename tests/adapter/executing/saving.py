@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepwell.checkpointing import Checkpointing, Pace
-from stepwell.checks import Place
-from stepwell.saving import Save, Saver
+from stepwell.authoring.checkpointing import Checkpointing, Pace
+from stepwell.executing.saving import Save, Saver
+from stepwell.values.checks import Place
 from stepwell.wire.checkpoint import Checkpoint, decode_checkpoint
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.memo import value_memo
 from stepwell.wire.opcodes import Opcode
-from tests.adapter.execution.support import NOW_MS, Fn, Server, label, runtime
+from tests.adapter.executing.support import NOW_MS, Fn, Server, label, runtime
 
 LOST = "lost"
 """An answer that never arrives, to a checkpoint that was taken."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepwell.checkpointing import Pace
-from stepwell.event import Event
-from stepwell.execution import Runtime, execute
+from stepwell.authoring.checkpointing import Pace
+from stepwell.executing.execution import Runtime, execute
 from stepwell.middleware.hooks import Stack
+from stepwell.values.event import Event
 from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.ids import EventIdSeed, hash_step_id

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stepwell.wire.ids import hash_step_id
-from tests.adapter.execution.support import RUN_ID, call, data, give, result
-from tests.adapter.execution.support import error as failed
+from tests.adapter.executing.support import RUN_ID, call, data, give, result
+from tests.adapter.executing.support import error as failed
 
 
 async def _two(ctx: Any) -> None:

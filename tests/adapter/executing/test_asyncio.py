@@ -11,20 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.adapter.execution import corpus
-from tests.adapter.execution.support import (
-    call,
-    data,
-    error,
-    failure,
-    finish,
-    give,
-    io,
-    only,
-    ops,
-    result,
-    runtime,
-)
+from tests.adapter.executing import corpus
+from tests.adapter.executing.support import call, data, error, failure, finish, give, io, only, ops, result, runtime
 
 
 async def _gather(step: Coroutine[Any, Any, Any]) -> Any:

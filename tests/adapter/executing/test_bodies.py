@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import pytest
 
-from stepwell.calls import StepOptions
-from tests.adapter.execution.support import call, failure, give, io, only, ops, runtime
+from stepwell.steps.calls import StepOptions
+from tests.adapter.executing.support import call, failure, give, io, only, ops, runtime
 
 
 class Scope:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from stepwell.errors import DefinitionError, StepError
-from stepwell.saving import PAUSE_MS, Saver
+from stepwell.executing.saving import PAUSE_MS, Saver
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Failed, Finished
-from tests.adapter.execution.saving import LOST, Clock, Saves, carried_on, pace
-from tests.adapter.execution.support import failure, give, io, ops, result
+from tests.adapter.executing.saving import LOST, Clock, Saves, carried_on, pace
+from tests.adapter.executing.support import failure, give, io, ops, result
 
 DOWN = ConnectionError("connection refused")
 

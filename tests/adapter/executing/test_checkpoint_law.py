@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from stepwell.errors import StepError
 from stepwell.wire.reply import Failed, Finished, Outcome
-from tests.adapter.execution.corpus import ORDERLY, RACES
-from tests.adapter.execution.saving import LOST, Saves, carried_on, pace
-from tests.adapter.execution.support import finish, io
+from tests.adapter.executing.corpus import ORDERLY, RACES
+from tests.adapter.executing.saving import LOST, Saves, carried_on, pace
+from tests.adapter.executing.support import finish, io
 
 
 @pytest.mark.parametrize("handler", ORDERLY, ids=lambda handler: handler.__name__)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from stepwell.errors import DefinitionError, StepError
-from stepwell.saving import Saver
+from stepwell.executing.saving import Saver
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Failed, Finished
-from tests.adapter.execution.saving import MAY_SAVE, Clock, Saves, carried_on, pace
-from tests.adapter.execution.support import (
+from tests.adapter.executing.saving import MAY_SAVE, Clock, Saves, carried_on, pace
+from tests.adapter.executing.support import (
     RUN_ID,
     Fn,
     call,

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from stepwell.calls import StepOptions
 from stepwell.errors import StepError
-from stepwell.event import Event
-from stepwell.execution import execute
+from stepwell.executing.execution import execute
+from stepwell.steps.calls import StepOptions
+from stepwell.values.event import Event
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Finished, Instructions
-from tests.adapter.execution import corpus
-from tests.adapter.execution.support import (
+from tests.adapter.executing import corpus
+from tests.adapter.executing.support import (
     NOW_MS,
     Fn,
     call,

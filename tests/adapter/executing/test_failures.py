@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from stepwell.calls import StepOptions
 from stepwell.errors import NonRetriableError, RetryAfterError, StepError, StepwellError
-from stepwell.failures import CAUSES_MAX, STACK_MAX_CHARS, error_body
+from stepwell.steps.calls import StepOptions
+from stepwell.values.failures import CAUSES_MAX, STACK_MAX_CHARS, error_body
 from stepwell.wire.reply import Instructions
-from tests.adapter.execution.support import (
+from tests.adapter.executing.support import (
     NOW_MS,
     Fn,
     call,
@@ -81,7 +81,7 @@ async def test_a_step_error_says_what_happened() -> None:
     assert (opcode.error.name, opcode.error.message) == ("ValueError", "no such user")
     assert "in body" in opcode.error.stack
     assert opcode.error.stack.endswith("ValueError: no such user\n")
-    assert "stepwell/body.py" not in opcode.error.stack
+    assert "stepwell/executing/step_body.py" not in opcode.error.stack
 
 
 async def test_a_final_failure_is_discovered_at_once() -> None:

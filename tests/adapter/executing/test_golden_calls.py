@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from stepwell.errors import StepError
-from stepwell.execution import execute
+from stepwell.executing.execution import execute
 from stepwell.wire.call import DISCOVERY_STEP_ID, decode_call_request
 from stepwell.wire.opcodes import decode_opcodes
 from stepwell.wire.reply import Finished, Instructions
-from tests.adapter.execution.support import Fn, fail, give, runtime
+from tests.adapter.executing.support import Fn, fail, give, runtime
 
 GOLDEN: Mapping[str, list[Any]] = json.loads((Path(__file__).parent / "golden" / "calls.json").read_text())
 

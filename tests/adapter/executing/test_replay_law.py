@@ -11,8 +11,8 @@ import pytest
 from stepwell.wire.memo import value_memo
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Finished
-from tests.adapter.execution.corpus import ORDERLY, RACES
-from tests.adapter.execution.support import Fn, Item, Server, finish, only, result
+from tests.adapter.executing.corpus import ORDERLY, RACES
+from tests.adapter.executing.support import Fn, Item, Server, finish, only, result
 
 EVERYTHING = ORDERLY + RACES
 SEEDS = (None, 1, 2, 3)

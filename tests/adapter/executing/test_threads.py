@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stepwell.errors import StepError
-from tests.adapter.execution.support import call, data, error, failure, finish, give, modes, ops, result
+from tests.adapter.executing.support import call, data, error, failure, finish, give, modes, ops, result
 
 
 async def test_the_function_runs_in_a_thread_of_its_own() -> None:

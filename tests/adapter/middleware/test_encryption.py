@@ -20,8 +20,8 @@ from stepwell.testing import Engine
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from tests.adapter.execution.support import Fn, call, data, failure, only, result
-from tests.adapter.vault import NEW, OLD, SECRET, Card, CardData, Paid, give, vault
+from tests.adapter.executing.support import Fn, call, data, failure, only, result
+from tests.adapter.middleware.vault import NEW, OLD, SECRET, Card, CardData, Paid, give, vault
 
 APP: Any = SimpleNamespace(id="app")
 

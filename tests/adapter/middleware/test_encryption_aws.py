@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from stepwell.middleware.envelopes import MARK
-from tests.adapter.vault import SECRET, Card, CardData, Paid, vault
-from tests.aws.account import Account, an_account
+from tests.adapter.middleware.vault import SECRET, Card, CardData, Paid, vault
+from tests.orchestrator.aws.account import Account, an_account
 
 
 def unpacked(binary: bytes) -> bytes:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 import stepwell
-from stepwell.checkpointing import Pace
+from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError
-from stepwell.handler import Handler
 from stepwell.middleware import CallInput, Make, Output, Scope, StepInfo
 from stepwell.middleware.hooks import Stack
+from stepwell.serving.handler import Handler
 from stepwell.wire.opcodes import Op
-from tests.adapter.execution.saving import MAY_SAVE, Saves, pace
-from tests.adapter.execution.support import NOW_MS, Fn, call, data, failure, only, ops, result, runtime, seeded_ids
-from tests.adapter.shell.support import SERVER, call_request
+from tests.adapter.executing.saving import MAY_SAVE, Saves, pace
+from tests.adapter.executing.support import NOW_MS, Fn, call, data, failure, only, ops, result, runtime, seeded_ids
+from tests.adapter.serving.support import SERVER, call_request
 
 APP: Any = SimpleNamespace(id="app")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapter.execution.support import RUN_ID, call, data, finish, give
+from tests.adapter.executing.support import RUN_ID, call, data, finish, give
 
 
 async def _talks(ctx: Any) -> None:

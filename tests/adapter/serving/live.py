@@ -10,15 +10,15 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from stepwell import system
-from stepwell.http import HttpResponse
+from stepwell.client import system
+from stepwell.client.http import HttpResponse
 from stepwell.wire import headers as names
 from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.checkpoint import Checkpoint, decode_checkpoint
 from stepwell.wire.encoding import canonical, decode, encode
 from stepwell.wire.reply import Outcome, decode_reply
 from stepwell.wire.signing import bearer_matches, sign
-from tests.adapter.shell.support import FALLBACK, NOW_MS, RUN_ID
+from tests.adapter.serving.support import FALLBACK, NOW_MS, RUN_ID
 
 CHECKPOINTS = f"/v1/checkpoint/{RUN_ID}/async"
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import stepwell
-from stepwell.function import Function
-from stepwell.handler import Handler
-from stepwell.http import HttpRequest, HttpResponse
-from stepwell.outbound import OutboundRequest
+from stepwell.authoring.function import Function
+from stepwell.client.http import HttpRequest, HttpResponse
+from stepwell.client.outbound import OutboundRequest
+from stepwell.serving.handler import Handler
 from stepwell.wire import headers as names
 from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.encoding import canonical, encode

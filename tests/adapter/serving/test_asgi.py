@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from stepwell.asgi_app import KEEP_ALIVE_MS, MAX_BODY_BYTES, AsgiApp
-from stepwell.function import Function
-from stepwell.handler import Handler
+from stepwell.authoring.function import Function
+from stepwell.serving.asgi_app import KEEP_ALIVE_MS, MAX_BODY_BYTES, AsgiApp
+from stepwell.serving.handler import Handler
 from stepwell.wire import headers as names
 from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.reply import Finished, Outcome, decode_reply
-from tests.adapter.shell.support import NOW_MS, FakeExecution, FakeServer, call_body, dev_app, handler_of
+from tests.adapter.serving.support import NOW_MS, FakeExecution, FakeServer, call_body, dev_app, handler_of
 
 Event = dict[str, Any]
 

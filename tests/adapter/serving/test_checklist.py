@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 import stepwell
-from stepwell import system
+from stepwell.client import system
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.ids import hash_step_id
@@ -19,8 +19,8 @@ from stepwell.wire.opcodes import Op
 from stepwell.wire.registration import decode_registration
 from stepwell.wire.reply import Failed, Finished, Instructions
 from stepwell.wire.signing import verify_response
-from tests.adapter.shell.live import Caller, Orchestrator, served
-from tests.adapter.shell.support import FALLBACK, KEY
+from tests.adapter.serving.live import Caller, Orchestrator, served
+from tests.adapter.serving.support import FALLBACK, KEY
 
 OTHER_KEY = "signkey-test-00000000"
 A, B = hash_step_id("a"), hash_step_id("b")

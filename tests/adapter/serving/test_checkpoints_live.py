@@ -11,20 +11,20 @@ import pytest
 
 import stepwell
 import stepwell.aws
-from stepwell import system
-from stepwell.asgi_app import AsgiApp
-from stepwell.checkpointing import Pace
+from stepwell.authoring.checkpointing import Pace
+from stepwell.client import system
 from stepwell.errors import DefinitionError
-from stepwell.handler import Handler
-from stepwell.lambda_handler import LambdaHandler
+from stepwell.serving.asgi_app import AsgiApp
+from stepwell.serving.handler import Handler
+from stepwell.serving.lambda_handler import LambdaHandler
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import canonical
 from stepwell.wire.ids import EventIdSeed, hash_step_id
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Failed, Finished, Instructions
-from tests.adapter.shell.live import Caller, Orchestrator, served
-from tests.adapter.shell.support import FALLBACK, KEY, NOW_MS, call_body
-from tests.adapter.shell.test_lambda_handler import Request, answer_of, context
+from tests.adapter.serving.live import Caller, Orchestrator, served
+from tests.adapter.serving.support import FALLBACK, KEY, NOW_MS, call_body
+from tests.adapter.serving.test_lambda_handler import Request, answer_of, context
 
 MAY_SAVE = {"fn_id": "fn-1", "qi_id": "item-1", "request_id": "call-1", "generation_id": 2}
 ALONE = (Op.STEP_RUN,)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import stepwell
-from stepwell.function import Function
-from stepwell.handler import Handler
-from stepwell.http import HttpRequest, HttpResponse
-from stepwell.outbound import OutboundRequest
+from stepwell.authoring.function import Function
+from stepwell.client.http import HttpRequest, HttpResponse
+from stepwell.client.outbound import OutboundRequest
+from stepwell.serving.handler import Handler
 from stepwell.wire import headers as names
 from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import canonical, decode, encode
@@ -19,7 +19,7 @@ from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.registration import decode_registration
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome, decode_reply
 from stepwell.wire.signing import bearer_matches, hash_event_key, hash_signing_key, verify_response
-from tests.adapter.shell.support import (
+from tests.adapter.serving.support import (
     FALLBACK,
     KEY,
     NOW_MS,

@@ -17,15 +17,15 @@ import pytest
 
 import stepwell
 import stepwell.aws
-from stepwell import system
+from stepwell.client import system
 from stepwell.errors import DefinitionError, WireError
-from stepwell.lambda_handler import RESPONSE_BYTES_MAX, TEXT_BYTES_MAX, LambdaHandler
+from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX, TEXT_BYTES_MAX, LambdaHandler
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import canonical, encode
 from stepwell.wire.invocation import DIRECT, PAYLOAD_BYTES_MAX
 from stepwell.wire.signing import sign
-from tests.adapter.shell.support import KEY, call_body
-from tests.adapter.shell.test_public import HEAVY, loaded_by
+from tests.adapter.serving.support import KEY, call_body
+from tests.adapter.test_public import HEAVY, loaded_by
 
 QUERY = {"fnId": "shop-greet", "stepId": "step"}
 NEVER_S = 3_600

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 import stepwell
-from stepwell.registration import registration_of
+from stepwell.serving.registration import registration_of
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.registration import FunctionConfig, Trigger, decode_registration
-from tests.adapter.shell.support import URL
+from tests.adapter.serving.support import URL
 
 GOLDEN = Path(__file__).parent / "golden"
 

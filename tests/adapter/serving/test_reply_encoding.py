@@ -15,7 +15,7 @@ from stepwell.wire.reply import (
     encode_reply,
     encode_streamed,
 )
-from tests.adapter.shell.support import NOW_MS
+from tests.adapter.serving.support import NOW_MS
 
 ERROR = ErrorBody("ValueError", "no", stack="trace")
 FAILED_STEP = Opcode(Op.STEP_ERROR, "abc", error=ERROR)

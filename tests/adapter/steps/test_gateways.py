@@ -7,9 +7,9 @@ import pytest
 import stepwell
 from stepwell.ai import Model
 from stepwell.errors import DefinitionError, EncodingError, WireError
-from stepwell.fetch import Request, fetch_call
-from stepwell.inference import StepAI
-from stepwell.replay import StepCall
+from stepwell.replaying.replay import StepCall
+from stepwell.steps.fetch import Request, fetch_call
+from stepwell.steps.inference import StepAI
 from stepwell.wire.opcodes import Op
 
 KEY = "sk-secret-of-the-provider"

@@ -15,24 +15,12 @@ import pytest
 
 import stepwell
 from stepwell.errors import InvokeTimeoutError, StepError, StepwellWarning
-from stepwell.event import Event
-from stepwell.signals import Signal
+from stepwell.steps.signals import Signal
+from stepwell.values.event import Event
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.times import DAY_MS, format_instant
-from tests.adapter.execution.support import (
-    NOW_MS,
-    call,
-    data,
-    error,
-    failure,
-    give,
-    modes,
-    only,
-    ops,
-    result,
-    runtime,
-)
+from tests.adapter.executing.support import NOW_MS, call, data, error, failure, give, modes, only, ops, result, runtime
 
 Use = Callable[[Any], Any]
 """What a function does with its ``step``."""

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from stepwell.errors import DefinitionError, EventError
-from stepwell.event import Event
-from tests.adapter.execution.support import Fn, call, failure, result
+from stepwell.values.event import Event
+from tests.adapter.executing.support import Fn, call, failure, result
 
 
 class OrderData(BaseModel):

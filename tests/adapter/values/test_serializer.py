@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from stepwell.errors import EncodingError
-from stepwell.returns import restore_result
-from stepwell.serializer import to_json
+from stepwell.values.result_types import restore_result
+from stepwell.values.serializer import to_json
 from stepwell.wire.encoding import decode, encode
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stepwell.errors import WireError
 from stepwell.wire.call import CallContext, CallRequest, decode_call_request
 from stepwell.wire.encoding import decode, encode
-from tests.wire.values import json_values, objects, texts
+from tests.adapter.wire.values import json_values, objects, texts
 
 EVENT = {"id": "e", "name": "a/b", "data": {}, "ts": 1, "user": {}}
 MINIMAL = {"event": EVENT, "ctx": {"run_id": "R"}}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stepwell.errors import EncodingError, WireError
 from stepwell.wire.encoding import canonical, decode, encode
-from tests.wire.values import json_values
+from tests.adapter.wire.values import json_values
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.errors import ErrorBody, decode_error
-from tests.wire.values import json_values, texts
+from tests.adapter.wire.values import json_values, texts
 
 FULL = {"name": "E", "message": "m", "stack": "s", "code": "c", "data": 1, "cause": {"name": "C"}, "noRetry": True}
 FULL_BODY = ErrorBody("E", "m", stack="s", code="c", data=1, cause={"name": "C"}, no_retry=True)

@@ -14,7 +14,7 @@ from stepwell.wire.registration import Trigger, decode_registration
 from stepwell.wire.reply import Failed, Finished, Instructions, decode_reply
 from stepwell.wire.signing import verify_request, verify_response
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def load(name):

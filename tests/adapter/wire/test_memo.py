@@ -5,7 +5,7 @@ from hypothesis import given
 
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.memo import Failure, Input, Value, decode_memo, failure_memo, value_memo
-from tests.wire.values import json_values
+from tests.adapter.wire.values import json_values
 
 EVENT = {"id": "e", "name": "a/b", "data": {"x": 1}, "ts": 1, "user": {}}
 TIMED_OUT = {

@@ -8,7 +8,7 @@ from stepwell.errors import WireError
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.opcodes import Op, Opcode, decode_opcodes
-from tests.wire.values import json_values, objects, texts
+from tests.adapter.wire.values import json_values, objects, texts
 
 ID = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
 SPELLINGS = {

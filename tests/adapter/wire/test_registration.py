@@ -14,7 +14,7 @@ from stepwell.wire.registration import (
     decode_function,
     decode_registration,
 )
-from tests.wire.values import json_values, texts
+from tests.adapter.wire.values import json_values, texts
 
 URL = "http://app/api?fnId=app-f&stepId=step"
 STEPS = {"step": {"id": "step", "name": "step", "runtime": {"type": "http", "url": URL}}}

@@ -19,7 +19,7 @@ from stepwell.wire.reply import (
     encode_reply,
     encode_streamed,
 )
-from tests.wire.values import json_values
+from tests.adapter.wire.values import json_values
 
 NOW_MS = 1_700_000_000_000
 SDK = {"x-inngest-sdk": "py:v0.5.18", "x-inngest-req-version": "2"}

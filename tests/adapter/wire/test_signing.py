@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stepwell.errors import SignatureError
 from stepwell.wire.encoding import canonical
 from stepwell.wire.signing import WINDOW_S, bearer_matches, hash_signing_key, sign, verify_request, verify_response
-from tests.wire.values import json_values
+from tests.adapter.wire.values import json_values
 
 KEY = "signkey-test-12345678"
 OTHER = "signkey-prod-deadbeef"

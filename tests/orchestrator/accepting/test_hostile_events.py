@@ -11,12 +11,12 @@ import pytest
 
 from stepwell.errors import EventError
 from stepwell.wire.registration import Trigger
+from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.limits import JSON_DEPTH_MAX
 from stepwell_orchestrator.model.run import RunStatus
+from tests.orchestrator.worker.harness import Script, World
 from tests.orchestrator.world import counting_entropy
-from tests.worker.harness import Script, World
 
 MEGABYTE = 1_000_000
 REFERENCES = 10

@@ -11,8 +11,8 @@ import pytest
 
 from stepwell.errors import EventError
 from stepwell.wire.ids import EventIdSeed, is_ulid, ulid_ms
+from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.ingest import Ingest
 from stepwell_orchestrator.limits import EVENT_BYTES_MAX, EVENTS_PER_REQUEST_MAX, JSON_DEPTH_MAX
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.queue_item import QueueItem, Route

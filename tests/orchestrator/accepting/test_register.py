@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from stepwell.wire.registration import Trigger
+from stepwell_orchestrator.accepting.register import InvalidFunctionsError, Register, normal_url
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from stepwell_orchestrator.register import InvalidFunctionsError, Register, normal_url
 from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryRegistry
 
 URL = "http://127.0.0.1:3000/api/inngest"

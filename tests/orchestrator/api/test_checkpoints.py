@@ -12,8 +12,8 @@ import pytest
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.model.run import RunStatus
 from tests.orchestrator.scripted import client_of
-from tests.worker.harness import World
-from tests.worker.saving import Answer, Call, Programmed, complete, world_of
+from tests.orchestrator.worker.harness import World
+from tests.orchestrator.worker.saving import Answer, Call, Programmed, complete, world_of
 
 UNKNOWN_ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 

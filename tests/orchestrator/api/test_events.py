@@ -9,12 +9,12 @@ import pytest
 
 from stepwell.wire.ids import ulid_ms
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, format_instant
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
 from tests.orchestrator.scripted import client_of
+from tests.orchestrator.worker.harness import Script
+from tests.orchestrator.worker.harness import World as ScriptedWorld
 from tests.orchestrator.world import UNKNOWN_ID, World
-from tests.worker.harness import Script
-from tests.worker.harness import World as ScriptedWorld
 
 SEED = {"x-inngest-event-id-seed": "1700000000000,AAAAAAAAAAAAAA=="}
 

@@ -12,7 +12,7 @@ import pytest
 
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.times import HOUR_MS, format_instant
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.ports import RunFilter
 from tests.orchestrator.world import UNKNOWN_ID, World
 

@@ -11,7 +11,7 @@ import pytest
 import stepwell
 from stepwell.wire.headers import EVENT_ID_SEED
 from stepwell.wire.ids import decode_seed
-from stepwell_orchestrator.control import Invocation
+from stepwell_orchestrator.controlling.control import Invocation
 from stepwell_orchestrator.limits import LEASE_MS
 from tests.orchestrator.world import World, running_world
 

@@ -7,7 +7,7 @@ import pytest
 
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS, format_instant
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.model.notice import NoticeKind
 from tests.orchestrator.world import UNKNOWN_ID, World, until
 

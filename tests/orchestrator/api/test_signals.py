@@ -14,7 +14,7 @@ from stepwell.wire.times import DAY_MS, HOUR_MS, format_instant
 from stepwell_orchestrator.limits import SIGNAL_BYTES_MAX
 from stepwell_orchestrator.model.run import RunStatus
 from tests.orchestrator.scripted import client_of
-from tests.worker.harness import SLUG, Script, World
+from tests.orchestrator.worker.harness import SLUG, Script, World
 
 KEY = "signkey-test-12345678"
 

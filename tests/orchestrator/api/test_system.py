@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from stepwell.wire.signing import hash_signing_key
-from tests.orchestrator.test_register import body, function
+from tests.orchestrator.accepting.test_register import body, function
 from tests.orchestrator.world import World
 
 KEY = "signkey-test-12345678"

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 import stepwell
-from stepwell.asgi_app import AsgiApp
-from stepwell.handler import Handler
-from stepwell.http import HttpResponse
-from stepwell.outbound import OutboundRequest
-from stepwell_orchestrator.engine import items
+from stepwell.client.http import HttpResponse
+from stepwell.client.outbound import OutboundRequest
+from stepwell.serving.asgi_app import AsgiApp
+from stepwell.serving.handler import Handler
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.entry.in_process import in_process_url
 from stepwell_orchestrator.limits import MEBIBYTE
 from stepwell_orchestrator.model.event import Event

@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 
 import stepwell
 import stepwell.aws
-from stepwell.lambda_handler import LambdaHandler
+from stepwell.serving.lambda_handler import LambdaHandler
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
@@ -39,8 +39,8 @@ from stepwell_orchestrator.entry.aws.settings import DeployedSettings
 from stepwell_orchestrator.entry.queue import Batches
 from stepwell_orchestrator.entry.sweep import sweeping
 from stepwell_orchestrator.entry.sync import Registration
-from tests.aws import strict
-from tests.aws.bed import Bed, a_bed
+from tests.orchestrator.aws import strict
+from tests.orchestrator.aws.bed import Bed, a_bed
 
 EVENT_KEY: Final = "event-key"
 SIGNING_KEY: Final = "signkey-prod-00112233445566778899aabbccddeeff"

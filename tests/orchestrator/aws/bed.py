@@ -18,14 +18,14 @@ from botocore.config import Config
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
 
-from stepwell_orchestrator.aws import table
 from stepwell_orchestrator.aws.backend import AwsBackend, Names, Services
-from stepwell_orchestrator.aws.blobs import WholeObjects
+from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Carry, Meter, Service, in_place
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
-from tests.aws import strict, strict_timers
-from tests.aws.faults import FaultyClient
-from tests.aws.straight import StraightDynamo
+from stepwell_orchestrator.aws.table import table
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
+from tests.orchestrator.aws import strict, strict_timers
+from tests.orchestrator.aws.faults import FaultyClient
+from tests.orchestrator.aws.straight import StraightDynamo
 
 SERVICES = ("dynamodb", "s3", "sqs", "scheduler")
 _numbers = itertools.count(1)

@@ -13,7 +13,7 @@ from stepwell_orchestrator.cli.demo.orders import Order, clone_root, read_orders
 from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches, read_records
 from stepwell_orchestrator.cli.demo.summary import print_verdict
 from stepwell_orchestrator.cli.terminal import standard_output
-from tests.aws.account import Account, an_account
+from tests.orchestrator.aws.account import Account, an_account
 
 ORDERS = clone_root() / "examples" / "orders" / "orders.jsonl"
 BATCH = 50

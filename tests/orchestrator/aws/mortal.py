@@ -23,9 +23,9 @@ from stepwell_orchestrator.entry.queue import Batches
 from stepwell_orchestrator.entry.sweep import sweeping
 from stepwell_orchestrator.entry.sync import Registration
 from stepwell_orchestrator.limits import SWEEP_MS
-from tests.aws.account import QUEUE_FUNCTION_MS, SIGNING_KEY, SYNC_FUNCTION_MS, Lambdas, context
-from tests.aws.bed import Bed
-from tests.aws.receiving import Record, done, take_records
+from tests.orchestrator.aws.account import QUEUE_FUNCTION_MS, SIGNING_KEY, SYNC_FUNCTION_MS, Lambdas, context
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.receiving import Record, done, take_records
 
 T = TypeVar("T")
 

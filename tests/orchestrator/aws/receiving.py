@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepwell_orchestrator.aws.messages import Delivery, receive
-from tests.aws.bed import Bed
+from stepwell_orchestrator.aws.queue.messages import Delivery, receive
+from tests.orchestrator.aws.bed import Bed
 
 Record = dict[str, Any]
 

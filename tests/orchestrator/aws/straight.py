@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.responses import DynamoHandler
 
-from tests.aws import strict
+from tests.orchestrator.aws import strict
 
 
 class StraightDynamo:

@@ -30,7 +30,7 @@ from moto.scheduler.models import scheduler_backends
 from moto.scheduler.responses import EventBridgeSchedulerResponse
 from moto.sqs.responses import SQSResponse
 
-from tests.aws import strict_timers
+from tests.orchestrator.aws import strict_timers
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.aws.bed import Bed, a_bed
-from tests.aws.strict import TRANSACTION_ITEMS_MAX
+from tests.orchestrator.aws.bed import Bed, a_bed
+from tests.orchestrator.aws.strict import TRANSACTION_ITEMS_MAX
 
 THREADS = 8
 ROUNDS = 20

@@ -14,9 +14,9 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.times import DAY_MS, HOUR_MS
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
-from tests.aws.account import Lambdas
-from tests.aws.bed import Bed, a_bed
-from tests.aws.mortal import Fate, Stage
+from tests.orchestrator.aws.account import Lambdas
+from tests.orchestrator.aws.bed import Bed, a_bed
+from tests.orchestrator.aws.mortal import Fate, Stage
 
 PARTS = 8
 """The boundaries are shared out, so that the parts may be tried side by side."""

@@ -14,10 +14,10 @@ import stepwell
 from examples.orders.app import app
 from stepwell_orchestrator.cli.demo.orders import Order, read_orders
 from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches, order_id
-from stepwell_orchestrator.trace import run_body, trace_rows
-from tests.aws.account import Account, an_account
-from tests.aws.demo import ORDERS, as_sent, fulfil
+from stepwell_orchestrator.views.run_view import run_body, trace_rows
 from tests.examples.engine import ServedExample
+from tests.orchestrator.aws.account import Account, an_account
+from tests.orchestrator.aws.demo import ORDERS, as_sent, fulfil
 
 ULID = re.compile("[0-9A-HJKMNP-TV-Z]{26}")
 STEP = ("name", "op", "status", "attempts", "output", "error")

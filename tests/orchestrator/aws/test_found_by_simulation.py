@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import LEASE_MS
@@ -16,11 +16,11 @@ from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired
-from tests.aws.bed import Bed
 from tests.conformance.samples import UNTIL_MS, a_signal_wait, absent, an_end, an_entry, create_driven, drive
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.worker.harness import Script, World
+from tests.orchestrator.worker.test_found_by_simulation import CrossedJournal
 from tests.orchestrator.world import counting_entropy
-from tests.worker.harness import Script, World
-from tests.worker.test_found_by_simulation import CrossedJournal
 
 
 async def unasked(_item: QueueItem, _deliveries: int) -> int | None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stepwell_orchestrator.aws.together import AT_ONCE, together
+from stepwell_orchestrator.aws.gather_limited import AT_ONCE, together
 
 
 async def test_results_come_in_order():

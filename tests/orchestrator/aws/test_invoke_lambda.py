@@ -19,6 +19,7 @@ import stepwell.aws
 from stepwell.wire import headers as names
 from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.encoding import encode
+from stepwell_orchestrator.accepting.register import normal_url
 from stepwell_orchestrator.aws.invoke_lambda import (
     THROTTLED_AGAIN_MS,
     LambdaInvoker,
@@ -29,7 +30,6 @@ from stepwell_orchestrator.aws.invoke_lambda import (
 from stepwell_orchestrator.aws.service import AwsError, Service, in_place, in_threads
 from stepwell_orchestrator.limits import REQUEST_BYTES_MAX
 from stepwell_orchestrator.ports import CallError
-from stepwell_orchestrator.register import normal_url
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:Shop"
 URL = lambda_url(ARN, "/api/stepwell?fnId=shop-greet&stepId=step")

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.journal import DynamoJournal
 from stepwell_orchestrator.aws.service import AwsError
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.run import Progress, RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Claimed, Over, Refused
-from tests.aws.bed import Bed
-from tests.aws.faults import Fault, lost_call, lost_reply, repeated
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -29,6 +27,8 @@ from tests.conformance.samples import (
     run_id,
     unless_memoised,
 )
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import Fault, lost_call, lost_reply, repeated
 
 STEP = an_entry().step_id
 LATER_MS = UNTIL_MS + 30_000
@@ -194,7 +194,7 @@ async def test_a_repeated_transaction_is_one(bed: Bed, journal: DynamoJournal):
 
 async def test_a_transaction_that_meets_itself_after_its_token_is_forgotten_is_one(bed: Bed, journal: DynamoJournal):
     """Even a service that does not remember the token leads to no conflict with oneself."""
-    from tests.aws import strict
+    from tests.orchestrator.aws import strict
 
     def forgotten(do: Any, _: str) -> dict[str, Any]:
         do()

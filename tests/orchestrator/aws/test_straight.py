@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.aws.bed import a_bed
+from tests.orchestrator.aws.bed import a_bed
 
 KEY = {"pk": {"S": "p"}, "sk": {"S": "s"}}
 ITEM = {

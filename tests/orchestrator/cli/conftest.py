@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stepwell_orchestrator.cli.main import app
-from tests.cli.fake_server import FakeServer, fake_server
+from tests.orchestrator.cli.fake_server import FakeServer, fake_server
 
 Stepwell = Callable[..., Result]
 

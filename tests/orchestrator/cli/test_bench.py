@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.bill import Line, Rates, Work
-from stepwell_orchestrator.aws.durations import Invocation
-from stepwell_orchestrator.aws.ledger import Usage
 from stepwell_orchestrator.cli.bench import costs
 from stepwell_orchestrator.cli.bench.costs import Cost, Count, Report
-from tests.cli.conftest import Stepwell
+from stepwell_orchestrator.costing.bill import Line, Rates, Work
+from stepwell_orchestrator.costing.durations import Invocation
+from stepwell_orchestrator.costing.ledger import Usage
+from tests.orchestrator.cli.conftest import Stepwell
 
 WORK = Work(
     {

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Stepwell
-from tests.cli.fake_server import FakeServer
-from tests.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, run_answer, trace_row
+from tests.orchestrator.cli.conftest import Stepwell
+from tests.orchestrator.cli.fake_server import FakeServer
+from tests.orchestrator.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, run_answer, trace_row
 
 EVENTS = "POST /e/NO_EVENT_KEY_SET"
 OF_EVENT = f"GET /v1/events/{EVENT_ID}/runs"

@@ -10,10 +10,10 @@ import pytest
 
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Expectation, Order, read_orders
 from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches
-from tests.cli.conftest import Stepwell
-from tests.cli.samples import RUN_ID
+from tests.orchestrator.cli.conftest import Stepwell
+from tests.orchestrator.cli.samples import RUN_ID
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ORDERS = ROOT / "examples" / "orders" / "orders.jsonl"
 STEPWELL = (sys.executable, "-c", "from stepwell.cli import main; main()")
 MAIL = "shop-notify-customer"

@@ -8,8 +8,8 @@ from stepwell_orchestrator.cli.client import Answer
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Expectation, Order
 from stepwell_orchestrator.cli.demo.outcome import mismatches
 from stepwell_orchestrator.cli.demo.remote import fulfil_remotely, tally_of
+from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.tally import Tally
 
 MAIL = "shop-notify-customer"
 AT = "2030-03-17T17:46:42.000Z"

@@ -18,8 +18,8 @@ from stepwell_orchestrator.cli.doctor.machine import (
 )
 from stepwell_orchestrator.cli.doctor.server import check_clock
 from stepwell_orchestrator.local.backend import LocalBackend
-from tests.cli.conftest import Stepwell
-from tests.cli.fake_server import FakeServer
+from tests.orchestrator.cli.conftest import Stepwell
+from tests.orchestrator.cli.fake_server import FakeServer
 
 SUBJECTS = ["python", "packages", "sqlite", "database", "settings", "server", "clock"]
 SERVED_AT = "Sun, 17 Mar 2030 17:46:40 GMT"

@@ -10,8 +10,8 @@ import pytest
 
 from stepwell_orchestrator.cli.client import Answer, EventRuns
 from stepwell_orchestrator.cli.follow import POLL_FIRST_MS, POLL_MAX_MS, ROUTED_WITHIN_MS, Followed, Follower
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS, VirtualClock
-from tests.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, START_MS, run_answer, trace_row
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS, VirtualClock
+from tests.orchestrator.cli.samples import EVENT_ID, OTHER_RUN_ID, RUN_ID, START_MS, run_answer, trace_row
 
 STEPS = [trace_row("price", (0, 0, 20))]
 OPEN, OVER = run_answer(), run_answer(20, output=7)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from stepwell.version import VERSION
-from tests.cli.conftest import Stepwell
+from tests.orchestrator.cli.conftest import Stepwell
 
 COMMANDS = (
     "dev",

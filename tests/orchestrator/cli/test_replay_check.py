@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Stepwell
-from tests.cli.fake_server import FakeServer
-from tests.replay_check.support import cut, record, write
+from tests.orchestrator.cli.conftest import Stepwell
+from tests.orchestrator.cli.fake_server import FakeServer
+from tests.orchestrator.cli.replay_check.support import cut, record, write
 
 BEFORE = """
 import stepwell

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 
-from tests.cli.conftest import Stepwell
+from tests.orchestrator.cli.conftest import Stepwell
 
 SYNC_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:stepwell-sync"
 REGISTERED = {"ok": True, "app_id": "shop", "url": "lambda://shop/api/stepwell", "functions": 2, "modified": True}

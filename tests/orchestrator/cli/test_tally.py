@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.cli.demo.tally import StepTally, Tally
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.tally import StepTally, Tally
 
 
 def count(*notices: tuple[NoticeKind, dict[str, object]]) -> Tally:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.control import Control, Handle
+from stepwell_orchestrator.controlling.control import Control, Handle
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import RunStatus
+from tests.orchestrator.worker.harness import Script, World
 from tests.orchestrator.world import counting_entropy
-from tests.worker.harness import Script, World
 
 
 async def die(_item: QueueItem, _deliveries: int) -> int | None:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from stepwell.errors import DefinitionError
-from stepwell_orchestrator.aws.bill import EMPTY_RECEIVE, FIRED, Line, Rates, Work, bill
-from stepwell_orchestrator.aws.durations import Assumptions, Invocation, assume, billed_ms, gb_seconds
-from stepwell_orchestrator.aws.ledger import Usage
-from stepwell_orchestrator.aws.prices import LIST_PRICES, Good, dollars, price_list
+from stepwell_orchestrator.costing.bill import EMPTY_RECEIVE, FIRED, Line, Rates, Work, bill
+from stepwell_orchestrator.costing.durations import Assumptions, Invocation, assume, billed_ms, gb_seconds
+from stepwell_orchestrator.costing.ledger import Usage
+from stepwell_orchestrator.costing.prices import LIST_PRICES, Good, dollars, price_list
 
 MILLION = 1_000_000
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.capacity import (
+from stepwell_orchestrator.aws.table.table import SCHEMA
+from stepwell_orchestrator.costing.capacity import (
     Index,
     index_write_units,
     indexes_of,
@@ -12,7 +13,6 @@ from stepwell_orchestrator.aws.capacity import (
     stored_bytes,
     write_units,
 )
-from stepwell_orchestrator.aws.table import SCHEMA
 
 LEASES = Index("leases", frozenset("xu"), frozenset({"pk", "sk", "x", "u"}))
 

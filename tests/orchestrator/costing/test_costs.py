@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.aws.bill import Work
-from stepwell_orchestrator.aws.durations import Assumptions
-from stepwell_orchestrator.aws.table import PK, SK
+from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.cli.bench.idle import ALARMS, DASHBOARDS, SECRETS
+from stepwell_orchestrator.costing.bill import Work
+from stepwell_orchestrator.costing.durations import Assumptions
 from stepwell_orchestrator.entry.rehearsal.rehearsal import Rehearsal, rehearsing
 from stepwell_orchestrator.entry.rehearsal.workloads import (
     FAR_NAP_MS,

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.ledger import Ledger, Usage
 from stepwell_orchestrator.aws.service import AwsError, Service
-from stepwell_orchestrator.aws.table import PK, SK
-from tests.aws.bed import Bed
-from tests.aws.faults import refused
+from stepwell_orchestrator.aws.table.table import PK, SK
+from stepwell_orchestrator.costing.ledger import Ledger, Usage
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import refused
 
 
 class Counted:

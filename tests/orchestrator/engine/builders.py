@@ -9,8 +9,8 @@ from stepwell.wire.errors import ErrorBody
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome, Reply
-from stepwell_orchestrator.engine.retry import RetryPolicy
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.journal.retry import RetryPolicy
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function

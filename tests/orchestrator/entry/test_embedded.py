@@ -10,12 +10,12 @@ import pytest
 
 import stepwell
 from stepwell.wire.times import HOUR_MS
+from stepwell_orchestrator.accepting.register import InvalidFunctionsError
 from stepwell_orchestrator.entry.embedded import Embedded
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.errors import StoreError
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.register import InvalidFunctionsError
 from tests.orchestrator.world import running_world, shop, until
 
 

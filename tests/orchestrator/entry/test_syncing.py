@@ -10,8 +10,8 @@ import pytest
 
 from stepwell.wire.signing import verify_request
 from stepwell_orchestrator.entry.syncing import Syncer
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.ports import CallError, HttpReply
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 from tests.orchestrator.fakes import NOW_MS, FixedClock
 
 URL = "http://127.0.0.1:3000/api/inngest?tenant=1"

@@ -3,7 +3,7 @@
 import pytest
 
 from stepwell_orchestrator.expr.compile import compile_expression
-from tests.expr.rows import BINDINGS, NOW_MS, check, error_of, holds
+from tests.orchestrator.expr.rows import BINDINGS, NOW_MS, check, error_of, holds
 
 
 @holds(

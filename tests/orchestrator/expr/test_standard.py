@@ -4,7 +4,7 @@ import pytest
 
 from stepwell_orchestrator.expr.compile import compile_expression
 from stepwell_orchestrator.expr.errors import ExpressionError
-from tests.expr.rows import check, evaluate, holds
+from tests.orchestrator.expr.rows import check, evaluate, holds
 
 
 @holds(

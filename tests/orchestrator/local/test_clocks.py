@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS, VirtualClock
 from stepwell_orchestrator.local.clock import SystemClock
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS, VirtualClock
 
 
 async def test_the_system_clock_sleeps_until_its_own_time():

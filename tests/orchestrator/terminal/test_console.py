@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.console import ConsoleLog
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
+from stepwell_orchestrator.terminal.console import ConsoleLog
 
 AT_MS = 1_900_000_000_123
 RUN = {"run_id": "01M8226XFK38FN4FDW35DJ7CJD", "function_id": "shop-fulfil-order"}

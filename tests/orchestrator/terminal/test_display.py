@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepwell_orchestrator.display import ASCII, UNICODE, duration_text, error_text, glyphs_for, op_word
+from stepwell_orchestrator.terminal.display import ASCII, UNICODE, duration_text, error_text, glyphs_for, op_word
 
 
 @pytest.mark.parametrize(

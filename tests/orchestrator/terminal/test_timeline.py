@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from stepwell_orchestrator.display import ASCII, UNICODE, Glyphs
-from stepwell_orchestrator.timeline import draw_timeline, read_timeline
-from tests.cli.samples import RUN_ID, START_MS, run_answer, trace_row
+from stepwell_orchestrator.terminal.display import ASCII, UNICODE, Glyphs
+from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
+from tests.orchestrator.cli.samples import RUN_ID, START_MS, run_answer, trace_row
 
 DAY = 86_400_000
 GONE = {"name": "ConnectionError", "message": "the loyalty\nservice is gone"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell_orchestrator.timescale import Scale, Span, fit
+from stepwell_orchestrator.terminal.timescale import Scale, Span, fit
 
 TIMES = st.integers(0, 10**12)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stepwell.errors import DefinitionError
-from stepwell_orchestrator.egress import LOOPBACK, allowed, literal
+from stepwell_orchestrator.transports.egress import LOOPBACK, allowed, literal
 
 PUBLIC = [
     "8.8.8.8",

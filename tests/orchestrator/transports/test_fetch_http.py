@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from stepwell_orchestrator.egress import LOOPBACK, allowed
-from stepwell_orchestrator.fetch_http import REDIRECTS_MAX, HttpFetcher
 from stepwell_orchestrator.model.fetch import FetchRequest
 from stepwell_orchestrator.ports import FetchError
-from tests.gateways.provider import json_answer, provider, redirect
+from stepwell_orchestrator.transports.egress import LOOPBACK, allowed
+from stepwell_orchestrator.transports.fetch_http import REDIRECTS_MAX, HttpFetcher
+from tests.orchestrator.transports.provider import json_answer, provider, redirect
 
 SECRET = "token-of-the-first-origin"
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from stepwell.wire.reply import MAX_REPLY_BYTES
-from stepwell_orchestrator.invoke_asgi import AsgiApp, InProcessInvoker
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.ports import CallError
+from stepwell_orchestrator.transports.invoke_asgi import AsgiApp, InProcessInvoker
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

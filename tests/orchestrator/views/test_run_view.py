@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.engine.request import steps_of
+from stepwell_orchestrator.engine.calls.request import steps_of
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-from stepwell_orchestrator.trace import attempts, trace_rows
+from stepwell_orchestrator.views.run_view import attempts, trace_rows
 
 HEADER = RunHeader("01ARZ3NDEKTSV4RRFFQ69G5FAV", "shop", "shop-f", "a", ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), 1_000)
 

@@ -21,10 +21,10 @@ from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest, decode_call_reque
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.ids import hash_step_id, ulid_from
 from stepwell.wire.registration import Trigger
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.local.backend import LocalBackend
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.notice import Notice

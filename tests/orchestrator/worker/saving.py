@@ -16,10 +16,10 @@ from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
-from stepwell_orchestrator.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.limits import LEASE_MS, Limits
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from tests.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World
 
 SUPERSEDED = (400, {"name": "SupersededError", "message": "the call goes on elsewhere"})
 

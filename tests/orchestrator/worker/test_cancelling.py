@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.queue_item import CancelMatching
 from stepwell_orchestrator.model.run import RunStatus
-from tests.worker.harness import SLUG, Script, World
+from tests.orchestrator.worker.harness import SLUG, Script, World
 
 BY_EVENT = {"cancel": [{"event": "order/cancelled", "if": "event.data.order == async.data.order"}]}
 

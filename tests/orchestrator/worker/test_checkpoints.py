@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from stepwell.wire.ids import hash_step_id
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import CallError, Ports
 from stepwell_orchestrator.worker import Worker
-from tests.worker.harness import ScriptInvoker, World
-from tests.worker.saving import (
+from tests.orchestrator.worker.harness import ScriptInvoker, World
+from tests.orchestrator.worker.saving import (
     SUPERSEDED,
     Answer,
     Call,

@@ -16,7 +16,7 @@ import pytest
 
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
-from tests.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World
 
 CHILD = "shop-child"
 

@@ -8,12 +8,12 @@ import pytest
 
 from stepwell.wire.call import DISCOVERY_STEP_ID
 from stepwell.wire.ids import hash_step_id
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
-from tests.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World
 
 TEN = [[f"step-{n}"] for n in range(10)]
 

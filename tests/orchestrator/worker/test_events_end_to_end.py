@@ -11,11 +11,11 @@ import pydantic
 import pytest
 
 import stepwell
+from stepwell.client.http import HttpResponse
+from stepwell.client.outbound import OutboundRequest
+from stepwell.client.sender import Sender
+from stepwell.client.settings import Overrides, read_settings
 from stepwell.errors import InvokeTimeoutError, StepError
-from stepwell.http import HttpResponse
-from stepwell.outbound import OutboundRequest
-from stepwell.sender import Sender
-from stepwell.settings import Overrides, read_settings
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import CallError, EventFilter, HttpReply

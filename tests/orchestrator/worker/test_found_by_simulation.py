@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
-from stepwell_orchestrator.engine import ending, items
+from stepwell_orchestrator.engine.runs import ending
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
@@ -18,8 +19,8 @@ from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Ports
 from stepwell_orchestrator.worker import Worker
-from tests.worker.harness import Script, ScriptInvoker, World
-from tests.worker.test_crash_everywhere import Fate, Scenario, live
+from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
+from tests.orchestrator.worker.test_crash_everywhere import Fate, Scenario, live
 
 
 class LateClock:

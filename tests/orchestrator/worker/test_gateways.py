@@ -13,14 +13,14 @@ from stepwell.wire.call import DISCOVERY_STEP_ID
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.times import HOUR_MS
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import FetchError, Ports
 from stepwell_orchestrator.worker import Worker
-from tests.worker.harness import Script, ScriptInvoker, World
+from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 
 FETCH = ("Gateway", {"url": "https://api.test/x", "method": "GET"})
 INFER = ("AIGateway", {"url": "https://api.test/x", "auth_key": "k", "format": "openai-chat", "body": {}})

@@ -16,8 +16,8 @@ from stepwell.ai import Model
 from stepwell_orchestrator.entry.embedded import Embedded
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Run, RunStatus
-from stepwell_orchestrator.trace import trace_rows
-from tests.gateways.provider import Answer, Provider, json_answer, provider
+from stepwell_orchestrator.views.run_view import trace_rows
+from tests.orchestrator.transports.provider import Answer, Provider, json_answer, provider
 
 KEY = "sk-secret-of-the-provider"
 

@@ -13,7 +13,7 @@ from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Ports
 from stepwell_orchestrator.worker import Worker
 from stepwell_orchestrator.worker.driving import _Held
-from tests.worker.harness import Script, ScriptInvoker, World
+from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 
 
 def stopping(world: World, stops_at_ms: Callable[[], int | None]) -> Worker:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
-from tests.worker.harness import SLUG, Script, World
+from tests.orchestrator.worker.harness import SLUG, Script, World
 
 CHILD = "shop-child"
 

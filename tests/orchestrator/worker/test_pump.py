@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import Delivery
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from stepwell_orchestrator.pump import Pump
+from stepwell_orchestrator.worker.pump import Pump
 from tests.conformance.samples import NOW_MS, UNTIL_MS, a_header, create_driven, run_id
 
 Work = Callable[[str, int], Awaitable[int | None]]

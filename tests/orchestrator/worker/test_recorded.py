@@ -16,11 +16,11 @@ from stepwell.wire.encoding import decode, encode
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.ports import HttpReply, Ports
-from stepwell_orchestrator.trace import RUN_STATUS_NAMES
+from stepwell_orchestrator.views.run_view import RUN_STATUS_NAMES
 from stepwell_orchestrator.worker import Worker
-from tests.worker.harness import SLUG, Script, World
+from tests.orchestrator.worker.harness import SLUG, Script, World
 
-RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "transcripts.json").read_text())
+RECORDED = json.loads((Path(__file__).parents[2] / "golden" / "transcripts.json").read_text())
 
 
 @dataclass

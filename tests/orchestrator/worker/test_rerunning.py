@@ -12,13 +12,13 @@ import pytest
 from stepwell.wire.call import CallRequest
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.memo import Input, decode_memo
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.queue_item import FromStep, Rerun
 from stepwell_orchestrator.model.run import Run, RunStatus
-from tests.worker.harness import Script, World
-from tests.worker.test_crash_everywhere import DeadError, Fate, Mortal
+from tests.orchestrator.worker.harness import Script, World
+from tests.orchestrator.worker.test_crash_everywhere import DeadError, Fate, Mortal
 
 RERUN = "01JZZZZZZZZZZZZZZZZZZZZZZZ"
 STAGES = (("a",), ("p", "q"), ("c",), ("d",))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.queue_item import SignalArrived
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
-from tests.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World
 
 
 def waiting(conflict: str = "fail", signal: str = "approve") -> dict[str, tuple[str, dict[str, Any]]]:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from stepwell.wire.ids import hash_step_id
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.matching import file_under
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.matching import file_under
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
-from tests.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World
 
 MATCH = "event.data.user == async.data.user"
 

@@ -10,7 +10,7 @@ import pytest
 
 from stepwell.wire.opcodes import Op
 from stepwell.wire.registration import Trigger
-from stepwell_orchestrator.engine import ending
+from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.model.decision import EndRun
 from stepwell_orchestrator.model.function import App
@@ -18,7 +18,7 @@ from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired
-from tests.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World
 
 FINISHED = "inngest/function.finished"
 HOUR_MS = 3_600_000

@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
-from stepwell.awaitable import PendingStep, StepFuture
-from stepwell.waiting import AnyFuture, callbacks_of, gathered, joined_by, keeps_exceptions, waiter_of
+from stepwell.executing.loop.waiting import AnyFuture, callbacks_of, gathered, joined_by, keeps_exceptions, waiter_of
+from stepwell.steps.awaitable import PendingStep, StepFuture
 from stepwell.wire.opcodes import ParallelMode
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from types import CoroutineType, FrameType, GeneratorType, coroutine
 from typing import Any
 
-from stepwell.awaitable import StepFuture
-from stepwell.closures import closed_over
+from stepwell.steps.awaitable import StepFuture
+from stepwell.values.closure_variables import closed_over
 
 AnyFuture = asyncio.Future[Any]
 

@@ -13,7 +13,7 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.trace import attempts, instant_text, step_result, steps_in_order
+from stepwell_orchestrator.views.run_view import attempts, instant_text, step_result, steps_in_order
 
 SEPARATOR: Final = "."
 """Between run and step in an output id."""

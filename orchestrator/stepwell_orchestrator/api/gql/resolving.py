@@ -15,13 +15,13 @@ from stepwell_orchestrator.api.functions import function_config
 from stepwell_orchestrator.api.gql import objects
 from stepwell_orchestrator.api.gql.objects import Object
 from stepwell_orchestrator.api.words import RUN_STATUS_BY_WORD
-from stepwell_orchestrator.control import find_run
+from stepwell_orchestrator.controlling.control import find_run
+from stepwell_orchestrator.controlling.rerun_start import AskedStart
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
-from stepwell_orchestrator.restart import AskedStart
 
 PAGE_MAX: Final = 100
 """The longest list that one field answers with."""

@@ -8,13 +8,13 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from stepwell.wire.ids import is_ulid
-from stepwell_orchestrator.api.asking import asked_start
 from stepwell_orchestrator.api.deps import Deps, WithDeps
 from stepwell_orchestrator.api.envelope import query_instant, query_limit, read_object
+from stepwell_orchestrator.api.rerun_request import asked_start
 from stepwell_orchestrator.api.v2.catalogue import find_function
 from stepwell_orchestrator.api.v2.shapes import page_of, run_object, success, trace_object
 from stepwell_orchestrator.api.words import RUN_STATUS_BY_WORD
-from stepwell_orchestrator.control import find_run
+from stepwell_orchestrator.controlling.control import find_run
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import REQUEST_BYTES_MAX
 from stepwell_orchestrator.model.run import RunHeader, RunStatus

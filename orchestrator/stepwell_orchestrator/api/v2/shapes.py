@@ -15,7 +15,7 @@ from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
-from stepwell_orchestrator.trace import instant_text, step_result, steps_in_order
+from stepwell_orchestrator.views.run_view import instant_text, step_result, steps_in_order
 
 SHOWN_PREFIX: Final = "/v2"
 PREFIXES: Final = ("/api/v2", SHOWN_PREFIX)

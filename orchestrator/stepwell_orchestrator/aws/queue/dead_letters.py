@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 from stepwell.errors import StepwellError, WireError
 from stepwell.wire.encoding import decode
 from stepwell.wire.times import DAY_MS, HOUR_MS, format_instant
-from stepwell_orchestrator.aws.messages import Delivery, Poison, read_message
-from stepwell_orchestrator.aws.queue import SqsQueue
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.queue.messages import Delivery, Poison, read_message
+from stepwell_orchestrator.aws.queue.queue import SqsQueue
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.together import together
 from stepwell_orchestrator.ports import Clock
 
 _BATCH: Final = 10

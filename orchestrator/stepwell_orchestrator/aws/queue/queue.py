@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.messages import MESSAGE_BYTES_MAX, Delivery, message_body, message_group
-from stepwell_orchestrator.aws.schedules import INPUT_BYTES_MAX, Schedules
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.queue.messages import MESSAGE_BYTES_MAX, Delivery, message_body, message_group
+from stepwell_orchestrator.aws.queue.schedules import INPUT_BYTES_MAX, Schedules
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.together import together
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock

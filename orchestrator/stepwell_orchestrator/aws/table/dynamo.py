@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, assert_never
 
 from stepwell_orchestrator.aws.service import AwsError, Service
-from stepwell_orchestrator.aws.table import PK, SK
+from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
 
 Value = Mapping[str, Any]

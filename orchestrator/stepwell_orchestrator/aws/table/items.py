@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.blobs import Blobs, compress, decompress
-from stepwell_orchestrator.aws.dynamo import Item, Put, Table, Value, binary, integer, number, text
-from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.aws.table import APP, CREATED, FUNCTION, LEASE_UNTIL, LISTED_UNDER, NAME, PK, SK, TTL
-from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.payloads.blobs import Blobs, compress, decompress
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import Item, Put, Table, Value, binary, integer, number, text
+from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.table import (
+    APP,
+    CREATED,
+    FUNCTION,
+    LEASE_UNTIL,
+    LISTED_UNDER,
+    NAME,
+    PK,
+    SK,
+    TTL,
+)
 from stepwell_orchestrator.documents import (
     entry_document,
     event_document,

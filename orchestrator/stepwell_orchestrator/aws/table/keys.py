@@ -6,8 +6,8 @@ import hashlib
 from typing import Final
 
 from stepwell.wire.times import HOUR_MS
-from stepwell_orchestrator.aws.dynamo import Key, key_of
-from stepwell_orchestrator.aws.names import in_key
+from stepwell_orchestrator.aws.table.dynamo import Key, key_of
+from stepwell_orchestrator.aws.table.names import in_key
 from stepwell_orchestrator.model.event import is_internal
 
 LISTING_SHARDS: Final = 8

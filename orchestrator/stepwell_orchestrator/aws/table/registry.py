@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stepwell.wire.times import SECOND_MS
-from stepwell_orchestrator.aws.dynamo import (
+from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table.dynamo import (
     Action,
     Delete,
     Item,
@@ -23,9 +24,8 @@ from stepwell_orchestrator.aws.dynamo import (
     number,
     text,
 )
-from stepwell_orchestrator.aws.registered import Registered, RegisteredApp, packed, unpacked
-from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table import PK, SK
+from stepwell_orchestrator.aws.table.registry_cache import Registered, RegisteredApp, packed, unpacked
+from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.function import App, Function

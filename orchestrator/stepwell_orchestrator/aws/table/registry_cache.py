@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stepwell_orchestrator.aws.blobs import compress, decompress
+from stepwell_orchestrator.aws.payloads.blobs import compress, decompress
 from stepwell_orchestrator.documents import app_document, function_document, read_app, read_function
 from stepwell_orchestrator.model.function import App, Function
 

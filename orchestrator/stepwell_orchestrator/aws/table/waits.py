@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
-from stepwell_orchestrator.aws.blobs import compress, decompress
-from stepwell_orchestrator.aws.dynamo import (
+from stepwell_orchestrator.aws.payloads.blobs import compress, decompress
+from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table.dynamo import (
     Delete,
     Item,
     Key,
@@ -23,9 +24,8 @@ from stepwell_orchestrator.aws.dynamo import (
     number,
     text,
 )
-from stepwell_orchestrator.aws.names import in_key
-from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table import PK, SK, TTL
+from stepwell_orchestrator.aws.table.names import in_key
+from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.documents import pause_document, read_pause
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.signal import SignalWait

@@ -63,9 +63,9 @@ def bench(
 
     Exit codes: 0 counted, whatever the budgets say, 1 moto is missing, 2 wrong arguments.
     """
-    from stepwell_orchestrator.aws.bill import Rates
-    from stepwell_orchestrator.aws.durations import assume
-    from stepwell_orchestrator.aws.prices import price_list
+    from stepwell_orchestrator.costing.bill import Rates
+    from stepwell_orchestrator.costing.durations import assume
+    from stepwell_orchestrator.costing.prices import price_list
 
     try:
         rates = Rates(price_list(_read(prices)), assume(_pairs(assumed or ())))

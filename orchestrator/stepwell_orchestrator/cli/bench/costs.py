@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws.bill import Line, Rates, Work, bill
-from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.aws.prices import Good, dollars
+from stepwell_orchestrator.aws.table.retention import Keeping
 from stepwell_orchestrator.cli.bench.idle import month
+from stepwell_orchestrator.costing.bill import Line, Rates, Work, bill
+from stepwell_orchestrator.costing.prices import Good, dollars
 from stepwell_orchestrator.entry.rehearsal.rehearsal import rehearsing
 from stepwell_orchestrator.entry.rehearsal.workloads import (
     FAR_NAP_MS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from stepwell_orchestrator.aws.bill import Rates, Work, bill
-from stepwell_orchestrator.aws.prices import Good, dollars
+from stepwell_orchestrator.costing.bill import Rates, Work, bill
+from stepwell_orchestrator.costing.prices import Good, dollars
 
 MINUTES: Final = 43_830
 """In a month: 365.25 days in twelve parts."""

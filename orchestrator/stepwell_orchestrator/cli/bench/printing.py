@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from stepwell_orchestrator.aws.bill import Rates, Work
 from stepwell_orchestrator.cli.bench.costs import Cost, Count, Report
 from stepwell_orchestrator.cli.terminal import print_columns
+from stepwell_orchestrator.costing.bill import Rates, Work
 
 
 def json_of(report: Report, rates: Rates) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.cli.errors import EXIT_NEGATIVE
 from stepwell_orchestrator.cli.options import AsJson
 from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import print_json, standard_output
-from stepwell_orchestrator.tally import Tally
 
 if TYPE_CHECKING:
     from stepwell_orchestrator.cli.demo.orders import Order

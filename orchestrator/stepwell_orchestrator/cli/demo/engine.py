@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwell_orchestrator.cli.demo.orders import Order
 from stepwell_orchestrator.cli.demo.outcome import Outcome, read_records
 from stepwell_orchestrator.cli.demo.progress import Show
+from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.entry.embedded import Embedded
-from stepwell_orchestrator.tally import Tally
 
 if TYPE_CHECKING:
-    from stepwell.app import App
+    from stepwell.authoring.app import App
 
 RETRY_DELAY_MS: Final = 200
 _BATCH: Final = 50

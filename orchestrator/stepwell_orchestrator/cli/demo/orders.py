@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from stepwell_orchestrator.cli.errors import CommandError, usage_error
 
 if TYPE_CHECKING:
-    from stepwell.app import App
+    from stepwell.authoring.app import App
 
 FULFIL: Final = "shop-fulfil-order"
 _APP_FILE: Final = Path("examples", "orders", "app.py")

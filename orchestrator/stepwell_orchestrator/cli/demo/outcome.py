@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Order
-from stepwell_orchestrator.display import error_text
 from stepwell_orchestrator.ports import Journal, RunFilter
-from stepwell_orchestrator.trace import run_body, trace_rows
+from stepwell_orchestrator.terminal.display import error_text
+from stepwell_orchestrator.views.run_view import run_body, trace_rows
 
 _PAGE = 100
 

@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from stepwell_orchestrator.tally import Tally
+from stepwell_orchestrator.cli.demo.tally import Tally
 
 _LINES: Final = 5
 

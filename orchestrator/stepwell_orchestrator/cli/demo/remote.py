@@ -12,10 +12,10 @@ from stepwell_orchestrator.cli.client import Client
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Order
 from stepwell_orchestrator.cli.demo.outcome import Outcome, RunRecord, order_id
 from stepwell_orchestrator.cli.demo.progress import Show
+from stepwell_orchestrator.cli.demo.tally import StepTally, Tally
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.ports import Clock
-from stepwell_orchestrator.tally import StepTally, Tally
-from stepwell_orchestrator.trace import RUN_STATUS_NAMES
+from stepwell_orchestrator.views.run_view import RUN_STATUS_NAMES
 
 _APP_ID: Final = FULFIL.partition("-")[0]
 _BATCH: Final = 50

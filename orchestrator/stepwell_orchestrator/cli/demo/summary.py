@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from stepwell_orchestrator.cli.demo.outcome import RunRecord
+from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.cli.terminal import glyphs
-from stepwell_orchestrator.display import duration_text
 from stepwell_orchestrator.model.run import RunStatus
-from stepwell_orchestrator.tally import Tally
-from stepwell_orchestrator.timeline import draw_timeline, read_timeline
+from stepwell_orchestrator.terminal.display import duration_text
+from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
 
 _MISMATCHES_SHOWN = 20
 

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from stepwell.client.settings import Overrides, read_settings
 from stepwell.errors import DefinitionError
-from stepwell.settings import Overrides, read_settings
 from stepwell_orchestrator.cli.doctor.finding import Finding, fail, ok, warn
 from stepwell_orchestrator.local.schema import APPLICATION_ID, SCHEMA_VERSION
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepwell.app import App
+from stepwell.authoring.app import App
 from stepwell_orchestrator.cli.replay_check.judging import function_gone, judge
 from stepwell_orchestrator.cli.replay_check.opening import opened
 from stepwell_orchestrator.cli.replay_check.recording import Recording

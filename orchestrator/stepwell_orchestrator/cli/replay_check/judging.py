@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stepwell.app import App
-from stepwell.failures import RAISED_CODES
-from stepwell.kinds import Difference as Differs
-from stepwell.replay import Divergence, RequestedStep
+from stepwell.authoring.app import App
+from stepwell.replaying.replay import Divergence, RequestedStep
+from stepwell.replaying.replay_rules import Difference as Differs
+from stepwell.values.failures import RAISED_CODES
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed, Finished
 from stepwell_orchestrator.cli.replay_check import wording
 from stepwell_orchestrator.cli.replay_check.recording import Recording
 from stepwell_orchestrator.cli.replay_check.replaying import Replayed
 from stepwell_orchestrator.cli.replay_check.report import Difference, Report, Step
-from stepwell_orchestrator.display import op_word
+from stepwell_orchestrator.terminal.display import op_word
 
 
 def function_gone(app: App, recording: Recording) -> Report:

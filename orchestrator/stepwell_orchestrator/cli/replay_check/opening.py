@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from stepwell.authoring.function import Function
 from stepwell.errors import MiddlewareError
-from stepwell.function import Function
 from stepwell.middleware.base import CallInput
 from stepwell.wire.reply import Finished
 from stepwell_orchestrator.cli.replay_check.recording import Recording

@@ -14,7 +14,7 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import parse_instant_ms
 from stepwell_orchestrator.cli.errors import usage_error
-from stepwell_orchestrator.journal_export import JOURNAL_FORMAT, JOURNAL_VERSION
+from stepwell_orchestrator.views.journal_export import JOURNAL_FORMAT, JOURNAL_VERSION
 
 _DROPPED: Final = "Cancelled"
 _EXPORT: Final = "write it with `stepwell run ID --export FILE`"

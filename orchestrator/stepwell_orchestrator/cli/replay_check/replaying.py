@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stepwell.app import App
-from stepwell.execution import Runtime, carry_on
-from stepwell.function import Function
-from stepwell.kinds import Recorded
-from stepwell.replay import Replay
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
+from stepwell.executing.execution import Runtime, carry_on
+from stepwell.replaying.replay import Replay
+from stepwell.replaying.replay_rules import Recorded
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.reply import Failed, Outcome

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stepwell.kinds import Difference as Differs
-from stepwell.replay import Divergence
+from stepwell.replaying.replay import Divergence
+from stepwell.replaying.replay_rules import Difference as Differs
 from stepwell.wire.errors import ErrorBody
 from stepwell_orchestrator.cli.replay_check.recording import RecordedOutcome
 from stepwell_orchestrator.cli.replay_check.report import Difference, Kind, Step
-from stepwell_orchestrator.display import error_text, one_line, value_text
+from stepwell_orchestrator.terminal.display import error_text, one_line, value_text
 
 _TEXT_CHARS: Final = 120
 _FRAME: Final = re.compile(r'File "([^"]+)", line (\d+)')

@@ -8,9 +8,12 @@ from typing import Final, assert_never
 
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
-from stepwell_orchestrator.engine import bounds, ending, items
-from stepwell_orchestrator.engine.apply import apply
-from stepwell_orchestrator.engine.gate import has_pending
+from stepwell_orchestrator.engine.calls import bounds
+from stepwell_orchestrator.engine.journal.apply import apply
+from stepwell_orchestrator.engine.journal.discovery import has_pending
+from stepwell_orchestrator.engine.journal.retry import executed
+from stepwell_orchestrator.engine.journal.situation import Situation
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
 from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
@@ -20,9 +23,8 @@ from stepwell_orchestrator.engine.opcodes.step_planned import step_planned
 from stepwell_orchestrator.engine.opcodes.step_run import step_run
 from stepwell_orchestrator.engine.opcodes.wait_for_event import wait_for_event
 from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
-from stepwell_orchestrator.engine.retry import executed
-from stepwell_orchestrator.engine.situation import Situation
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.runs import ending
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus

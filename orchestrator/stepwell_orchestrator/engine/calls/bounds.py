@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepwell.wire.reply import Instructions, failure
-from stepwell_orchestrator.engine import ending
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.journal.situation import Situation
+from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.run import Outcome
 

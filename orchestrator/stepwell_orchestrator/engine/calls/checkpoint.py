@@ -9,10 +9,10 @@ from typing import Final
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
-from stepwell_orchestrator.engine.call_reference import CallReference
-from stepwell_orchestrator.engine.memos import memo_of
+from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.memos import memo_of
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import finished, put
-from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.ending import closing_commands
-from stepwell_orchestrator.engine.waiting import take
+from stepwell_orchestrator.engine.runs.ending import closing_commands
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.waiting import take
 from stepwell_orchestrator.model.decision import Command
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus

@@ -7,10 +7,10 @@ from typing import Any
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallContext, CallRequest
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.memo import input_memo
-from stepwell_orchestrator.engine.call_reference import CallReference
-from stepwell_orchestrator.engine.gate import has_pending
-from stepwell_orchestrator.engine.retry import discovery_attempt
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.discovery import has_pending
+from stepwell_orchestrator.engine.journal.retry import discovery_attempt
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import Run
 

@@ -12,8 +12,8 @@ from typing import Final, assert_never
 
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply
-from stepwell_orchestrator.engine.call_reference import CallReference
-from stepwell_orchestrator.engine.memos import memo_of, same
+from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.memos import memo_of, same
 from stepwell_orchestrator.model.run import Run
 
 _ENDS: Final = frozenset({Op.STEP, Op.STEP_RUN, Op.STEP_FAILED})

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.model.queue_item import FromStep
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus

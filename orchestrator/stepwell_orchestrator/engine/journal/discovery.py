@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
-from stepwell_orchestrator.engine.stack import stack_of
+from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.model.decision import Decision, PutEntry
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepStatus

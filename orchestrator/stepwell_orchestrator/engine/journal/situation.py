@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stepwell_orchestrator.engine.call_reference import reply_position
-from stepwell_orchestrator.engine.meanwhile import QUIET, Meanwhile
-from stepwell_orchestrator.engine.retry import RetryPolicy, discovery_attempt
-from stepwell_orchestrator.engine.stack import next_place
+from stepwell_orchestrator.engine.journal.call_reference import reply_position
+from stepwell_orchestrator.engine.journal.changes_during_call import QUIET, Meanwhile
+from stepwell_orchestrator.engine.journal.retry import RetryPolicy, discovery_attempt
+from stepwell_orchestrator.engine.journal.stack import next_place
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import Place

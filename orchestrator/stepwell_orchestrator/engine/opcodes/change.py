@@ -9,8 +9,8 @@ from typing import Any
 from stepwell.wire.encoding import encode
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Opcode
-from stepwell_orchestrator.engine.situation import Situation
-from stepwell_orchestrator.engine.waiting import take
+from stepwell_orchestrator.engine.journal.situation import Situation
+from stepwell_orchestrator.engine.waits.waiting import take
 from stepwell_orchestrator.model.decision import Command, Guard, PutEntry
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus

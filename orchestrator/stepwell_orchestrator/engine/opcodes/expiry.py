@@ -6,9 +6,9 @@ from stepwell.errors import WireError
 from stepwell.wire.opcodes import Opcode
 from stepwell.wire.reply import failure
 from stepwell.wire.times import DAY_MS, parse_when_ms
-from stepwell_orchestrator.engine import ending
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import Change
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.limits import TIMEOUT_MAX_MS
 
 

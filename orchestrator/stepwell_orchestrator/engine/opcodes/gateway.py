@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from stepwell.wire.opcodes import Op, Opcode
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import Change
 from stepwell_orchestrator.engine.opcodes.step_planned import step_planned
-from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.urls import shown_url
 
 GATEWAYS: Final = frozenset({Op.AI_GATEWAY, Op.GATEWAY})

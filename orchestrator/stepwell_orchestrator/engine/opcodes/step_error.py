@@ -7,9 +7,9 @@ from dataclasses import replace
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.memo import failure_memo
 from stepwell.wire.opcodes import Op, Opcode
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, finished, put
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.step import StepStatus
 
 

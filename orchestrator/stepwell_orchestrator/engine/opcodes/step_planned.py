@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stepwell.wire.opcodes import Opcode
-from stepwell_orchestrator.engine import items
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, put
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.step import StepStatus
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stepwell.wire.opcodes import Opcode
-from stepwell_orchestrator.engine.memos import memo_of
+from stepwell_orchestrator.engine.journal.memos import memo_of
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, finished, put
-from stepwell_orchestrator.engine.situation import Situation
 
 
 def step_run(situation: Situation, opcode: Opcode, offset: int) -> Change:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from stepwell.errors import DefinitionError, WireError
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.times import parse_duration_ms
-from stepwell_orchestrator.engine.matching import file_under
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
-from stepwell_orchestrator.engine.situation import Situation
+from stepwell_orchestrator.engine.waits.matching import file_under
 
 
 def wait_for_event(situation: Situation, opcode: Opcode) -> Change:

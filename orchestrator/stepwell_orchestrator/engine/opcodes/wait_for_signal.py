@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stepwell.wire.opcodes import Opcode
+from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
-from stepwell_orchestrator.engine.situation import Situation
 from stepwell_orchestrator.limits import SIGNAL_NAME_CHARS_MAX, SIGNAL_TIMEOUT_MS
 
 

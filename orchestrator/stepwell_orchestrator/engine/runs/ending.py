@@ -8,8 +8,8 @@ from typing import Any, Final
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.reply import Failed
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.waiting import give_up
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.waiting import give_up
 from stepwell_orchestrator.model.decision import Command, Emit, Unwatch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.queue_item import ChildEnded

@@ -7,7 +7,7 @@ from typing import Final
 
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.registration import Trigger
-from stepwell_orchestrator.engine.waiting import INVOKED_EVENT
+from stepwell_orchestrator.engine.waits.waiting import INVOKED_EVENT
 from stepwell_orchestrator.limits import TS_TOLERANCE_MS
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function

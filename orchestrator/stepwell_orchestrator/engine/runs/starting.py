@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from stepwell.wire.times import parse_duration_ms, parse_when_ms
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.route import TRIGGER_VARIABLES
-from stepwell_orchestrator.engine.waiting import cancellation_pause
+from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.waiting import cancellation_pause
 from stepwell_orchestrator.limits import CANCELLATION_TIMEOUT_MS
 from stepwell_orchestrator.model.decision import Command
 from stepwell_orchestrator.model.event import Event

@@ -10,8 +10,8 @@ from typing import Any
 
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.matching import file_under
+from stepwell_orchestrator.engine.waits import items
+from stepwell_orchestrator.engine.waits.matching import file_under
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind

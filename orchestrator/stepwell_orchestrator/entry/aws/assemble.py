@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Final
 from stepwell.wire.times import DAY_MS
 from stepwell_orchestrator.aws.backend import AwsBackend
 from stepwell_orchestrator.aws.clients import Clients
-from stepwell_orchestrator.aws.dead_letters import DeadLetters
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
-from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.egress import allowed
+from stepwell_orchestrator.aws.queue.dead_letters import DeadLetters
+from stepwell_orchestrator.aws.table.retention import Keeping
 from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
-from stepwell_orchestrator.entry.aws.keys import Keys, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.logs import log_notice, set_up_logs
+from stepwell_orchestrator.entry.aws.secrets import Keys, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.settings import DeployedSettings, read_deployed_settings
-from stepwell_orchestrator.fetch_http import HttpFetcher
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.ports import Clock, Ports
+from stepwell_orchestrator.transports.egress import allowed
+from stepwell_orchestrator.transports.fetch_http import HttpFetcher
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 from stepwell_orchestrator.worker import Worker
 
 if TYPE_CHECKING:
-    from stepwell_orchestrator.checkpointing import Checkpointer
-    from stepwell_orchestrator.control import Control
-    from stepwell_orchestrator.ingest import Ingest
-    from stepwell_orchestrator.register import Register
+    from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+    from stepwell_orchestrator.accepting.ingest import Ingest
+    from stepwell_orchestrator.accepting.register import Register
+    from stepwell_orchestrator.controlling.control import Control
 
 SERVER_KIND: Final = "cloud"
 
@@ -103,21 +103,21 @@ class Deployment:
     @cached_property
     def register(self) -> Register:
         """What takes registrations."""
-        from stepwell_orchestrator.register import Register
+        from stepwell_orchestrator.accepting.register import Register
 
         return Register(self.backend.registry, self.clock, log_notice)
 
     @cached_property
     def ingest(self) -> Ingest:
         """What takes events."""
-        from stepwell_orchestrator.ingest import Ingest
+        from stepwell_orchestrator.accepting.ingest import Ingest
 
         return Ingest(self.backend.journal, self.backend.queue, self.clock, self._ids, log_notice)
 
     @cached_property
     def control(self) -> Control:
         """What people may do to runs."""
-        from stepwell_orchestrator.control import Control
+        from stepwell_orchestrator.controlling.control import Control
 
         return Control(
             self.backend.journal,
@@ -133,7 +133,7 @@ class Deployment:
     @cached_property
     def checkpointer(self) -> Checkpointer:
         """What saves steps while their call goes on."""
-        from stepwell_orchestrator.checkpointing import Checkpointer
+        from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 
         return Checkpointer(self.backend.journal, self.clock, Limits(), log_notice)
 

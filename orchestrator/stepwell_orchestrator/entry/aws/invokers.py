@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker, is_lambda_url
-from stepwell_orchestrator.invoke_http import HttpInvoker
 from stepwell_orchestrator.ports import HttpReply
+from stepwell_orchestrator.transports.invoke_http import HttpInvoker
 
 
 class ChoosingInvoker:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from stepwell.lambda_handler import RESPONSE_BYTES_MAX
+from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -12,10 +12,10 @@ from stepwell.wire import headers as names
 from stepwell.wire.encoding import canonical, decode
 from stepwell.wire.signing import sign
 from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.accepting.register import Register, normal_url
 from stepwell_orchestrator.aws.invoke_lambda import is_lambda_url, lambda_url
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.ports import CallError, Clock, HttpReply, Registry
-from stepwell_orchestrator.register import Register, normal_url
 
 DEFAULT_PATH: Final = "/api/stepwell"
 _REASON_CHARS_MAX: Final = 1_000

@@ -15,21 +15,21 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Final
 
-from stepwell.app import App
+from stepwell.authoring.app import App
 from stepwell.errors import DefinitionError
-from stepwell.lambda_handler import LambdaHandler
+from stepwell.serving.lambda_handler import LambdaHandler
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
-from stepwell_orchestrator.aws import table
 from stepwell_orchestrator.aws.backend import Names, Services
-from stepwell_orchestrator.aws.bill import FIRED, Work
-from stepwell_orchestrator.aws.blobs import WholeObjects
 from stepwell_orchestrator.aws.clients import Clients
-from stepwell_orchestrator.aws.durations import Invocation
-from stepwell_orchestrator.aws.dynamo import Item, Key
-from stepwell_orchestrator.aws.ledger import Ledger, Usage, queue_usage
-from stepwell_orchestrator.aws.offline import REGION, offline_client
+from stepwell_orchestrator.aws.imitated_clients import REGION, offline_client
+from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table import table
+from stepwell_orchestrator.aws.table.dynamo import Item, Key
+from stepwell_orchestrator.costing.bill import FIRED, Work
+from stepwell_orchestrator.costing.durations import Invocation
+from stepwell_orchestrator.costing.ledger import Ledger, Usage, queue_usage
 from stepwell_orchestrator.entry.api import serving
 from stepwell_orchestrator.entry.aws.assemble import Deployment
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
@@ -47,7 +47,7 @@ from stepwell_orchestrator.entry.rehearsal.stand_ins import (
 )
 from stepwell_orchestrator.entry.sweep import sweeping
 from stepwell_orchestrator.entry.sync import Registration
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 
 BATCH_MAX: Final = 10
 """How many messages the queue function is handed at most, as the stack has it."""

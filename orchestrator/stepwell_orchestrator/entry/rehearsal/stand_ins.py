@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from stepwell import aws
-from stepwell.app import App
+from stepwell.authoring.app import App
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import EventIdSeed

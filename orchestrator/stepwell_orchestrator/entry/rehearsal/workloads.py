@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from stepwell.app import App
-from stepwell.checkpointing import Checkpointing
-from stepwell.context import Context
+from stepwell.authoring.app import App
+from stepwell.authoring.checkpointing import Checkpointing
+from stepwell.steps.context import Context
 from stepwell.wire.encoding import encode
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.bill import Work
-from stepwell_orchestrator.engine.matching import file_under
+from stepwell_orchestrator.costing.bill import Work
+from stepwell_orchestrator.engine.waits.matching import file_under
 from stepwell_orchestrator.entry.rehearsal.rehearsal import BATCH_MAX, Rehearsal, rehearsing
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 

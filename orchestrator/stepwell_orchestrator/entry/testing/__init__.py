@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from stepwell_orchestrator.entry.testing.crash_report import CrashError, CrashReport, Finding
+from stepwell_orchestrator.entry.testing.blocking import SyncEngine
+from stepwell_orchestrator.entry.testing.crashes.crash_report import CrashError, CrashReport, Finding
 from stepwell_orchestrator.entry.testing.engine import Engine
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.run import Failure, Run, Step
 from stepwell_orchestrator.entry.testing.stubs import Stub
-from stepwell_orchestrator.entry.testing.sync import SyncEngine
 
 __all__ = [
     "CrashError",

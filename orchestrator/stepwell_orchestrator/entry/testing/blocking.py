@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from stepwell.app import App
-from stepwell.event import Event
-from stepwell.function import Function
-from stepwell_orchestrator.entry.testing.crash_report import CrashReport
-from stepwell_orchestrator.entry.testing.crashing import FAULTS_MAX, Crashes, refuse_used
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
+from stepwell.values.event import Event
+from stepwell_orchestrator.entry.testing.crashes.crash_report import CrashReport
+from stepwell_orchestrator.entry.testing.crashes.crashing import FAULTS_MAX, Crashes, refuse_used
+from stepwell_orchestrator.entry.testing.crashes.faults import Faults
 from stepwell_orchestrator.entry.testing.engine import Duration, Engine
-from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.entry.testing.stubs import Raisable, Stub
 

@@ -7,22 +7,22 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from stepwell.app import App
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
 from stepwell.errors import WireError
-from stepwell.event import Event
-from stepwell.function import Function
+from stepwell.values.event import Event
 from stepwell.wire.times import format_instant, instant_of, parse_duration_ms
-from stepwell_orchestrator.entry.testing.crash_report import CrashReport
-from stepwell_orchestrator.entry.testing.crashing import FAULTS_MAX, Crashes, refuse_used
+from stepwell_orchestrator.entry.testing.crashes.crash_report import CrashReport
+from stepwell_orchestrator.entry.testing.crashes.crashing import FAULTS_MAX, Crashes, refuse_used
+from stepwell_orchestrator.entry.testing.crashes.faults import Faults
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.explain import no_run, several_runs
-from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.entry.testing.stubs import Raisable, Stub
 from stepwell_orchestrator.entry.testing.world import World
 
 if TYPE_CHECKING:
-    from stepwell_orchestrator.entry.testing.sync import SyncEngine
+    from stepwell_orchestrator.entry.testing.blocking import SyncEngine
 
 PATIENCE_S: Final = 30.0
 START: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -47,7 +47,7 @@ class Engine:
     @staticmethod
     def sync(*, now: dt.datetime = START, patience: float = PATIENCE_S) -> SyncEngine:
         """The same engine for tests that are not ``async``."""
-        from stepwell_orchestrator.entry.testing.sync import SyncEngine
+        from stepwell_orchestrator.entry.testing.blocking import SyncEngine
 
         return SyncEngine(lambda faults: Engine(now=now, patience=patience, faults=faults))
 

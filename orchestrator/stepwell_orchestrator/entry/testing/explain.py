@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepwell_orchestrator.engine.route import patterns
+from stepwell_orchestrator.engine.runs.route import patterns
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.model.function import Function
 

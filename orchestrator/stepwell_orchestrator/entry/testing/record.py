@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepwell.event import Event
+from stepwell.values.event import Event
 from stepwell_orchestrator.entry.testing.clock import SteppedClock
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.model.event import Event as Received

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from stepwell.authoring.function import Function
 from stepwell.errors import NonRetriableError
-from stepwell.fetch import Response
-from stepwell.function import Function
-from stepwell.serializer import to_json
+from stepwell.steps.fetch import Response
+from stepwell.values.serializer import to_json
 from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Instructions, Outcome

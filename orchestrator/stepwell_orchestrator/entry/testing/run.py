@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stepwell.event import Event
+from stepwell.values.event import Event
 from stepwell.wire.errors import decode_error
 from stepwell.wire.ids import hash_step_id
-from stepwell_orchestrator.display import UNICODE, one_line, value_text
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.model.run import Run as Journaled
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.trace import run_body, trace_rows
+from stepwell_orchestrator.terminal.display import UNICODE, one_line, value_text
+from stepwell_orchestrator.views.run_view import run_body, trace_rows
 
 TIMELINE_CELLS = 100
 _STEPS_IN_REPR = 4
@@ -198,7 +198,7 @@ class Run:
 
     def timeline(self) -> str:
         """The run drawn as ``stepwell run`` draws it: a bar a step on one time axis."""
-        from stepwell_orchestrator.timeline import draw_timeline, read_timeline
+        from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
 
         header = self._run.header
         drawn = read_timeline(run_body(header), trace_rows(self._run), now_ms=self._situation.now_ms)

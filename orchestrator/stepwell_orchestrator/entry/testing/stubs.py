@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from stepwell.authoring.function import Function
 from stepwell.errors import NonRetriableError
-from stepwell.function import Function
-from stepwell.replay import Body, RequestedStep
+from stepwell.replaying.replay import Body, RequestedStep
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 
 Raisable = Exception | type[Exception]

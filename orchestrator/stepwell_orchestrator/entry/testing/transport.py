@@ -8,9 +8,9 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar
 
-from stepwell.app import App
+from stepwell.authoring.app import App
+from stepwell.client.sender import Transport
 from stepwell.errors import EventError
-from stepwell.sender import Transport
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 

@@ -10,35 +10,35 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from stepwell.app import App
-from stepwell.execution import Runtime, execute
-from stepwell.function import Function
-from stepwell.saving import Saver
-from stepwell.waiting import running_loop
+from stepwell.authoring.app import App
+from stepwell.authoring.function import Function
+from stepwell.executing.execution import Runtime, execute
+from stepwell.executing.loop.waiting import running_loop
+from stepwell.executing.saving import Saver
 from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.reply import Outcome
-from stepwell_orchestrator.checkpointing import Checkpointer
-from stepwell_orchestrator.control import Control
+from stepwell_orchestrator.accepting.checkpointing import Checkpointer
+from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.accepting.register import Register
+from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.testing.clock import SteppedClock
+from stepwell_orchestrator.entry.testing.crashes.faults import Faults
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
-from stepwell_orchestrator.entry.testing.faults import Faults
 from stepwell_orchestrator.entry.testing.record import Record
 from stepwell_orchestrator.entry.testing.requests import Requests
 from stepwell_orchestrator.entry.testing.stubs import Stubs
 from stepwell_orchestrator.entry.testing.transport import CALLING, Connection
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.ingest import Ingest
-from stepwell_orchestrator.invoke_asgi import InProcessInvoker
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.local.backend import LocalBackend, recover
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Ports
-from stepwell_orchestrator.pump import Pump
-from stepwell_orchestrator.register import Register
+from stepwell_orchestrator.transports.invoke_asgi import InProcessInvoker
 from stepwell_orchestrator.worker import Worker
+from stepwell_orchestrator.worker.pump import Pump
 
 
 class World:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from stepwell.own_tasks import STARTER, note_tasks
-from tests.adapter.execution.support import give
+from stepwell.executing.loop.own_tasks import STARTER, note_tasks
+from tests.adapter.executing.support import give
 
 
 class Notes:

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from stepwell_orchestrator.aws.blobs import INLINE_BYTES_MAX, Blobs
+from stepwell_orchestrator.aws.payloads.blobs import INLINE_BYTES_MAX, Blobs
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.run import Progress
 from stepwell_orchestrator.ports import EventFilter
-from tests.aws.bed import Bed
-from tests.aws.faults import lost_call, refused
-from tests.aws.test_commits import noise
 from tests.conformance.samples import a_result, absent, an_end, an_event, create_driven, run_id
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import lost_call, refused
+from tests.orchestrator.aws.table.test_commits import noise
 
 LARGE = noise(200_000).encode()
 

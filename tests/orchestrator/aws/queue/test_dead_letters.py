@@ -12,15 +12,15 @@ from moto.sqs.models import sqs_backends
 
 import stepwell
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.dead_letters import back_off_ms
+from stepwell_orchestrator.aws.queue.dead_letters import back_off_ms
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.queue import SUSPICIOUS_DELIVERIES
 from stepwell_orchestrator.entry.sweep import LOOK_MS, sweeping
 from stepwell_orchestrator.limits import LEASE_MS
 from stepwell_orchestrator.worker.worker import Worker
-from tests.aws import strict
-from tests.aws.account import Account, an_account, context
-from tests.aws.faults import Fault, lost_call, lost_reply, refused
+from tests.orchestrator.aws import strict
+from tests.orchestrator.aws.account import Account, an_account, context
+from tests.orchestrator.aws.faults import Fault, lost_call, lost_reply, refused
 
 NAP_MS = 10 * MINUTE_MS
 

@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.messages import MESSAGE_BYTES_MAX, Poison, message_body, message_group, receive
-from stepwell_orchestrator.aws.queue import DELAY_MAX_MS, SqsQueue, delay_seconds
+from stepwell_orchestrator.aws.queue.messages import (
+    MESSAGE_BYTES_MAX,
+    Poison,
+    message_body,
+    message_group,
+    receive,
+)
+from stepwell_orchestrator.aws.queue.queue import DELAY_MAX_MS, SqsQueue, delay_seconds
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.queue_item import CancelMatching, Drive, QueueItem, Route, Settle, SignalArrived
-from tests.aws.bed import Bed
-from tests.aws.faults import Do, Fault, lost_reply, refused, repeated
-from tests.aws.receiving import done, take, take_records
 from tests.conformance.samples import event_id, run_id
 from tests.conformance.test_queue import WAITING_WORKS, WORKS
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import Do, Fault, lost_reply, refused, repeated
+from tests.orchestrator.aws.receiving import done, take, take_records
 
 
 @pytest.fixture

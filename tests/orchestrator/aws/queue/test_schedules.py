@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.queue import DELAY_MAX_MS
-from stepwell_orchestrator.aws.schedules import LEAD_MS, at_expression, fires_at_ms, schedule_name
+from stepwell_orchestrator.aws.queue.queue import DELAY_MAX_MS
+from stepwell_orchestrator.aws.queue.schedules import LEAD_MS, at_expression, fires_at_ms, schedule_name
 from stepwell_orchestrator.aws.service import AwsError
+from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.limits import TIMEOUT_MAX_MS
-from stepwell_orchestrator.local.virtual_clock import VIRTUAL_START_MS
 from stepwell_orchestrator.model.queue_item import QueueItem, TimerDue
-from tests.aws.bed import Bed
-from tests.aws.faults import lost_reply, refused, repeated
-from tests.aws.receiving import done, fire_due_schedules, take
-from tests.aws.strict_timers import AT, NAME, TOKEN, broken_rules
 from tests.conformance.samples import run_id
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import lost_reply, refused, repeated
+from tests.orchestrator.aws.receiving import done, fire_due_schedules, take
+from tests.orchestrator.aws.strict_timers import AT, NAME, TOKEN, broken_rules
 
 NOW_MS = VIRTUAL_START_MS
 

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from stepwell_orchestrator.aws.messages import Delivery
+from stepwell_orchestrator.aws.queue.messages import Delivery
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from tests.aws.bed import Bed
-from tests.aws.faults import lost_call, refused
-from tests.aws.receiving import done, take
 from tests.conformance.samples import run_id
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import lost_call, refused
+from tests.orchestrator.aws.receiving import done, take
 
 
 async def received(bed: Bed, count: int = 1) -> list[Delivery]:

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.journal import DynamoJournal
 from stepwell_orchestrator.aws.service import AwsError
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.decision import PutProgress, Write
 from stepwell_orchestrator.model.run import Progress, RunStatus
-from tests.aws.bed import Bed
-from tests.aws.faults import conflict_in_transaction
 from tests.conformance.samples import (
     a_result,
     absent,
@@ -23,6 +21,8 @@ from tests.conformance.samples import (
     run_id,
     unless_memoised,
 )
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import conflict_in_transaction
 
 WRITING = ("put_item", "update_item", "transact_write_items")
 

@@ -5,11 +5,21 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.dynamo import Delete, Put, Range, Refused, Table, Update, key_of, number, text
 from stepwell_orchestrator.aws.service import AwsError
+from stepwell_orchestrator.aws.table.dynamo import (
+    Delete,
+    Put,
+    Range,
+    Refused,
+    Table,
+    Update,
+    key_of,
+    number,
+    text,
+)
 from stepwell_orchestrator.errors import StoreError
-from tests.aws.bed import Bed
-from tests.aws.faults import Fault, conflict_in_transaction, refused
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import Fault, conflict_in_transaction, refused
 
 ABSENT = "attribute_not_exists(pk)"
 KEY = key_of("k", "k")

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from stepwell.wire.times import DAY_MS, HOUR_MS
-from stepwell_orchestrator.aws.journal import DynamoJournal
-from stepwell_orchestrator.aws.keys import RECORD_SHARDS
 from stepwell_orchestrator.aws.service import AwsError
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.keys import RECORD_SHARDS
 from stepwell_orchestrator.model.event import Event
-from tests.aws.bed import Bed
-from tests.aws.faults import lost_call
 from tests.conformance.samples import NOW_MS, an_event
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import lost_call
 
 
 @pytest.fixture

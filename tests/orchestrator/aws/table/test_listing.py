@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.journal import DynamoJournal
-from stepwell_orchestrator.aws.keys import LEASE_SHARDS, LISTING_SHARDS
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.keys import LEASE_SHARDS, LISTING_SHARDS
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
-from tests.aws.bed import Bed
 from tests.conformance.samples import NOW_MS, UNTIL_MS, an_end, an_event, create, drive, run_id
+from tests.orchestrator.aws.bed import Bed
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.aws.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.run import RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Claimed, Over, Refused, Unknown
-from tests.aws.bed import Bed
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -28,6 +27,7 @@ from tests.conformance.samples import (
     run_id,
     unless_memoised,
 )
+from tests.orchestrator.aws.bed import Bed
 
 LATER_MS = UNTIL_MS + 30_000
 

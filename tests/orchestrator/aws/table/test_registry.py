@@ -9,12 +9,12 @@ import pytest
 
 from stepwell.wire.registration import Trigger
 from stepwell.wire.times import SECOND_MS
-from stepwell_orchestrator.aws.registry import DynamoRegistry
 from stepwell_orchestrator.aws.service import AwsError
+from stepwell_orchestrator.aws.table.registry import DynamoRegistry
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.function import App, Function
-from tests.aws.bed import Bed
-from tests.aws.faults import Do, Fault, conflict_in_transaction, lost_reply, refused, repeated
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import Do, Fault, conflict_in_transaction, lost_reply, refused, repeated
 
 SHOP = App("shop", "http://shop/", "sdk", "", "sum-1", 5)
 MAIL = App("mail", "http://mail/", "sdk", "", "sum-2", 6)

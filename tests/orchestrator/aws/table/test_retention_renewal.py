@@ -10,14 +10,12 @@ import pytest
 
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.model.decision import EndRun
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Acquired
-from tests.aws.bed import Bed
-from tests.aws.test_commits import noise
 from tests.conformance.samples import (
     NOW_MS,
     a_result,
@@ -30,6 +28,8 @@ from tests.conformance.samples import (
     run_id,
     unless_memoised,
 )
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.table.test_commits import noise
 
 LIMIT = 1_000
 

@@ -8,11 +8,11 @@ import pytest
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.aws.sizes import WRITE_UNIT_BYTES, item_bytes, value_bytes
+from stepwell_orchestrator.aws.table.sizes import WRITE_UNIT_BYTES, item_bytes, value_bytes
 from stepwell_orchestrator.model.run import Progress
 from stepwell_orchestrator.model.step import Place, StepStatus
-from tests.aws.bed import Bed
 from tests.conformance.samples import NOW_MS, a_header, absent, an_end, an_entry, an_event, create_driven, run_id
+from tests.orchestrator.aws.bed import Bed
 
 # By the developer guide, "DynamoDB item sizes and formats".
 VALUES: list[tuple[str, Any, int]] = [

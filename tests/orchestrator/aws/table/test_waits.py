@@ -8,16 +8,16 @@ import pytest
 from moto.dynamodb.models import dynamodb_backends
 
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws.names import in_key
 from stepwell_orchestrator.aws.service import AwsError, Service, in_place
-from stepwell_orchestrator.aws.waits import TTL_MARGIN_MS, DynamoWaits
-from stepwell_orchestrator.engine.matching import file_under, index_in
+from stepwell_orchestrator.aws.table.names import in_key
+from stepwell_orchestrator.aws.table.waits import TTL_MARGIN_MS, DynamoWaits
+from stepwell_orchestrator.engine.waits.matching import file_under, index_in
 from stepwell_orchestrator.limits import EVENT_NAME_CHARS_MAX, PAUSE_PAGE
 from stepwell_orchestrator.model.pause import Pause, PauseKey
-from tests.aws import strict
-from tests.aws.bed import Bed
-from tests.aws.faults import Fault, lost_reply, refused, repeated
 from tests.conformance.samples import NOW_MS, UNTIL_MS, a_pause, a_signal_wait, run_id
+from tests.orchestrator.aws import strict
+from tests.orchestrator.aws.bed import Bed
+from tests.orchestrator.aws.faults import Fault, lost_reply, refused, repeated
 
 NAME, SHAPE = "order/paid", a_pause().shape
 LONGEST_NAME = "𝄞" * EVENT_NAME_CHARS_MAX

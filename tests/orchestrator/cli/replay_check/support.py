@@ -11,7 +11,7 @@ import stepwell
 from stepwell_orchestrator.cli.replay_check.checking import check_all
 from stepwell_orchestrator.cli.replay_check.recording import read_recording
 from stepwell_orchestrator.cli.replay_check.report import Report
-from stepwell_orchestrator.journal_export import journal_body
+from stepwell_orchestrator.views.journal_export import journal_body
 from tests.orchestrator.scene import played
 
 Handler = Callable[[Any], Any]

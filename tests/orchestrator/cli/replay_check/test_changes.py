@@ -11,7 +11,7 @@ import pytest
 
 import stepwell
 from stepwell_orchestrator.cli.replay_check.report import Kind, Report
-from tests.replay_check.support import checked, cut, names, record
+from tests.orchestrator.cli.replay_check.support import checked, cut, names, record
 
 
 def give(value: Any) -> Any:

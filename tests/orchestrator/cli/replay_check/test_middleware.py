@@ -8,9 +8,9 @@ from typing import Any
 
 import stepwell
 from stepwell.middleware import Encryption
-from stepwell_orchestrator.journal_export import journal_body
+from stepwell_orchestrator.views.journal_export import journal_body
+from tests.orchestrator.cli.replay_check.support import START, Handler, checked_by
 from tests.orchestrator.scene import played
-from tests.replay_check.support import START, Handler, checked_by
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 

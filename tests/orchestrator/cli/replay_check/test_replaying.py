@@ -14,7 +14,7 @@ from stepwell_orchestrator.cli.replay_check.judging import judge
 from stepwell_orchestrator.cli.replay_check.recording import Recording, read_recording
 from stepwell_orchestrator.cli.replay_check.replaying import replay_journal
 from stepwell_orchestrator.cli.replay_check.report import Kind, Report
-from tests.replay_check.support import START, app_of, checked, checked_by, cut, record, write
+from tests.orchestrator.cli.replay_check.support import START, app_of, checked, checked_by, cut, record, write
 
 REST_S = 0.05
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.adapter.execution.corpus import ORDERLY, RACES
-from tests.replay_check.support import checked, cut, record
+from tests.adapter.executing.corpus import ORDERLY, RACES
+from tests.orchestrator.cli.replay_check.support import checked, cut, record
 
 every_function = pytest.mark.parametrize("handler", ORDERLY + RACES, ids=lambda handler: handler.__name__)
 

@@ -8,13 +8,13 @@ import pytest
 
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.advance import advance
+from stepwell_orchestrator.engine.calls.advance import advance
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.limits import Limits
 from stepwell_orchestrator.model.decision import Decision, Emit, EndRun, Guard, PutEntry, PutProgress
 from stepwell_orchestrator.model.run import Outcome, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
-from tests.engine.builders import (
+from tests.orchestrator.engine.builders import (
     NOW_MS,
     RUN_ID,
     entry,

@@ -8,11 +8,11 @@ import pytest
 
 from stepwell.errors import WireError
 from stepwell.wire.opcodes import Op, Opcode, decode_opcodes
-from stepwell_orchestrator.engine.gateways import ERROR_CHARS_MAX, answered, request_of, unanswered
+from stepwell_orchestrator.engine.calls.gateways import ERROR_CHARS_MAX, answered, request_of, unanswered
 from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.step import StepStatus
-from tests.engine.builders import NOW_MS, run, situation
+from tests.orchestrator.engine.builders import NOW_MS, run, situation
 
 KEY = "sk-secret-of-the-provider"
 MEBIBYTE = 1024 * 1024

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stepwell.wire.ids import hash_step_id
-from stepwell_orchestrator.engine import items
-from stepwell_orchestrator.engine.ending import cancelled
-from stepwell_orchestrator.engine.recover import recover
+from stepwell_orchestrator.engine.calls.recover import recover
+from stepwell_orchestrator.engine.runs.ending import cancelled
+from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.decision import Emit
 from stepwell_orchestrator.model.step import StepStatus
-from tests.engine.builders import NOW_MS, RUN_ID, entry, placed, run
+from tests.orchestrator.engine.builders import NOW_MS, RUN_ID, entry, placed, run
 
 
 def test_pending_steps_get_their_items_again() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stepwell.wire.ids import hash_step_id, is_ulid
-from stepwell_orchestrator.engine.request import call_request
+from stepwell_orchestrator.engine.calls.request import call_request
 from stepwell_orchestrator.model.step import StepStatus
-from tests.engine.builders import FUNCTION, NOW_MS, RUN_ID, entry, placed, run
+from tests.orchestrator.engine.builders import FUNCTION, NOW_MS, RUN_ID, entry, placed, run
 
 
 def test_a_discovery_carries_stack_and_memos() -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Reply
-from stepwell_orchestrator.engine.advance import advance
-from stepwell_orchestrator.engine.call_reference import CALL_SPAN, REPLY_SPAN, CallReference
-from stepwell_orchestrator.engine.meanwhile import Meanwhile, is_void, meanwhile, stands_alone
-from stepwell_orchestrator.engine.retry import discovery_attempt
+from stepwell_orchestrator.engine.calls.advance import advance
+from stepwell_orchestrator.engine.journal.call_reference import CALL_SPAN, REPLY_SPAN, CallReference
+from stepwell_orchestrator.engine.journal.changes_during_call import Meanwhile, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.journal.retry import discovery_attempt
 from stepwell_orchestrator.model.step import Place, StepStatus
-from tests.engine.builders import (
+from tests.orchestrator.engine.builders import (
     RUN_ID,
     entry,
     instructed,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.engine.ending import completed
-from stepwell_orchestrator.engine.gate import has_pending, owes_discovery
+from stepwell_orchestrator.engine.journal.discovery import has_pending, owes_discovery
+from stepwell_orchestrator.engine.runs.ending import completed
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from tests.engine.builders import NOW_MS, entry, placed, run
+from tests.orchestrator.engine.builders import NOW_MS, entry, placed, run
 
 DONE = placed("done", 1, 0)
 RACER = placed("racer", 1, 0, race=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepwell_orchestrator.engine.retry import RetryPolicy
+from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.wire.ids import hash_step_id
-from stepwell_orchestrator.engine.stack import arrange, fence, next_place, stack_of
+from stepwell_orchestrator.engine.journal.stack import arrange, fence, next_place, stack_of
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import Place, StepStatus
-from tests.engine.builders import NOW_MS, entry, placed, run
+from tests.orchestrator.engine.builders import NOW_MS, entry, placed, run
 
 
 def ids(*names: str) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from stepwell.wire.registration import Trigger
-from stepwell_orchestrator.engine.route import patterns, route, starts_at_ms
-from stepwell_orchestrator.engine.starting import idempotency_keys
-from tests.engine.builders import FUNCTION, NOW_MS, event
+from stepwell_orchestrator.engine.runs.route import patterns, route, starts_at_ms
+from stepwell_orchestrator.engine.runs.starting import idempotency_keys
+from tests.orchestrator.engine.builders import FUNCTION, NOW_MS, event
 
 
 @pytest.mark.parametrize(

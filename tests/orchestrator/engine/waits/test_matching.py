@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepwell_orchestrator.engine.matching import accepts, file_under, index_in
+from stepwell_orchestrator.engine.waits.matching import accepts, file_under, index_in
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 
 PATHS = ("data.a", "data.b", "data.c.d", "user.id", "name")

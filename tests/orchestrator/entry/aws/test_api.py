@@ -12,10 +12,10 @@ import pytest
 from stepwell.errors import WireError
 from stepwell.wire.headers import SERVER_KIND
 from stepwell.wire.signing import hash_signing_key
-from stepwell_orchestrator.entry.aws.keys import FRESH_MS
 from stepwell_orchestrator.entry.aws.logs import NOISY, set_up_logs
-from tests.aws.account import EVENT_KEY, Account, context, get
-from tests.aws.faults import refused
+from stepwell_orchestrator.entry.aws.secrets import FRESH_MS
+from tests.orchestrator.aws.account import EVENT_KEY, Account, context, get
+from tests.orchestrator.aws.faults import refused
 
 OTHER_KEY = "signkey-prod-ffeeddccbbaa99887766554433221100"
 

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 import stepwell
 from stepwell_orchestrator.entry.aws.assemble import this_process
-from tests.aws import strict
-from tests.aws.account import Account, context
+from tests.orchestrator.aws import strict
+from tests.orchestrator.aws.account import Account, context
 
 DAY_MS = 86_400_000
 

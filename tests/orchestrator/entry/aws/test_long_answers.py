@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 import stepwell
-from stepwell.lambda_handler import RESPONSE_BYTES_MAX
+from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.aws.handouts import GOOD_FOR_MS
-from tests.aws.account import SIGNING_KEY, Account, context, get
+from stepwell_orchestrator.aws.payloads.large_answers import GOOD_FOR_MS
+from tests.orchestrator.aws.account import SIGNING_KEY, Account, context, get
 
 STEPS, STEP_BYTES = 4, 3_000_000
 TEXTS = [random.Random(number).randbytes(STEP_BYTES // 2).hex() for number in range(STEPS)]

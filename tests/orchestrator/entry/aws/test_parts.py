@@ -17,15 +17,15 @@ from stepwell_orchestrator.aws.invoke_lambda import lambda_url
 from stepwell_orchestrator.aws.service import Service, in_place
 from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
-from stepwell_orchestrator.entry.aws.keys import CURRENT, FRESH_MS, PREVIOUS, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.logs import DETAIL_CHARS_MAX, about, log_notice, set_up_logs
+from stepwell_orchestrator.entry.aws.secrets import CURRENT, FRESH_MS, PREVIOUS, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.settings import read_deployed_settings
+from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.errors import StoreError
-from stepwell_orchestrator.local.virtual_clock import VirtualClock
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.ports import CallError, FetchError, HttpReply
-from tests.adapter.shell.test_public import loaded_by
+from tests.adapter.test_public import loaded_by
 
 ENVIRON = {
     "STEPWELL_TABLE_NAME": "table",

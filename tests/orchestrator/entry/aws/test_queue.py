@@ -19,9 +19,9 @@ from stepwell_orchestrator.entry.aws.logs import NOISY, set_up_logs
 from stepwell_orchestrator.entry.queue import SUSPICIOUS_DELIVERIES, Batches
 from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from tests.aws import strict
-from tests.aws.account import Account, context
-from tests.aws.faults import refused
+from tests.orchestrator.aws import strict
+from tests.orchestrator.aws.account import Account, context
+from tests.orchestrator.aws.faults import refused
 
 Work = Callable[[QueueItem, int], Awaitable[int | None]]
 SECOND_MS = 1_000

@@ -18,7 +18,7 @@ from stepwell_orchestrator.entry.aws.custom_resource import Outcome, answer, phy
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.sync import Registration
 from stepwell_orchestrator.ports import CallError, HttpReply
-from tests.aws.account import SIGNING_KEY, Account, an_account, context
+from tests.orchestrator.aws.account import SIGNING_KEY, Account, an_account, context
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:shop:live"
 RESPONSE_URL = "https://cloudformation-custom-resource-response.example/arn%3Aaws?X-Amz-Signature=abc"

@@ -7,7 +7,7 @@ import pytest
 
 import stepwell
 from stepwell.testing import Engine, ExpectationError, SyncEngine
-from tests.testing_kit.apps import fan, reminder
+from tests.orchestrator.entry.testing.apps import fan, reminder
 
 
 def test_the_same_calls_without_await(engine: SyncEngine) -> None:

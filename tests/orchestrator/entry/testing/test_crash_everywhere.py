@@ -12,7 +12,7 @@ from stepwell.testing import CrashError, Engine, ExpectationError, SyncEngine
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.worker.driving import Driver
-from tests.testing_kit.apps import reminder
+from tests.orchestrator.entry.testing.apps import reminder
 
 Body = Callable[[], Any]
 

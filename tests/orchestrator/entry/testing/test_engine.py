@@ -7,8 +7,8 @@ import pytest
 
 import stepwell
 from stepwell.testing import Engine, ExpectationError
-from stepwell_orchestrator.register import InvalidFunctionsError
-from tests.testing_kit.apps import fan, reminder
+from stepwell_orchestrator.accepting.register import InvalidFunctionsError
+from tests.orchestrator.entry.testing.apps import fan, reminder
 
 MOMENT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

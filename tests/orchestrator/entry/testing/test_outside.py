@@ -6,10 +6,10 @@ import threading
 import pytest
 
 import stepwell
+from stepwell.client.sender import Sender
 from stepwell.errors import EventError
-from stepwell.sender import Sender
 from stepwell.testing import Engine, ExpectationError
-from tests.testing_kit.apps import fan, reminder
+from tests.orchestrator.entry.testing.apps import fan, reminder
 
 
 async def test_real_io_is_waited_for(engine: Engine) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import stepwell
 from stepwell.testing import Engine, ExpectationError, Run
-from tests.testing_kit.apps import reminder
+from tests.orchestrator.entry.testing.apps import reminder
 
 DETAIL = "welcome run   "
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import Refused, Update, binary, number
-from stepwell_orchestrator.aws.items import CLAIMABLE, CLAIMED, DOCUMENT, STARTED, WRITER
-from stepwell_orchestrator.aws.part import Part, wrote
-from stepwell_orchestrator.aws.table import LEASE_UNTIL
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import Refused, Update, binary, number
+from stepwell_orchestrator.aws.table.items import CLAIMABLE, CLAIMED, DOCUMENT, STARTED, WRITER
+from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
+from stepwell_orchestrator.aws.table.table import LEASE_UNTIL
 from stepwell_orchestrator.ports import Claim, Claimed, Unknown
 from stepwell_orchestrator.ports import Refused as NotClaimed
 

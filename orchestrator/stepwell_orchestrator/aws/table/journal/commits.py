@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import (
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import (
     TRANSACTION_MAX,
     Action,
     Item,
@@ -27,12 +28,11 @@ from stepwell_orchestrator.aws.dynamo import (
     number,
     text,
 )
-from stepwell_orchestrator.aws.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER
-from stepwell_orchestrator.aws.leases import HELD, drives
-from stepwell_orchestrator.aws.part import Part, wrote
-from stepwell_orchestrator.aws.sizes import action_bytes
-from stepwell_orchestrator.aws.table import LEASE_UNTIL, LEASED_UNDER, PK, TTL
-from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.aws.table.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER
+from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
+from stepwell_orchestrator.aws.table.journal.leases import HELD, drives
+from stepwell_orchestrator.aws.table.sizes import action_bytes
+from stepwell_orchestrator.aws.table.table import LEASE_UNTIL, LEASED_UNDER, PK, TTL
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, lease_lost
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 

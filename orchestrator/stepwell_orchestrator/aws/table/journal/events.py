@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import Put, Range, Refused, key_of, text
-from stepwell_orchestrator.aws.items import Items
-from stepwell_orchestrator.aws.part import Part, wrote
-from stepwell_orchestrator.aws.table import PK, SK, TTL
-from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import Put, Range, Refused, key_of, text
+from stepwell_orchestrator.aws.table.items import Items
+from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
+from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.event import Event
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from stepwell_orchestrator.aws.blobs import Blobs
-from stepwell_orchestrator.aws.claims import Claims
-from stepwell_orchestrator.aws.commits import Commits
-from stepwell_orchestrator.aws.dynamo import Table
-from stepwell_orchestrator.aws.events import Events
-from stepwell_orchestrator.aws.items import Items
-from stepwell_orchestrator.aws.keeping import Keeping
-from stepwell_orchestrator.aws.leases import Leases
-from stepwell_orchestrator.aws.listing import Listing
-from stepwell_orchestrator.aws.renewal import Renewal
-from stepwell_orchestrator.aws.runs import Runs
+from stepwell_orchestrator.aws.payloads.blobs import Blobs
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.troubles import Troubles
+from stepwell_orchestrator.aws.table.dynamo import Table
+from stepwell_orchestrator.aws.table.items import Items
+from stepwell_orchestrator.aws.table.journal.claims import Claims
+from stepwell_orchestrator.aws.table.journal.commits import Commits
+from stepwell_orchestrator.aws.table.journal.events import Events
+from stepwell_orchestrator.aws.table.journal.leases import Leases
+from stepwell_orchestrator.aws.table.journal.listing import Listing
+from stepwell_orchestrator.aws.table.journal.retention_renewal import Renewal
+from stepwell_orchestrator.aws.table.journal.runs import Runs
+from stepwell_orchestrator.aws.table.journal.troubles import Troubles
+from stepwell_orchestrator.aws.table.retention import Keeping
 from stepwell_orchestrator.fresh_ids import Entropy
 
 

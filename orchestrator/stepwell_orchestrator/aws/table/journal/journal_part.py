@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from stepwell_orchestrator.aws.dynamo import Item
-from stepwell_orchestrator.aws.items import WRITER, Items
+from stepwell_orchestrator.aws.table.dynamo import Item
+from stepwell_orchestrator.aws.table.items import WRITER, Items
 from stepwell_orchestrator.fresh_ids import Entropy
 
 _WRITER_BYTES: Final = 8

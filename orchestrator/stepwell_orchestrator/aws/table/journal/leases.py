@@ -19,12 +19,22 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import Item, Key, Range, Refused, Update, binary, integer, number, text
-from stepwell_orchestrator.aws.items import BEGUN, DOCUMENT, KEPT, PROGRESS, TERM, WANTED, WRITER
-from stepwell_orchestrator.aws.part import Part, wrote
-from stepwell_orchestrator.aws.table import LEASE_UNTIL, LEASED_UNDER, LEASES, PK, SK
-from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import (
+    Item,
+    Key,
+    Range,
+    Refused,
+    Update,
+    binary,
+    integer,
+    number,
+    text,
+)
+from stepwell_orchestrator.aws.table.items import BEGUN, DOCUMENT, KEPT, PROGRESS, TERM, WANTED, WRITER
+from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
+from stepwell_orchestrator.aws.table.table import LEASE_UNTIL, LEASED_UNDER, LEASES, PK, SK
 from stepwell_orchestrator.errors import StoreError, lease_lost
 from stepwell_orchestrator.model.run import Progress
 from stepwell_orchestrator.ports import Acquired, Acquisition, Busy, Over, Unknown

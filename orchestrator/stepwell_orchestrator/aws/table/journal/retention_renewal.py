@@ -16,13 +16,24 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import Item, Key, Put, Range, Refused, Update, integer, key_of, number, text
-from stepwell_orchestrator.aws.items import DOCUMENT, EVENTS, KEPT, TERM
-from stepwell_orchestrator.aws.listing import newest
-from stepwell_orchestrator.aws.part import Part
-from stepwell_orchestrator.aws.table import CREATED, LEASE_UNTIL, PK, SK, TTL
-from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import (
+    Item,
+    Key,
+    Put,
+    Range,
+    Refused,
+    Update,
+    integer,
+    key_of,
+    number,
+    text,
+)
+from stepwell_orchestrator.aws.table.items import DOCUMENT, EVENTS, KEPT, TERM
+from stepwell_orchestrator.aws.table.journal.journal_part import Part
+from stepwell_orchestrator.aws.table.journal.listing import newest
+from stepwell_orchestrator.aws.table.table import CREATED, LEASE_UNTIL, PK, SK, TTL
 
 _PASS: Final = key_of("c", "renewal")
 _NEXT: Final = "n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import Item, Put, Range, Refused, number, text
-from stepwell_orchestrator.aws.part import Part
-from stepwell_orchestrator.aws.table import CREATED, PK, SK, TTL
-from stepwell_orchestrator.aws.together import together
+from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import Item, Put, Range, Refused, number, text
+from stepwell_orchestrator.aws.table.journal.journal_part import Part
+from stepwell_orchestrator.aws.table.table import CREATED, PK, SK, TTL
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry

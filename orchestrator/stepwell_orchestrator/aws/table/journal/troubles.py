@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from stepwell_orchestrator.aws import keys
-from stepwell_orchestrator.aws.dynamo import Refused, Update, text
-from stepwell_orchestrator.aws.items import STATUS, TROUBLE
-from stepwell_orchestrator.aws.part import Part
-from stepwell_orchestrator.aws.table import PK
+from stepwell_orchestrator.aws.table import keys
+from stepwell_orchestrator.aws.table.dynamo import Refused, Update, text
+from stepwell_orchestrator.aws.table.items import STATUS, TROUBLE
+from stepwell_orchestrator.aws.table.journal.journal_part import Part
+from stepwell_orchestrator.aws.table.table import PK
 
 CHARS_MAX: Final = 1_000
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stepwell_orchestrator.entry.testing.crash_report import CrashError, CrashReport, Finding, steps_of
+from stepwell_orchestrator.entry.testing.crashes.crash_report import CrashError, CrashReport, Finding, steps_of
+from stepwell_orchestrator.entry.testing.crashes.faults import TWICE_AT_ONCE, TWICE_IN_TURN, Faults
+from stepwell_orchestrator.entry.testing.crashes.outcome import Difference, Outcome, differences, outcome_of
+from stepwell_orchestrator.entry.testing.crashes.witness import Body
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
-from stepwell_orchestrator.entry.testing.faults import TWICE_AT_ONCE, TWICE_IN_TURN, Faults
-from stepwell_orchestrator.entry.testing.outcome import Difference, Outcome, differences, outcome_of
 from stepwell_orchestrator.entry.testing.record import Record
 from stepwell_orchestrator.entry.testing.run import Run
-from stepwell_orchestrator.entry.testing.witness import Body
 
 FAULTS_MAX: Final = 1_000
 """How many faults are tried unless the caller says otherwise."""

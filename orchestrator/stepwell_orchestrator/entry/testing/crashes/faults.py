@@ -14,9 +14,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from stepwell_orchestrator.entry.testing.boundaries import Words
+from stepwell_orchestrator.entry.testing.crashes.boundaries import Words
+from stepwell_orchestrator.entry.testing.crashes.witness import Witness
 from stepwell_orchestrator.entry.testing.record import Record
-from stepwell_orchestrator.entry.testing.witness import Witness
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Ports
 

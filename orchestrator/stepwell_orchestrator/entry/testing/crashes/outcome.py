@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stepwell.wire.encoding import canonical
-from stepwell_orchestrator.display import one_line
 from stepwell_orchestrator.entry.testing.record import Record
 from stepwell_orchestrator.entry.testing.run import Run
+from stepwell_orchestrator.terminal.display import one_line
 
 INTERNAL: Final = "inngest/"
 """What the names of the engine's own events begin with."""
