@@ -1,49 +1,57 @@
 """Runs an ``async def`` function under a replay, as a task in the running loop.
 
 A step call registers at once, in call order, and gives a future. Memos are given out in the order they were stored,
-each only when the function has come to rest, so that a race is won by who won it first (protocol 4.10).
+each only when the function has come to rest (``loop/rest.py``), so that a race is won by who won it first (protocol
+4.10). While something of the function does I/O the call waits with it; with steps to report it does so for
+``patience_s`` at most, since the rest is found by a later call.
 
-At rest means: everything the handler waits for, through however many tasks, is a step, a lock or another part of the
-function that waits itself. While the handler waits for anything else, such as I/O or a timer of its own, the call waits
-with it; with steps to report it does so for ``patience_s`` at most, since the rest is found by a later call. A lock may
-be up to something outside as well: it counts so as long as the journal says that the function went on from there.
-A task nobody awaits is let run as far as it gets by itself.
-
-A step that this very call executed is given out in the same way, and the function goes on from where it is.
+A step that this very call executed is given out in the same way, and the function goes on from where it is. What the
+function waits with by asyncio's own timers is a step, too (``durable_timers.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
-from stepwell.executing.loop.own_tasks import STARTER, note_tasks
+from stepwell.executing.durable_timers import DurableTimers
+from stepwell.executing.loop.abandonable import Abandonable
 from stepwell.executing.loop.parallel_mode import joins_exactly, modes_of
+from stepwell.executing.loop.rest import Rest
+from stepwell.executing.loop.starter import STARTER, SetTimer, note_what_functions_start
+from stepwell.executing.loop.survey import Survey
+from stepwell.executing.loop.timers import refuse_timer_of, wait_of
 from stepwell.executing.loop.waiting import (
     AnyFuture,
-    Survey,
+    callbacks_of,
     dependants,
     next_pass,
     running_loop,
     tasks_waiting_for,
-    waiter_of,
 )
 from stepwell.executing.step_body import EXECUTING, refuse_nested
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.steps.awaitable import PendingStep, StepFuture
 from stepwell.steps.calls import misuse
+from stepwell.values.source_lines import line_of_author
+from stepwell.wire.ids import StepName
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
-
-PASSES_MAX: Final = 1_000
-"""Passes of the loop a function may spin before it counts as busy with something else."""
 
 PASSES_TO_CLOSE: Final = 5
 """Passes in which most functions are unwound; only then is it worth setting up a real wait."""
 
+CANCELLATIONS_MAX: Final = 20
+"""How often a function may ask for another step while it is unwound, before it is left where it stands."""
+
 _ENDED = "this call of the function has ended; its steps go on in a later call: let the cancellation pass"
+
+_LOGGER = logging.getLogger("stepwell")
 
 
 class CoroutineHost:
@@ -60,41 +68,56 @@ class CoroutineHost:
         self._before_waiting = before_waiting
         self._patience_s = self._close_s = patience_s
         self._loop = asyncio.get_running_loop()
+        self._timers = DurableTimers(self._loop, replay.name)
         self._futures: dict[str, StepFuture] = {}
         self._unresolved: dict[str, StepFuture] = {}
-        self._woken: set[asyncio.Task[Any]] = set()
-        self._joined: set[StepFuture] = set()
-        self._started: list[AnyFuture] = []
+        self._too_late: list[StepFuture] = []
         self._arrival: AnyFuture = self._loop.create_future()
+        self._function: Abandonable
+        self._package = ""
         self._handler: asyncio.Task[Any]
+        self._rest: Rest
         self._closed = False
 
     def request(self, call: StepCall) -> PendingStep:
-        """Register a step call; it is cancelled when the call of the function has ended."""
+        """Register a step call; it never ends once the call of the function has ended."""
         refuse_nested(call.user_id)
         self._refuse_elsewhere(call.user_id)
         if self._closed:
-            ended: StepFuture = StepFuture(None, loop=self._loop)
-            ended.cancel(_ENDED)
-            return PendingStep(ended)
-        step = self._replay.request(call)
-        future: StepFuture = StepFuture(step, loop=self._loop)
-        self._futures[step.hashed] = self._unresolved[step.hashed] = future
+            late: StepFuture = StepFuture(None, loop=self._loop)
+            self._too_late.append(late)
+            return PendingStep(late)
+        future = self._request(call, None)
         if not self._arrival.done():
             self._arrival.set_result(None)
         return PendingStep(future)
 
-    def note(self, task: AnyFuture) -> None:
+    def note_task(self, task: AnyFuture) -> None:
         """Take note of a task that the function started."""
-        self._started.append(task)
+        self._rest.note_task(task)
+
+    def set_timer(self, set_timer: SetTimer, when_s: float, callback: Callable[..., Any], *args: Any) -> Any:
+        """Set a timer of the function: a durable one for a wait, the loop's own for what libraries do.
+
+        Raises DefinitionError for a timer of the function's own that is none of asyncio's waits.
+        """
+        wait = None if self._closed else wait_of(callback, args)
+        if wait is not None:
+            return self._timers.set(set_timer, when_s, wait)
+        if not self._closed:
+            refuse_timer_of(self._package)
+        return set_timer(when_s, callback, *args)
 
     async def advance(self, handler: Callable[[], Coroutine[Any, Any, Any]]) -> Progress:
         """Run the function as far as its memos carry it, or until it asks for the target."""
-        note_tasks(self._loop)
+        note_what_functions_start(self._loop)
         context = contextvars.copy_context()
         context.run(STARTER.set, self)
         context.run(EXECUTING.set, None)
-        self._handler = self._loop.create_task(_called(handler), context=context)
+        self._package = _package_of(handler)
+        self._function = Abandonable(_called(handler))
+        self._handler = asyncio.Task(self._function, loop=self._loop, context=context)
+        self._rest = Rest(self._handler, self, self._loop)
         return await self._run()
 
     async def resume(self) -> Progress:
@@ -103,15 +126,24 @@ class CoroutineHost:
         return await self._run()
 
     def reportable(self, progress: Progress) -> list[RequestedStep]:
-        """The new steps the function still wants.
+        """The new steps the function still wants: none that it cancelled, and none at all once it has ended."""
+        if not isinstance(progress, Paused) and self._replay.target is None:
+            return []
+        return [step for step in self._replay.new_steps if not self._futures[step.hashed].cancelled()]
 
-        Not those it cancelled. Once it has returned, not those it had been waiting for either: they lost a race; but
-        a step that nothing ever waited for is reported before the run ends.
-        """
-        steps = [step for step in self._replay.new_steps if not self._futures[step.hashed].cancelled()]
-        if isinstance(progress, Paused):
-            return steps
-        return [step for step in steps if self._futures[step.hashed] not in self._joined]
+    def given_up(self) -> list[RequestedStep]:
+        """The unfinished steps that the function has cancelled."""
+        return [step for step in self._replay.new_steps if self._futures[step.hashed].cancelled()]
+
+    def dropped(self) -> list[tuple[StepFuture, str]]:
+        """The unfinished steps that the function has left behind by mistake, each with what the mistake was."""
+        found: list[tuple[StepFuture, str]] = []
+        for future in self._open():
+            if not future.awaited:
+                found.append((future, "was never awaited"))
+            elif future not in self._rest.awaited and not any(callbacks_of(each) for each in tasks_waiting_for(future)):
+                found.append((future, "is awaited by a task that nobody awaits"))
+        return found
 
     def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
         """How the function waits for each of some open steps."""
@@ -120,7 +152,8 @@ class CoroutineHost:
     async def close(self) -> None:
         """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""
         self._closed = True
-        tasks = {self._handler, *self._woken}
+        self._timers.cancel()
+        tasks = {self._handler, *self._rest.woken}
         for woken in dependants(self._open()):
             woken.add_done_callback(_mark_retrieved)
             if isinstance(woken, asyncio.Task):
@@ -129,11 +162,31 @@ class CoroutineHost:
         self._handler.cancel(_ENDED)
         for future in self._open():
             future.cancel(_ENDED)
-        for _ in range(PASSES_TO_CLOSE):
-            if all(task.done() for task in tasks):
+        for _ in range(CANCELLATIONS_MAX):
+            if await _end(tasks):
                 return
-            await next_pass()
-        await asyncio.wait(tasks, timeout=self._close_s)
+            late, self._too_late = self._too_late, []
+            if not late:
+                await asyncio.wait(tasks, timeout=self._close_s)
+                return
+            for future in late:
+                future.cancel(_ENDED)
+        self._abandon()
+
+    def _abandon(self) -> None:
+        _LOGGER.warning(
+            "run %s: the function goes on asking for steps although its call has ended, and is left where it stands; it "
+            "swallows asyncio.CancelledError: catch Exception, not BaseException",
+            self._replay.call.ctx.run_id,
+        )
+        self._function.abandoned = True
+        self._handler.cancel(_ENDED)
+
+    def _request(self, call: StepCall, name: StepName | None) -> StepFuture:
+        step = self._replay.request(call, name)
+        future = StepFuture(step, loop=self._loop, where=line_of_author())
+        self._futures[step.hashed] = self._unresolved[step.hashed] = future
+        return future
 
     def _progress(self) -> Progress:
         if not self._handler.done():
@@ -149,9 +202,7 @@ class CoroutineHost:
 
     async def _run(self) -> Progress:
         while True:
-            exact = await self._settle()
-            if not self._replay.in_order and self._strays_run():
-                exact = await self._settle(strays=True)
+            exact = await self._come_to_rest()
             if self._handler.done() or self._replay.target_requested:
                 return self._progress()
             if exact:
@@ -159,14 +210,17 @@ class CoroutineHost:
             if not self._deliver():
                 return Paused()
 
-    async def _settle(self, *, strays: bool = False) -> bool:
+    async def _come_to_rest(self) -> bool:
         """Wait until the function is at rest. False when patience ran out first."""
         give_up_at: float | None = None
         while True:
-            view = await self._look(strays)
-            moving = view.ready or view.outside or (view.locked and self._replay.overdue is not None)
-            if self._handler.done() or (self._open() and not moving):
+            view = await self._rest.look()
+            if self._handler.done():
                 return True
+            if not view.ready and not view.outside:
+                self._timers.request(self._request)
+                if self._open() and not (view.inside and self._replay.overdue is not None):
+                    return True
             if self._open():
                 give_up_at = self._loop.time() + self._patience_s if give_up_at is None else give_up_at
                 if self._replay.target_requested or self._loop.time() >= give_up_at:
@@ -174,26 +228,6 @@ class CoroutineHost:
                     return False
             if not view.ready and not await self._before_waiting():
                 await self._wait_outside(view.outside, give_up_at)
-
-    async def _look(self, strays: bool) -> Survey:
-        """Let the function run while it is ready, and see what it waits for.
-
-        A wait through joined futures counts once it looks the same twice: their callbacks take a pass each.
-        """
-        before: set[AnyFuture] | None = None
-        for _ in range(PASSES_MAX):
-            await next_pass()
-            view = Survey()
-            view.explore(self._handler)
-            self._joined |= view.steps
-            view.explore(*self._woken)
-            if strays and not view.ready:
-                view.ready = self._strays_run()
-            if self._handler.done() or (not view.ready and (not view.indirect or view.seen == before)):
-                return view
-            before = None if view.ready else view.seen
-        view.ready = True
-        return view
 
     async def _wait_outside(self, outside: Iterable[AnyFuture], give_up_at: float | None) -> None:
         """Wait for anything that may let the function go on."""
@@ -220,9 +254,7 @@ class CoroutineHost:
         future = self._futures[step.hashed]
         if future.done():
             return False
-        self._woken = {task for task in self._woken if not task.done()}
-        self._woken.update(tasks_waiting_for(future))
-        self._woken.discard(self._handler)
+        self._rest.wake(future)
         try:
             future.set_result(result_of(step, memo))
         except Exception as error:  # noqa: BLE001 - it is raised where the step is awaited
@@ -231,16 +263,11 @@ class CoroutineHost:
             return False
         return True
 
-    def _strays_run(self) -> bool:
-        """Whether a task of the function that nobody need be waiting for is about to run."""
-        self._started = [task for task in self._started if not task.done()]
-        return any(isinstance(task, asyncio.Task) and waiter_of(task) is None for task in self._started)
-
     def _left_behind(self) -> bool:
         """Whether the function returned before a task of its own had reached its next step."""
         view = Survey()
-        view.explore(*self._started)
-        return view.ready or view.locked or bool(view.outside)
+        view.explore(*self._rest.started)
+        return view.ready or view.inside or bool(view.outside)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}
@@ -252,6 +279,21 @@ class CoroutineHost:
     def _refuse_elsewhere(self, step_id: str) -> None:
         if running_loop() is not self._loop:
             raise misuse(step_id, "called outside the event loop of its function; call it in the function itself")
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> bool:
+    """Give tasks some passes to end in; whether they have."""
+    for _ in range(PASSES_TO_CLOSE):
+        if all(task.done() for task in tasks):
+            return True
+        await next_pass()
+    return all(task.done() for task in tasks)
+
+
+def _package_of(handler: Any) -> str:
+    """The top-level package that a handler, perhaps bound to its arguments, is written in."""
+    written = inspect.unwrap(handler.func if isinstance(handler, partial) else handler)
+    return str(getattr(written, "__module__", "")).partition(".")[0]
 
 
 async def _called(handler: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

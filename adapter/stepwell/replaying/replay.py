@@ -155,9 +155,13 @@ class Replay:
         """Every step asked for, by hashed id, in the order they were asked for."""
         return self._requested
 
-    def request(self, call: StepCall) -> RequestedStep:
-        """Name a step call; calls must come in the same order in every replay."""
-        name = self._names.name(call.user_id)
+    def name(self, user_id: str) -> StepName:
+        """The name of a step that is requested later, or never; names must be taken in the same order in every replay."""
+        return self._names.name(user_id)
+
+    def request(self, call: StepCall, name: StepName | None = None) -> RequestedStep:
+        """Take a step call, under the next name for its id unless it has one."""
+        name = name or self.name(call.user_id)
         step = RequestedStep(name, call, self._inputs.get(name.hashed))
         self._requested[name.hashed] = step
         if name.hashed not in self._memos:

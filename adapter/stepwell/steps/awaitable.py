@@ -16,11 +16,16 @@ Pending = Coroutine[Any, Any, T]
 
 
 class StepFuture(asyncio.Future[Any]):
-    """The result of ``step``, once it has one."""
+    """The result of ``step``, once it has one.
 
-    def __init__(self, step: RequestedStep | None, *, loop: asyncio.AbstractEventLoop) -> None:
+    ``where`` is the line that asked for it, as ``file:line``. ``awaited``: the code has waited for it, in whatever way.
+    """
+
+    def __init__(self, step: RequestedStep | None, *, loop: asyncio.AbstractEventLoop, where: str = "") -> None:
         super().__init__(loop=loop)
         self.step = step
+        self.where = where
+        self.awaited = False
 
     @property
     def may_raise(self) -> bool:
@@ -40,10 +45,12 @@ class PendingStep(Coroutine[Any, Any, Any]):
         self.future = future
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        self.future.awaited = True
         return self.future.__await__()
 
     def send(self, value: Any, /) -> Any:
         """Drive the wait, as a task does; it keeps no state, so that several tasks may."""
+        self.future.awaited = True
         if self.future.done():
             raise StopIteration(self.future.result())
         self.future._asyncio_future_blocking = True  # what a future does where it is awaited

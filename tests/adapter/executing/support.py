@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,14 +252,8 @@ async def finish(handler: Callable[[Any], Any] | Fn, **options: Any) -> Server:
 
 
 async def io(delay_s: float = 0.001) -> None:
-    """Something a function waits for that is no step: a timer of the event loop's own."""
-    loop = asyncio.get_running_loop()
-    done = loop.create_future()
-    timer = loop.call_later(delay_s, done.set_result, None)
-    try:
-        await done
-    finally:
-        timer.cancel()
+    """Something a function waits for that is no step: work in a thread."""
+    await asyncio.to_thread(time.sleep, delay_s)
 
 
 async def give(value: Any) -> Any:

@@ -1,18 +1,12 @@
-"""What an asyncio task waits for: the one place that looks inside asyncio.
-
-asyncio has no public way to ask this, and a function must be told apart that waits for its steps alone from one that
-is still busy. Whatever is not recognised counts as busy, which only costs patience.
-"""
+"""What an asyncio task waits for. asyncio has no public way to ask this."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from types import CoroutineType, FrameType, GeneratorType, coroutine
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, coroutine
 from typing import Any
 
-from stepwell.steps.awaitable import StepFuture
 from stepwell.values.closure_variables import closed_over
 
 AnyFuture = asyncio.Future[Any]
@@ -33,57 +27,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-@dataclass(slots=True)
-class Survey:
-    """What the tasks explored so far wait for.
-
-    ``ready``: one of them is about to run. ``outside``: futures that something other than a step or another task of
-    the function resolves, such as I/O and timers. ``seen`` holds every future on the way. ``indirect``: a task waits
-    through another future, whose callbacks take passes of the loop to arrive. ``locked``: a task waits for a lock,
-    event or queue, which is most likely up to another task of the function.
-    """
-
-    ready: bool = False
-    indirect: bool = False
-    locked: bool = False
-    outside: list[AnyFuture] = field(default_factory=list)
-    steps: set[StepFuture] = field(default_factory=set)
-    seen: set[AnyFuture] = field(default_factory=set)
-
-    def explore(self, *roots: AnyFuture) -> None:
-        """Follow everything that ``roots`` wait for."""
-        queue = list(roots)
-        while queue:
-            future = queue.pop()
-            if future.done() or future in self.seen:
-                continue
-            self.seen.add(future)
-            if isinstance(future, StepFuture):
-                self.steps.add(future)
-            elif isinstance(future, asyncio.Task):
-                queue.extend(self._awaited_by(future))
-            else:
-                queue.extend(self._inside(future, None))
-
-    def _awaited_by(self, task: asyncio.Task[Any]) -> Iterable[AnyFuture]:
-        waiter = waiter_of(task)
-        if waiter is None or waiter.done():
-            self.ready = True
-            return ()
-        if isinstance(waiter, StepFuture):
-            return (waiter,)
-        self.indirect = True
-        return (waiter,) if isinstance(waiter, asyncio.Task) else self._inside(waiter, task)
-
-    def _inside(self, waiter: AnyFuture, task: asyncio.Task[Any] | None) -> Iterable[AnyFuture]:
-        joined = gathered(waiter) or shielded(waiter) or (None if task is None else joined_by(task))
-        if joined is None:
-            self.outside.append(waiter)
-            return ()
-        self.locked = self.locked or not joined
-        return joined
 
 
 def waiter_of(task: asyncio.Task[Any]) -> AnyFuture | None:
@@ -161,13 +104,27 @@ def _futures_of(callback: Callable[..., Any]) -> Iterator[AnyFuture]:
     return (content for content in closed_over(callback).values() if asyncio.isfuture(content))
 
 
-def _innermost_frame(task: asyncio.Task[Any]) -> FrameType | None:
-    current: Any = task.get_coro()
-    frame: FrameType | None = None
-    while True:
+def frames_of(task: asyncio.Task[Any]) -> Iterator[FrameType | None]:
+    """The frames a task waits in, from its coroutine inwards; None stands for one that is not Python's."""
+    current: Any = getattr(task.get_coro(), "inner", task.get_coro())
+    while current is not None:
         if isinstance(current, CoroutineType):
-            frame, current = current.cr_frame, current.cr_await
+            yield current.cr_frame
+            current = current.cr_await
         elif isinstance(current, GeneratorType):
-            frame, current = current.gi_frame, current.gi_yieldfrom
+            yield current.gi_frame
+            current = current.gi_yieldfrom
+        elif isinstance(current, AsyncGeneratorType):
+            yield current.ag_frame
+            current = current.ag_await
         else:
-            return frame
+            if hasattr(current, "cr_await"):
+                yield None
+            return
+
+
+def _innermost_frame(task: asyncio.Task[Any]) -> FrameType | None:
+    innermost: FrameType | None = None
+    for frame in frames_of(task):
+        innermost = frame
+    return innermost

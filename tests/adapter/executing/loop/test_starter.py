@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from stepwell.executing.loop.own_tasks import STARTER, note_tasks
+from stepwell.executing.loop.starter import STARTER
+from stepwell.executing.loop.starter import note_what_functions_start as note_tasks
 from tests.adapter.executing.support import give
 
 
@@ -13,7 +14,7 @@ class Notes:
     def __init__(self) -> None:
         self.tasks: list[asyncio.Future[Any]] = []
 
-    def note(self, task: asyncio.Future[Any]) -> None:
+    def note_task(self, task: asyncio.Future[Any]) -> None:
         self.tasks.append(task)
 
 
