@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from stepwell.executing.dropped import Dropped, dropped_step, failed_task
 from stepwell.executing.durable_timers import DurableTimers
 from stepwell.executing.loop.abandonable import Abandonable
 from stepwell.executing.loop.parallel_mode import joins_exactly, modes_of
@@ -135,15 +136,17 @@ class CoroutineHost:
         """The unfinished steps that the function has cancelled."""
         return [step for step in self._replay.new_steps if self._futures[step.hashed].cancelled()]
 
-    def dropped(self) -> list[tuple[StepFuture, str]]:
-        """The unfinished steps that the function has left behind by mistake, each with what the mistake was."""
-        found: list[tuple[StepFuture, str]] = []
-        for future in self._open():
-            if not future.awaited:
-                found.append((future, "was never awaited"))
-            elif future not in self._rest.awaited and not any(callbacks_of(each) for each in tasks_waiting_for(future)):
-                found.append((future, "is awaited by a task that nobody awaits"))
-        return found
+    def dropped(self) -> list[Dropped]:
+        """What the function, which has ended, left behind by mistake: steps, and failures in tasks."""
+        unfinished = [self._futures[step.hashed] for step in self._replay.new_steps]
+        steps = [step for step in unfinished if not step.cancelled() and self._is_left(step)]
+        return [*map(dropped_step, steps), *map(failed_task, self._rest.failed())]
+
+    def _is_left(self, step: StepFuture) -> bool:
+        """Whether nobody has ever waited for a step, or only a task that nobody has ever waited for."""
+        if not step.awaited:
+            return True
+        return step not in self._rest.awaited and not any(callbacks_of(task) for task in tasks_waiting_for(step))
 
     def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
         """How the function waits for each of some open steps."""

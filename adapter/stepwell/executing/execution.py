@@ -6,13 +6,14 @@ Where a call may not go on after a step (protocol 9.1) it executes one at most, 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
 from stepwell.authoring.checkpointing import Pace
-from stepwell.errors import EncodingError, EventError, MiddlewareError
+from stepwell.errors import EncodingError, EventError, MiddlewareError, StepwellWarning
 from stepwell.executing.coroutine_host import CoroutineHost
 from stepwell.executing.step_body import EXECUTING, Runtime, execute_step, report
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
@@ -122,13 +123,27 @@ async def _called(function: Executable, replay: Replay, runtime: Runtime) -> Out
         try:
             progress = await host.advance(partial(function.handler, context))
             await runtime.hooks.after_memoization()
-            return await _Course(function, replay, host, unsaved, runtime).outcome(progress)
+            outcome = await _Course(function, replay, host, unsaved, runtime).outcome(progress)
+            return _with_leftovers(outcome, function, host)
         except NotSavedError:
             return unsaved.remainder()
         except SupersededError:
             return _superseded(function)
         finally:
             await host.close()
+
+
+def _with_leftovers(outcome: Outcome, function: Executable, host: Host) -> Outcome:
+    """The outcome, with what the function gave up, and with a warning for each step that it lost by mistake.
+
+    Raises StepwellWarning where warnings are errors.
+    """
+    if isinstance(outcome, Instructions):
+        return replace(outcome, given_up=tuple(step.hashed for step in host.given_up()))
+    dropped = host.dropped()
+    for each in dropped:
+        warnings.warn_explicit(each.text(function.slug), StepwellWarning, each.file, each.line)
+    return replace(outcome, warnings=tuple(each.text(function.slug) for each in dropped))
 
 
 def _host(function: Executable, replay: Replay, unsaved: Unsaved, runtime: Runtime) -> Host:

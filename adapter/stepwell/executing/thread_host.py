@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from stepwell.errors import DefinitionError
+from stepwell.executing.dropped import Dropped
 from stepwell.executing.loop.parallel_mode import is_whole_branch
 from stepwell.executing.loop.waiting import running_loop
 from stepwell.executing.step_body import EXECUTING, refuse_nested
@@ -135,6 +136,14 @@ class ThreadHost:
     def reportable(self, progress: Progress) -> list[RequestedStep]:
         """The new steps the function waits for."""
         return self._replay.new_steps
+
+    def given_up(self) -> list[RequestedStep]:
+        """None: a plain function waits for each of its steps."""
+        return []
+
+    def dropped(self) -> list[Dropped]:
+        """Nothing, for the same reason."""
+        return []
 
     def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
         """How the function waits for its new steps: together, when each is all that is left of its branch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from stepwell.wire.opcodes import Opcode, decode_opcodes
 from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_MS, parse_retry_after_ms
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
+WARNINGS_MAX: Final = 5
+WARNING_CHARS_MAX: Final = 500
 
 _VERSION = re.compile(r"-?[0-9]{1,9}")
 _STREAMING = 201
@@ -23,18 +26,24 @@ _OPCODES = 206
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The function returned ``result``."""
+    """The function returned ``result``. ``warnings`` is what its author ought to hear."""
 
     result: Any
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """The function reported opcodes. ``no_retry`` and ``retry_at_ms`` apply to the StepError among them."""
+    """The function reported opcodes. ``no_retry`` and ``retry_at_ms`` apply to the StepError among them.
+
+    ``given_up`` are the hashed ids of unfinished steps that it cancelled: nobody waits for them any more.
+    """
 
     opcodes: tuple[Opcode, ...]
     no_retry: bool = False
     retry_at_ms: int | None = None
+    given_up: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Failed:
     output: Any
     no_retry: bool = False
     retry_at_ms: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 Outcome = Finished | Instructions | Failed
@@ -78,15 +88,17 @@ def decode_reply(status: int, headers: Mapping[str, str], body: bytes, now_ms: i
 
 def encode_reply(outcome: Outcome, now_ms: int) -> tuple[int, dict[str, str], bytes]:
     """The status, headers and body that say ``outcome`` (protocol 4.5 - 4.8). Raises EncodingError."""
+    headers = _warnings(outcome.warnings)
     match outcome:
         case Finished():
-            return 200, {}, encode(outcome.result)
+            return 200, headers, encode(outcome.result)
         case Instructions():
-            no_retry = {names.NO_RETRY: "true"} if outcome.no_retry else {}
+            headers |= {names.NO_RETRY: "true"} if outcome.no_retry else {}
+            headers |= {names.GIVEN_UP: ",".join(outcome.given_up)} if outcome.given_up else {}
             body = encode([opcode.encode() for opcode in outcome.opcodes])
-            return _OPCODES, no_retry | _retry_after(outcome.retry_at_ms, now_ms), body
+            return _OPCODES, headers | _retry_after(outcome.retry_at_ms, now_ms), body
         case Failed():
-            headers = {names.NO_RETRY: "true" if outcome.no_retry else "false"}
+            headers |= {names.NO_RETRY: "true" if outcome.no_retry else "false"}
             headers |= _retry_after(outcome.retry_at_ms, now_ms)
             return 400 if outcome.no_retry else 500, headers, encode(outcome.output)
         case _:
@@ -108,14 +120,34 @@ def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) 
     no_retry = headers.get(names.NO_RETRY, "").lower() == "true"
     retry_after = headers.get(names.RETRY_AFTER)
     retry_at_ms = None if retry_after is None else parse_retry_after_ms(retry_after, now_ms)
+    warnings = _read_warnings(headers.get(names.WARNINGS))
     if status == _OPCODES:
         if not body:
             raise WireError("a 206 reply has no body")
-        return Instructions(decode_opcodes(decode(body, repair=True)), no_retry, retry_at_ms)
+        given_up = tuple(filter(None, headers.get(names.GIVEN_UP, "").split(",")))
+        return Instructions(decode_opcodes(decode(body, repair=True)), no_retry, retry_at_ms, given_up, warnings)
     if 200 <= status < 300:
-        return Finished(_lenient(body) if body else None)
+        return Finished(_lenient(body) if body else None, warnings)
     output = _lenient(body)
-    return Failed(decode_error(output), output, no_retry, retry_at_ms)
+    return Failed(decode_error(output), output, no_retry, retry_at_ms, warnings)
+
+
+def _warnings(warnings: tuple[str, ...]) -> dict[str, str]:
+    """Headers are ASCII and bounded: the first few warnings, each of a length that a person reads."""
+    if not warnings:
+        return {}
+    shown = [warning[:WARNING_CHARS_MAX] for warning in warnings[:WARNINGS_MAX]]
+    return {names.WARNINGS: json.dumps(shown)}
+
+
+def _read_warnings(header: str | None) -> tuple[str, ...]:
+    """Whatever is no array of texts says nothing: a warning is never a reason to refuse a reply."""
+    try:
+        found = decode(header.encode()) if header else []
+    except (WireError, UnicodeError):
+        return ()
+    texts = found if isinstance(found, list) else []
+    return tuple(text[:WARNING_CHARS_MAX] for text in texts[:WARNINGS_MAX] if isinstance(text, str))
 
 
 def _retry_after(retry_at_ms: int | None, now_ms: int) -> dict[str, str]:

@@ -122,7 +122,11 @@ async def shielded(ctx: Any) -> Any:
 
 
 async def timed(ctx: Any) -> Any:
-    return await asyncio.wait_for(ctx.step.run("timed", give, "t"), timeout=60)
+    try:
+        first = await asyncio.wait_for(ctx.step.run("timed", give, "t"), timeout=60)
+    except TimeoutError:
+        first = "late"
+    return [first, await ctx.step.run("after", give, first)]
 
 
 async def caught(ctx: Any) -> Any:
@@ -220,7 +224,6 @@ ORDERLY: tuple[Callable[[Any], Any], ...] = (
     semaphore,
     hand_over,
     shielded,
-    timed,
     caught,
     collected,
     plain,
@@ -228,6 +231,7 @@ ORDERLY: tuple[Callable[[Any], Any], ...] = (
     plain_branches,
 )
 RACES: tuple[Callable[[Any], Any], ...] = (
+    timed,
     first_of_two,
     first_of_chains,
     as_they_come,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import random
 import time
@@ -254,6 +255,11 @@ async def finish(handler: Callable[[Any], Any] | Fn, **options: Any) -> Server:
 async def io(delay_s: float = 0.001) -> None:
     """Something a function waits for that is no step: work in a thread."""
     await asyncio.to_thread(time.sleep, delay_s)
+
+
+async def never() -> None:
+    """The same without an end, unless it is cancelled."""
+    await asyncio.wrap_future(concurrent.futures.Future[None]())
 
 
 async def give(value: Any) -> Any:

@@ -12,7 +12,20 @@ from typing import Any
 import pytest
 
 from tests.adapter.executing import corpus
-from tests.adapter.executing.support import call, data, error, failure, finish, give, io, only, ops, result, runtime
+from tests.adapter.executing.support import (
+    call,
+    data,
+    error,
+    failure,
+    finish,
+    give,
+    io,
+    never,
+    only,
+    ops,
+    result,
+    runtime,
+)
 
 
 async def _gather(step: Coroutine[Any, Any, Any]) -> Any:
@@ -36,15 +49,6 @@ async def _group(step: Coroutine[Any, Any, Any]) -> Any:
 async def _wait(step: Coroutine[Any, Any, Any]) -> Any:
     done, _ = await asyncio.wait({asyncio.ensure_future(step)}, return_when=asyncio.FIRST_COMPLETED)
     return done.pop().result()
-
-
-async def _wait_for(step: Coroutine[Any, Any, Any]) -> Any:
-    return await asyncio.wait_for(step, 60)
-
-
-async def _timeout(step: Coroutine[Any, Any, Any]) -> Any:
-    async with asyncio.timeout(60):
-        return await step
 
 
 async def _shield(step: Coroutine[Any, Any, Any]) -> Any:
@@ -78,8 +82,6 @@ CONSTRUCTS = (
     _ensured,
     _group,
     _wait,
-    _wait_for,
-    _timeout,
     _shield,
     _as_completed,
     _nested_task,
@@ -187,7 +189,7 @@ async def test_a_background_task_in_the_way_is_no_business_of_the_call() -> None
     started: list[asyncio.Task[Any]] = []
 
     async def handler(ctx: Any) -> Any:
-        started.append(asyncio.create_task(io(60)))
+        started.append(asyncio.create_task(never()))
         return await ctx.step.run("a", give, 1)
 
     assert ops(await call(handler)) == [("StepRun", "a")]
@@ -261,7 +263,7 @@ async def test_a_cancelled_call_cancels_the_function() -> None:
 
     async def handler(ctx: Any) -> Any:
         try:
-            await io(60)
+            await never()
         finally:
             seen.append("finally")
 
@@ -285,7 +287,7 @@ async def test_a_call_cancelled_in_a_step_body_is_cancelled() -> None:
 
 
 async def _slow_step(ctx: Any) -> Any:
-    await ctx.step.run("slow", io, 60)
+    await ctx.step.run("slow", never)
 
 
 async def test_a_body_that_cancels_itself_has_failed() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from stepwell.steps.calls import StepOptions
-from tests.adapter.executing.support import call, failure, give, io, only, ops, runtime
+from tests.adapter.executing.support import call, failure, give, only, ops, runtime
 
 
 class Scope:
@@ -78,7 +78,7 @@ async def test_a_timeout_cancels_the_body() -> None:
 
     async def body() -> None:
         try:
-            await io(60)
+            await never()
         except asyncio.CancelledError:
             seen.append("cancelled")
             raise

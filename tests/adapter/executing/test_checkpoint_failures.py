@@ -16,7 +16,7 @@ from stepwell.executing.saving import PAUSE_MS, Saver
 from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Failed, Finished
 from tests.adapter.executing.saving import LOST, Clock, Saves, carried_on, pace
-from tests.adapter.executing.support import failure, give, io, ops, result
+from tests.adapter.executing.support import failure, give, io, never, ops, result
 
 DOWN = ConnectionError("connection refused")
 
@@ -144,7 +144,7 @@ async def test_a_busy_function_is_stopped_when_it_is_superseded() -> None:
     async def handler(ctx: Any) -> None:
         await ctx.step.run("a", give, 1)
         try:
-            await io(60)
+            await never()
         finally:
             seen.append("stopped")
 

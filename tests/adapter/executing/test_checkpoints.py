@@ -492,19 +492,6 @@ async def test_a_step_called_while_the_others_are_saved_is_seen() -> None:
     assert len(driven.calls) == 1
 
 
-async def test_steps_nobody_waited_for_are_executed_before_the_end() -> None:
-    """A function that returns first ends once its loose steps are done."""
-
-    async def handler(ctx: Any) -> str:
-        ctx.step.run("loose", give, 1)
-        return "done"
-
-    server = await carried_on(handler)
-
-    assert result(server.outcome) == "done"
-    assert [opcode.op for opcode in server.replies[0].opcodes] == [Op.STEP_RUN, Op.RUN_COMPLETE]
-
-
 async def test_a_function_is_unwound_at_the_step_it_waits_at() -> None:
     """When a call ends at a step the ``finally`` blocks of a plain function have run before its answer is given."""
     seen = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.errors import StepError
+from stepwell.errors import StepError, StepwellWarning
 from stepwell.executing.execution import execute
 from stepwell.steps.calls import StepOptions
 from stepwell.values.event import Event
@@ -71,7 +71,7 @@ PLANNED = "StepPlanned"
         (corpus.semaphore, {"s1": data(1)}, [(PLANNED, "s0"), (PLANNED, "s2")]),
         (corpus.hand_over, {}, [("StepRun", "make")]),
         (corpus.shielded, {}, [("StepRun", "kept")]),
-        (corpus.timed, {}, [("StepRun", "timed")]),
+        (corpus.timed, {}, [(PLANNED, "timed"), ("Sleep", "asyncio.wait_for in timed")]),
         (corpus.as_they_come, {}, [(PLANNED, "a"), (PLANNED, "b"), (PLANNED, "c")]),
         (corpus.as_they_come, {"b": data("b")}, [(PLANNED, "a"), (PLANNED, "c"), (PLANNED, "then-b")]),
         (corpus.plain, {}, [("StepRun", "a")]),
@@ -258,8 +258,8 @@ async def test_a_single_event_may_be_sent() -> None:
     assert len(only(await call(handler)).data) == 1
 
 
-async def test_a_step_that_nothing_waits_for_is_reported_before_the_run_ends() -> None:
-    """A call that was never awaited is a step all the same; the result follows once it has finished."""
+async def test_what_nobody_awaits_ends_with_the_function() -> None:
+    """A function that returns has ended; steps that it never awaited, and tasks that nobody awaits, are dropped."""
 
     async def handler(ctx: Any) -> str:
         ctx.step.run("forgotten", give, 1)
@@ -267,9 +267,16 @@ async def test_a_step_that_nothing_waits_for_is_reported_before_the_run_ends() -
         await asyncio.sleep(0)
         return "done"
 
-    assert ops(await call(handler)) == [("StepPlanned", "forgotten"), ("StepPlanned", "background")]
-    assert ops(await call(handler, {"background": data(2)})) == [("StepRun", "forgotten")]
-    assert result(await call(handler, {"background": data(2), "forgotten": data(1)})) == "done"
+    with pytest.warns(StepwellWarning) as told:
+        assert result(await call(handler)) == "done"
+
+    assert [str(warning.message).partition(" (")[0] for warning in told] == [
+        'function "app-fn": step "forgotten" was never awaited, and was dropped when the function ended: '
+        "write await before the call",
+        'function "app-fn": step "background" was dropped with the task that waits for it: '
+        "await the task before the function returns",
+    ]
+    assert {warning.filename for warning in told} == {__file__}
 
 
 async def test_the_loser_of_a_race_does_not_hold_the_result_back() -> None:
@@ -332,7 +339,8 @@ async def test_a_lock_may_be_released_from_outside(caplog: pytest.LogCaptureFixt
     async def handler(ctx: Any) -> Any:
         async def branch() -> str:
             arrived = asyncio.Event()
-            asyncio.get_running_loop().call_later(0.001, arrived.set)
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, loop.call_soon_threadsafe, arrived.set)
             await arrived.wait()
             return str(await ctx.step.run("b", give, "b"))
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from stepwell.executing.loop.scheduled import is_scheduled, sees_schedule
 from stepwell.executing.loop.starter import Starter
 from stepwell.executing.loop.survey import Survey
-from stepwell.executing.loop.waiting import AnyFuture, callbacks_of, next_pass, tasks_waiting_for
+from stepwell.executing.loop.waiting import AnyFuture, callbacks_of, has_unseen_failure, next_pass, tasks_waiting_for
 from stepwell.steps.awaitable import StepFuture
 
 PASSES_MAX: Final = 1_000
@@ -55,8 +55,12 @@ class Rest:
     @property
     def started(self) -> list[AnyFuture]:
         """The tasks of the function that are not done, but for its handler."""
-        self._started = [task for task in self._started if not task.done()]
-        return self._started
+        self._started = [task for task in self._started if not task.done() or has_unseen_failure(task)]
+        return [task for task in self._started if not task.done()]
+
+    def failed(self) -> list[asyncio.Task[Any]]:
+        """The tasks of the function that have failed, which nobody has noticed."""
+        return [task for task in self._started if isinstance(task, asyncio.Task) and has_unseen_failure(task)]
 
     async def look(self) -> Survey:
         """Let the function run while it is ready, and see what it waits for then.

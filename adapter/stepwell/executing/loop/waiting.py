@@ -35,6 +35,11 @@ def waiter_of(task: asyncio.Task[Any]) -> AnyFuture | None:
     return waiter
 
 
+def has_unseen_failure(future: AnyFuture) -> bool:
+    """Whether ``future`` has failed and nobody has asked for what it raised."""
+    return bool(getattr(future, "_log_traceback", False))
+
+
 def callbacks_of(future: AnyFuture) -> list[Callable[..., Any]]:
     """What runs when ``future`` is done."""
     return [callback for callback, _ in getattr(future, "_callbacks", None) or ()]
