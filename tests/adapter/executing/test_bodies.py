@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from stepwell.steps.calls import StepOptions
-from tests.adapter.executing.support import call, failure, give, only, ops, runtime
+from tests.adapter.executing.support import call, failure, give, never, only, ops, runtime
 
 
 class Scope:
