@@ -24,7 +24,7 @@ from stepwell.executing.durable_timers import DurableTimers
 from stepwell.executing.loop.abandonable import Abandonable
 from stepwell.executing.loop.parallel_mode import joins_exactly, modes_of
 from stepwell.executing.loop.rest import Rest
-from stepwell.executing.loop.starter import STARTER, SetTimer, note_what_functions_start
+from stepwell.executing.loop.starter import STARTER, note_what_functions_start
 from stepwell.executing.loop.survey import Survey
 from stepwell.executing.loop.timers import refuse_timer_of, wait_of
 from stepwell.executing.loop.waiting import (
@@ -97,17 +97,17 @@ class CoroutineHost:
         """Take note of a task that the function started."""
         self._rest.note_task(task)
 
-    def set_timer(self, set_timer: SetTimer, when_s: float, callback: Callable[..., Any], *args: Any) -> Any:
+    def set_timer(self, when_s: float, callback: Callable[..., Any], *args: Any) -> Any:
         """Set a timer of the function: a durable one for a wait, the loop's own for what libraries do.
 
         Raises DefinitionError for a timer of the function's own that is none of asyncio's waits.
         """
         wait = None if self._closed else wait_of(callback, args)
         if wait is not None:
-            return self._timers.set(set_timer, when_s, wait)
+            return self._timers.set(when_s, wait)
         if not self._closed:
             refuse_timer_of(self._package)
-        return set_timer(when_s, callback, *args)
+        return self._loop.call_at(when_s, callback, *args)
 
     async def advance(self, handler: Callable[[], Coroutine[Any, Any, Any]]) -> Progress:
         """Run the function as far as its memos carry it, or until it asks for the target."""
@@ -178,8 +178,8 @@ class CoroutineHost:
 
     def _abandon(self) -> None:
         _LOGGER.warning(
-            "run %s: the function goes on asking for steps although its call has ended, and is left where it stands; it "
-            "swallows asyncio.CancelledError: catch Exception, not BaseException",
+            "run %s: the function goes on asking for steps although its call has ended, and is left where it stands; "
+            "it swallows asyncio.CancelledError: catch Exception, not BaseException",
             self._replay.call.ctx.run_id,
         )
         self._function.abandoned = True

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from stepwell.executing.loop.starter import SetTimer
 from stepwell.executing.loop.survey import Survey
 from stepwell.executing.loop.timers import Wait
 from stepwell.replaying.replay import StepCall
@@ -72,10 +71,10 @@ class DurableTimers:
     name: Callable[[str], StepName]
     _timers: list[DurableTimer] = field(default_factory=list)
 
-    def set(self, set_timer: SetTimer, when_s: float, wait: Wait) -> DurableTimer:
+    def set(self, when_s: float, wait: Wait) -> DurableTimer:
         """Set a timer. Raises DefinitionError for one that is too long."""
         timer = DurableTimer(wait, self.name(wait.name), when_s - self.loop.time(), when_s)
-        timer.in_loop = set_timer(when_s, _time_is_up, timer)
+        timer.in_loop = self.loop.call_at(when_s, _time_is_up, timer)
         self._timers.append(timer)
         return timer
 

@@ -156,7 +156,7 @@ class Replay:
         return self._requested
 
     def name(self, user_id: str) -> StepName:
-        """The name of a step that is requested later, or never; names must be taken in the same order in every replay."""
+        """The name of a step that may be requested later; names must be taken in the same order in every replay."""
         return self._names.name(user_id)
 
     def request(self, call: StepCall, name: StepName | None = None) -> RequestedStep:

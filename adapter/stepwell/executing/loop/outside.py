@@ -1,8 +1,8 @@
 """What a task waits for that is neither a step nor a part of its function: I/O, and work in threads.
 
-asyncio's futures do not say who will resolve them. What can be seen is where a task stands: inside asyncio's own I/O, in
-a method of something that holds a transport, a stream or a socket, in a coroutine that is not Python's, or at a future
-that is chained to a thread's. Anything else is a wait for another part of the function.
+asyncio's futures do not say who will resolve them. What can be seen is where a task stands: inside asyncio's own I/O,
+in a method of something that holds a transport, a stream or a socket, in a coroutine that is not Python's, or at a
+future that is chained to a thread's. Anything else is a wait for another part of the function.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 SetTimer = Callable[..., asyncio.TimerHandle]
-"""``loop.call_at``: a time of the loop's clock in seconds, a callback and its arguments."""
 
 
 class Starter(Protocol):
@@ -23,8 +22,8 @@ class Starter(Protocol):
     def note_task(self, task: asyncio.Future[Any]) -> None:
         """Take note of a task that was started."""
 
-    def set_timer(self, set_timer: SetTimer, when_s: float, callback: Callable[..., Any], *args: Any) -> Any:
-        """Set a timer, by ``set_timer`` or in a way of its own; gives what can be cancelled, as a TimerHandle can."""
+    def set_timer(self, when_s: float, callback: Callable[..., Any], *args: Any) -> Any:
+        """Set a timer, by the loop or in a way of its own; gives what can be cancelled, as a TimerHandle can."""
 
 
 STARTER: Final[contextvars.ContextVar[Starter | None]] = contextvars.ContextVar("stepwell_starter", default=None)
@@ -60,19 +59,33 @@ def note_what_functions_start(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _note_timers(loop: asyncio.AbstractEventLoop) -> None:
-    set_timer = loop.call_at
+    vars(loop).update(
+        call_at=_NotingTimers(loop, loop.call_at), call_later=_NotingTimers(loop, loop.call_later, later=True)
+    )
 
-    def call_at(
-        when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+
+class _NotingTimers:
+    """Sets timers as ``method`` of the loop does, and asks the Starter for those of functions.
+
+    One of the loop's two methods may be made of the other: what is set meanwhile has been asked for already.
+    """
+
+    asking = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, method: SetTimer, *, later: bool = False) -> None:
+        self._loop = loop
+        self._method = method
+        self._later = later
+
+    def __call__(
+        self, time_s: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> Any:
         starter = starter_in(context)
-        if starter is None:
-            return set_timer(when, callback, *args, context=context)
-        return starter.set_timer(set_timer, when, callback, *args)
-
-    def call_later(
-        delay: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> Any:
-        return call_at(loop.time() + delay, callback, *args, context=context)
-
-    vars(loop).update(call_at=call_at, call_later=call_later)
+        if starter is None or _NotingTimers.asking:
+            return self._method(time_s, callback, *args, context=context)
+        _NotingTimers.asking = True
+        try:
+            when_s = self._loop.time() + time_s if self._later else time_s
+            return starter.set_timer(when_s, callback, *args)
+        finally:
+            _NotingTimers.asking = False

@@ -1,9 +1,9 @@
 """Which of the loop's timers are waits of the function, and by what name its journal knows them.
 
 ``asyncio.timeout``, ``timeout_at``, ``wait_for``, ``wait(timeout=)``, ``as_completed(timeout=)`` and ``sleep``, and
-anyio's cancel scopes, all come down to ``loop.call_at``. What they set is recognised by its callback. Their name is made
-of what the author wrote and of the function it stands in, ``asyncio.timeout in fulfil``: it must be the same in every
-replay, and timers that libraries set while they do I/O must not count along.
+anyio's cancel scopes, all come down to ``loop.call_at``. What they set is recognised by its callback. Their name is
+made of what the author wrote and of the function it stands in, ``asyncio.timeout in fulfil``: it must be the same in
+every replay, and timers that libraries set while they do I/O must not count along.
 """
 
 from __future__ import annotations
