@@ -29,7 +29,6 @@ from stepwell.executing.loop.survey import Survey
 from stepwell.executing.loop.timers import refuse_timer_of, wait_of
 from stepwell.executing.loop.waiting import (
     AnyFuture,
-    callbacks_of,
     dependants,
     next_pass,
     running_loop,
@@ -146,7 +145,7 @@ class CoroutineHost:
         """Whether nobody has ever waited for a step, or only a task that nobody has ever waited for."""
         if not step.awaited:
             return True
-        return step not in self._rest.awaited and not any(callbacks_of(task) for task in tasks_waiting_for(step))
+        return step not in self._rest.awaited and self._rest.heard.isdisjoint(tasks_waiting_for(step))
 
     def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
         """How the function waits for each of some open steps."""
@@ -230,15 +229,14 @@ class CoroutineHost:
                     self._patience_s = 0
                     return False
             if not view.ready and not await self._before_waiting():
-                await self._wait_outside(view.outside, give_up_at)
+                await self._wait_for_change(view, give_up_at)
 
-    async def _wait_outside(self, outside: Iterable[AnyFuture], give_up_at: float | None) -> None:
+    async def _wait_for_change(self, view: Survey, give_up_at: float | None) -> None:
         """Wait for anything that may let the function go on."""
         self._arrival = self._loop.create_future()
         timeout_s = None if give_up_at is None else max(give_up_at - self._loop.time(), 0)
-        await asyncio.wait(
-            {self._handler, self._arrival, *outside}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-        )
+        awaited = {self._handler, self._arrival, *view.outside, *view.inside}
+        await asyncio.wait(awaited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
     def _deliver(self) -> bool:
         """Give out the next memo, if any; several at once where nothing but their join can run in between."""
@@ -270,7 +268,7 @@ class CoroutineHost:
         """Whether the function returned before a task of its own had reached its next step."""
         view = Survey()
         view.explore(*self._rest.started)
-        return view.ready or view.inside or bool(view.outside)
+        return view.ready or bool(view.inside or view.outside)
 
     def _open(self) -> list[StepFuture]:
         self._unresolved = {hashed: future for hashed, future in self._unresolved.items() if not future.done()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,10 @@ class Clock:
 
 @dataclass
 class Saves:
-    """The checkpoint endpoint: the answers it gives in order, 200 when there is none left, and what it was sent."""
+    """The checkpoint endpoint: the answers it gives in order, 200 when there is none left, and what it was sent.
+
+    ``asked`` is set by the first.
+    """
 
     answers: list[Any] = field(default_factory=list)
     otherwise: Any = 200
@@ -52,6 +56,7 @@ class Saves:
     taken: Callable[[Opcode], None] | None = None
     sent: list[Checkpoint] = field(default_factory=list)
     connections: int = 0
+    asked: threading.Event = field(default_factory=threading.Event)
 
     @property
     def labels(self) -> list[list[str]]:
@@ -61,6 +66,7 @@ class Saves:
     async def save(self, checkpoint: Checkpoint) -> int:
         """Take a checkpoint, over the wire and back."""
         self.sent.append(decode_checkpoint(decode(encode(checkpoint.encode())), checkpoint.run_id))
+        self.asked.set()
         answer = self.answers.pop(0) if self.answers else self.otherwise
         if isinstance(answer, Exception):
             raise answer

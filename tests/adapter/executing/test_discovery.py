@@ -50,6 +50,14 @@ async def no_steps(ctx: Any) -> Any:
 
 
 PLANNED = "StepPlanned"
+NEVER_AWAITED = (
+    'function "app-fn": step "forgotten" was never awaited, and was dropped when the function ended: '
+    "write await before the call"
+)
+LEFT_BEHIND = (
+    'function "app-fn": step "background" was dropped with the task that waits for it: '
+    "await the task before the function returns"
+)
 
 
 @pytest.mark.parametrize(
@@ -271,10 +279,8 @@ async def test_what_nobody_awaits_ends_with_the_function() -> None:
         assert result(await call(handler)) == "done"
 
     assert [str(warning.message).partition(" (")[0] for warning in told] == [
-        'function "app-fn": step "forgotten" was never awaited, and was dropped when the function ended: '
-        "write await before the call",
-        'function "app-fn": step "background" was dropped with the task that waits for it: '
-        "await the task before the function returns",
+        NEVER_AWAITED,
+        LEFT_BEHIND,
     ]
     assert {warning.filename for warning in told} == {__file__}
 

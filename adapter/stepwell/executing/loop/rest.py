@@ -39,6 +39,8 @@ class Rest:
     loop: asyncio.AbstractEventLoop
     awaited: set[StepFuture] = field(default_factory=set)
     """The steps that the handler itself has waited for, through whatever joined them."""
+    heard: set[AnyFuture] = field(default_factory=set)
+    """The tasks that somebody has listened to."""
     woken: set[asyncio.Task[Any]] = field(default_factory=set)
     """The tasks that were given what they waited for, which go on from there."""
     _started: list[AnyFuture] = field(default_factory=list)
@@ -89,10 +91,11 @@ class Rest:
         of_handler.explore(self.handler)
         self.awaited |= of_handler.steps
         heard = [task for task in self.started if callbacks_of(task) or task in self.woken]
+        self.heard.update(heard)
         of_handler.explore(*heard)
         unheard = Survey(seen=set(of_handler.seen))
         unheard.explore(*self.started)
         of_handler.ready = of_handler.ready or unheard.ready
-        of_handler.inside = of_handler.inside or unheard.inside
+        of_handler.inside += unheard.inside
         of_handler.seen = unheard.seen
         return of_handler

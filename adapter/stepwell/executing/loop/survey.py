@@ -17,12 +17,12 @@ class Survey:
     """What the tasks explored so far wait for.
 
     ``ready``: one of them is about to run. ``steps``: steps. ``outside``: futures that I/O or a thread resolves.
-    ``inside``: a task waits for something else, which is up to another task of the function: a lock, an event, a
-    queue, a future. ``seen`` holds every future on the way.
+    ``inside``: the futures of anything else, which is up to another task of the function: a lock, an event, a queue.
+    ``seen`` holds every future on the way.
     """
 
     ready: bool = False
-    inside: bool = False
+    inside: list[AnyFuture] = field(default_factory=list)
     outside: list[AnyFuture] = field(default_factory=list)
     steps: set[StepFuture] = field(default_factory=set)
     seen: set[AnyFuture] = field(default_factory=set)
@@ -55,8 +55,5 @@ class Survey:
         joined = gathered(waiter) or shielded(waiter) or (None if task is None else joined_by(task))
         if joined:
             return joined
-        if waits_outside(waiter, task):
-            self.outside.append(waiter)
-        else:
-            self.inside = True
+        (self.outside if waits_outside(waiter, task) else self.inside).append(waiter)
         return ()

@@ -103,7 +103,7 @@ def _name(frame: FrameType | None) -> str | None:
         if module in _BOTTOM or module.partition(".")[0] == "uvloop":
             return kind
         library = module.partition(".")[0]
-        if library not in _LIBRARIES:
+        if library not in _LIBRARIES and not frame.f_code.co_name.startswith("<"):
             return f"{kind} in {frame.f_code.co_qualname}"
         if library in ("asyncio", "anyio"):
             spelled = frame.f_code.co_name
