@@ -22,7 +22,8 @@ from stepwell.middleware.hooks import Stack
 from stepwell.replaying.logger import ReplayLogger
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
 from stepwell.steps.context import Context, SyncContext
-from stepwell.steps.step import Step, SyncStep
+from stepwell.steps.step import Step
+from stepwell.steps.sync_step import SyncStep
 from stepwell.values.event import Event
 from stepwell.values.failures import failed_call
 from stepwell.values.serializer import to_json

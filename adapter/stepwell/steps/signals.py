@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from stepwell.errors import DefinitionError, WireError
-from stepwell.replaying.replay import StepCall
-from stepwell.steps.calls import StepId, options_of, refuse_policy, runnable
+from stepwell.steps.calls import StepId, TypedStepCall, options_of, refuse_policy, runnable
 from stepwell.steps.timeouts import Timeout, wait_timeout_text
 from stepwell.values.checks import Place
 from stepwell.values.serializer import to_json
@@ -40,7 +39,7 @@ class SignalWait:
     on_conflict: OnConflict = "fail"
 
 
-def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> StepCall:
+def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> TypedStepCall[Signal | None]:
     """A step that gives a Signal or None. Raises DefinitionError naming step and argument."""
     options = options_of(step)
     refuse_policy(options, "a wait is never retried; leave StepOptions.retries and .timeout out, and pass timeout=")
@@ -48,7 +47,7 @@ def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> StepCal
     conflict = (
         Place(options.id, "wait_for_signal", "step").at("on_conflict").choice(wait.on_conflict, ("fail", "replace"))
     )
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.WAIT_FOR_SIGNAL,
         name=name,
@@ -63,7 +62,7 @@ def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> StepCal
     )
 
 
-def send_signal_call(step: StepId, signal: str, data: Any, send: SendSignal) -> StepCall:
+def send_signal_call(step: StepId, signal: str, data: Any, send: SendSignal) -> TypedStepCall[str | None]:
     """A step that gives the id of the run it resumed, or None. Raises DefinitionError and EncodingError."""
     options = options_of(step)
     name = signal_name(f'step "{options.id}"', signal)
