@@ -13,7 +13,7 @@ from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
 from stepwell.client.settings import Settings
 from stepwell.replaying.replay import Body, RequestedStep
-from stepwell.serving.handler import Execute, runtime_of
+from stepwell.serving.executor import Execute, runtime_of
 from stepwell.wire.call import CallRequest
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed, Outcome
