@@ -38,7 +38,7 @@ from stepwell.errors import EventError
 from stepwell.middleware.base import Make
 from stepwell.middleware.hooks import Stack, makes_of
 from stepwell.steps.signals import signal_name
-from stepwell.values.checks import Place, check_id
+from stepwell.values.checks import Field, check_id
 from stepwell.values.event import Event
 from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
@@ -76,8 +76,8 @@ class App:
         self.settings: Settings = read_settings(self.overrides)
         self.transport: Transport | None = None
         chosen = self.settings.checkpoint if checkpoint is None else checkpoint
-        pace = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
-        self._middleware = Stack(self, makes_of(Place(self.id, "middleware", kind="app"), middleware))
+        pace = pace_of(Field(self.id, "checkpoint", kind="app"), chosen)
+        self._middleware = Stack(self, makes_of(Field(self.id, "middleware", kind="app"), middleware))
         self._defaults = Defaults(pace, self._middleware)
         self._functions: dict[str, Function[Any]] = {}
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from stepwell.client.http import HttpRequest
 from stepwell.errors import MiddlewareError
 from stepwell.middleware.base import CallInput, Make, Middleware, Output, Scope, Sends, StepInfo
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
 
@@ -60,7 +60,7 @@ class Hooks:
     async def transform_output(
         self, value: Any, error: BaseException | None, step: StepInfo | None = None
     ) -> tuple[Any, BaseException | None]:
-        """What is reported in the place of a JSON value or an error, of a step or of the function."""
+        """What is reported instead of a JSON value or an error, of a step or of the function."""
         output = Output(value, error, step)
         for layer in reversed(self._layers):
             await _hooked(layer, "transform_output", _transformed, layer, output)
@@ -121,11 +121,11 @@ class Stack:
         return Stack(self.app, self.makes + makes)
 
 
-def makes_of(place: Place, value: Any) -> tuple[Make, ...]:
+def makes_of(field: Field, value: Any) -> tuple[Make, ...]:
     """What ``middleware=value`` means, checked. Raises DefinitionError."""
     makes = tuple(value) if isinstance(value, list | tuple) else None
     if makes is None or not all(callable(make) and not isinstance(make, Middleware) for make in makes):
-        raise place.error(
+        raise field.error(
             "must be a list of stepwell.Middleware classes, or of functions that make one from a scope, "
             f"got {value!r}; write it like [MyMiddleware]"
         )

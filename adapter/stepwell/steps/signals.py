@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from stepwell.errors import DefinitionError, WireError
 from stepwell.steps.calls import StepId, TypedStepCall, options_of, refuse_policy, runnable
 from stepwell.steps.timeouts import Timeout, wait_timeout_text
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
 
@@ -45,7 +45,7 @@ def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> TypedSt
     refuse_policy(options, "a wait is never retried; leave StepOptions.retries and .timeout out, and pass timeout=")
     name = signal_name(f'step "{options.id}"', wait.signal)
     conflict = (
-        Place(options.id, "wait_for_signal", "step").at("on_conflict").choice(wait.on_conflict, ("fail", "replace"))
+        Field(options.id, "wait_for_signal", "step").member("on_conflict").choice(wait.on_conflict, ("fail", "replace"))
     )
     return TypedStepCall(
         user_id=options.id,

@@ -129,5 +129,5 @@ def _check_name(event_class: type[Event], name: str) -> None:
 
 def _problem(name: Any, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f'event "{name}", {place}: {first["msg"].removeprefix("Value error, ")}'
+    path = ".".join(str(part) for part in first["loc"])
+    return f'event "{name}", {path}: {first["msg"].removeprefix("Value error, ")}'

@@ -117,8 +117,8 @@ def _first_problem(error: ValueError) -> str:
     if details is None:
         return str(error)
     first = details(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
+    path = ".".join(str(part) for part in first["loc"])
+    return f"{path}: {first['msg']}" if path else str(first["msg"])
 
 
 def _spelled(annotation: Any) -> str:
