@@ -11,7 +11,7 @@ from stepwell.authoring.checkpointing import Pace, pace_of
 from stepwell.authoring.options import FunctionOptions
 from stepwell.authoring.triggers import On, triggers_of
 from stepwell.errors import DefinitionError
-from stepwell.middleware.hooks import Stack, makes_of
+from stepwell.middleware.hooks import Chain, makes_of
 from stepwell.steps.context import Context, SyncContext
 from stepwell.values.checks import Field, check_id
 from stepwell.values.event import Event
@@ -22,8 +22,8 @@ Handler = Callable[[Context], Any] | Callable[[SyncContext], Any]
 T = TypeVar("T")
 
 
-class Define(Protocol):
-    """What ``@app.function(...)`` is: makes a handler a function."""
+class FunctionDecorator(Protocol):
+    """What ``@app.function(...)`` is: it makes a handler a function."""
 
     @overload
     def __call__(self, handler: Callable[[Context], Awaitable[T]], /) -> Function[T]: ...
@@ -54,7 +54,7 @@ class Function(Generic[T]):
     event_types: Mapping[str, type[Event]]
     options: Mapping[str, Any]
     pace: Pace | None
-    middleware: Stack
+    middleware: Chain
     location: str
 
     def __call__(self, ctx: Any) -> Any:
@@ -72,7 +72,7 @@ class Defaults:
     """What an app says for all its functions."""
 
     pace: Pace | None
-    middleware: Stack
+    middleware: Chain
 
 
 def define_function(
@@ -103,20 +103,16 @@ def define_function(
         event_types=triggers.event_types,
         options=options.encode(chosen_id),
         pace=pace_of(Field(chosen_id, "checkpoint"), checkpoint, defaults.pace),
-        middleware=defaults.middleware.with_more(makes_of(Field(chosen_id, "middleware"), middleware)),
+        middleware=defaults.middleware.extended_by(makes_of(Field(chosen_id, "middleware"), middleware)),
         location=_location(handler),
     )
 
 
-def failure_functions(app_id: str, failed: Function[Any], handler: Handler | None) -> Sequence[Function[Any]]:
+def failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
     """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried.
 
-    None without a handler.
+    Raises DefinitionError when ``handler`` is none.
     """
-    return [] if handler is None else [_failure_function(app_id, failed, handler)]
-
-
-def _failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
     _check_handler(Field(failed.id, "on_failure"), handler)
     function_id = f"{failed.id}-failure"
     failures = Trigger("inngest/function.failed", expression=f"event.data.function_id == '{failed.slug}'")

@@ -18,7 +18,7 @@ from stepwell.executing.step_body import EXECUTING, Runtime, execute_step, repor
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
 from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
-from stepwell.middleware.hooks import Stack
+from stepwell.middleware.hooks import Chain
 from stepwell.replaying.logger import ReplayLogger
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
 from stepwell.steps.context import Context, SyncContext
@@ -76,7 +76,7 @@ class Executable(Protocol):
         """How its calls save steps while they go on; None when they do not."""
 
     @property
-    def middleware(self) -> Stack:
+    def middleware(self) -> Chain:
         """What its calls go through."""
 
 
