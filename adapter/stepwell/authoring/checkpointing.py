@@ -27,7 +27,7 @@ class Checkpointing:
     max_runtime: Duration = "10s"
 
     def pace(self, field: Field) -> Pace:
-        """The same in numbers. Raises DefinitionError naming the field."""
+        """When a call saves its steps, in numbers. Raises DefinitionError naming the field."""
         interval = self.max_interval
         return Pace(
             buffered_steps=field.member("buffered_steps").whole(self.buffered_steps, 1, BUFFERED_STEPS_MAX),
@@ -48,7 +48,7 @@ class Pace:
 
 
 def pace_of(field: Field, value: Any, app: Pace | None = None) -> Pace | None:
-    """What ``checkpoint=value`` means; None when it switches checkpoints off.
+    """What ``checkpoint=value`` means. Returns None when it switches checkpoints off.
 
     ``app`` is what the function's app says, which counts where ``value`` says nothing else. Raises DefinitionError.
     """

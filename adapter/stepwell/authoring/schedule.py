@@ -22,7 +22,7 @@ class _CronField:
     words: tuple[str, ...] = ()
 
     def number(self, text: str) -> int | None:
-        """The value a number or a word stands for; None when it is out of range or unknown."""
+        """The value a number or a word stands for. Returns None when it is out of range or unknown."""
         if text.lower() in self.words:
             return self.low + self.words.index(text.lower())
         if not text.isascii() or not text.isdigit():

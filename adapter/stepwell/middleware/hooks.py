@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stepwell.client.http import HttpRequest
 from stepwell.errors import MiddlewareError
-from stepwell.middleware.base import CallInput, Make, Middleware, Output, Scope, Sends, StepInfo
+from stepwell.middleware.base import CallInput, EventSender, Make, Middleware, Output, Scope, StepInfo
 from stepwell.values.checks import Field
 from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
@@ -106,7 +106,7 @@ NO_HOOKS: Final = Hooks()
 class Chain:
     """The middleware of a function, or of an app that sends by itself: what makes the layers of one call."""
 
-    app: Sends
+    app: EventSender
     makes: tuple[Make, ...]
 
     def hooks(self, now_ms: Callable[[], int]) -> Hooks:

@@ -10,7 +10,7 @@ from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
 from stepwell.client.http import HttpRequest, HttpResponse
 from stepwell.client.outbound import Fetch
-from stepwell.client.run_state import with_fetched_state
+from stepwell.client.run_state import fetch_state
 from stepwell.client.settings import Settings
 from stepwell.errors import StepwellError, WireError
 from stepwell.middleware.hooks import REQUEST
@@ -44,7 +44,7 @@ class Calls:
             return failed_call(str(error), code="body_invalid", name="ValidationError")
         if call.ctx.use_api:
             try:
-                call = await with_fetched_state(self.settings, self.fetch, call)
+                call = await fetch_state(self.settings, self.fetch, call)
             except (ConnectionError, StepwellError) as error:
                 message = f"the run's state could not be fetched: {error}"
                 return failed_call(message, code="state_unavailable", name="StateError")

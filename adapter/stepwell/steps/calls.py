@@ -85,7 +85,7 @@ def run_call(
 
 
 def sleep_call(step: StepId, duration: Duration) -> TypedStepCall[None]:
-    """A step that takes ``duration``."""
+    """A step that ends after ``duration``."""
     options = options_of(step)
     length_ms = duration_ms(options.id, "the duration", duration)
     if length_ms < 0:
@@ -94,7 +94,7 @@ def sleep_call(step: StepId, duration: Duration) -> TypedStepCall[None]:
 
 
 def sleep_until_call(step: StepId, when: dt.datetime | str, now_ms: int) -> TypedStepCall[None]:
-    """A step that takes until ``when``; at once when that is past."""
+    """A step that ends at ``when``, at once when that is past."""
     options = options_of(step)
     at_ms = _instant(options.id, when)
     return _sleep(options, at_ms - now_ms, format_instant(at_ms))
@@ -140,7 +140,7 @@ def runnable(
     takes_name: bool = False,
     opts: Mapping[str, Any] | None = None,
 ) -> TypedStepCall[Any]:
-    """A step with a body; ``takes_name``: its StepName goes before the arguments."""
+    """A step with a body. With ``takes_name`` its StepName goes before the arguments."""
     timeout_ms = None if options.timeout is None else duration_ms(options.id, "timeout", options.timeout)
     return TypedStepCall(
         user_id=options.id,

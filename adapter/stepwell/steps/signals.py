@@ -1,4 +1,4 @@
-"""Signals: a name that at most one run waits for, and data for whoever does (protocol 6.9)."""
+"""Signals: a name that at most one run waits for, and data for that run (protocol 6.9)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
 
 SendSignal = Callable[[str, Any], Awaitable[str | None]]
-"""Takes a signal's name and JSON data; gives the id of the run it resumed, or None when nobody waits."""
+"""Takes a signal's name and JSON data; gives the id of the run it resumed, or None when no run waits."""
 
 OnConflict = Literal["fail", "replace"]
 
@@ -40,7 +40,7 @@ class SignalWait:
 
 
 def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> TypedStepCall[Signal | None]:
-    """A step that gives a Signal or None. Raises DefinitionError naming step and argument."""
+    """A step that gives a Signal, or None when its time is up. Raises DefinitionError naming step and argument."""
     options = options_of(step)
     refuse_policy(options, "a wait is never retried; leave StepOptions.retries and .timeout out, and pass timeout=")
     name = signal_name(f'step "{options.id}"', wait.signal)
@@ -63,7 +63,10 @@ def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> TypedSt
 
 
 def send_signal_call(step: StepId, signal: str, data: Any, send: SendSignal) -> TypedStepCall[str | None]:
-    """A step that gives the id of the run it resumed, or None. Raises DefinitionError and EncodingError."""
+    """A step that gives the id of the run it resumed, or None when no run waits.
+
+    Raises DefinitionError naming step and argument, EncodingError when the data cannot be JSON.
+    """
     options = options_of(step)
     name = signal_name(f'step "{options.id}"', signal)
     encoded = to_json(data, f'step "{options.id}", send_signal: the data')

@@ -165,7 +165,7 @@ class Step:
         return self._host.request(signals.wait_for_signal_call(step, wait, self._outside.now_ms()))
 
     def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> Pending[str | None]:
-        """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
+        """Send a signal; gives the id of the run that waited for it, or None when none did: the signal is then lost."""
         return self._host.request(signals.send_signal_call(step, signal, data, self._outside.send_signal))
 
     @overload

@@ -22,7 +22,7 @@ _known: WeakKeyDictionary[FunctionType, Any] = WeakKeyDictionary()
 
 
 def restore_result(fn: Callable[..., Any], value: Any, owner: str) -> Any:
-    """``value``, a JSON value, in the type that ``fn`` says it returns; as it is when ``fn`` does not say.
+    """``value``, a JSON value, in the type that ``fn`` says it returns, or as it is when ``fn`` does not say.
 
     An annotation that cannot be resolved or validated counts as none. Raises EncodingError, starting with ``owner``,
     when the value does not fit the annotation.
