@@ -75,7 +75,8 @@ build-OrdersFunction:
 	@$(NEW_ENOUGH)
 	@"$(PYTHON)" infra/build.py app orders "$(ARTIFACTS_DIR)"
 
-format: $(INSTALLED) ## Format the code and fix what the linter can fix
+format: $(INSTALLED) ## Format the code, fix what the linter can fix, and generate what is generated
+	@$(BIN)/python tools/sync_steps.py
 	@$(BIN)/python -m ruff check --fix-only --quiet .
 	@$(BIN)/python -m ruff format .
 

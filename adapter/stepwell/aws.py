@@ -23,8 +23,8 @@ def handler(
     """``app`` as a Lambda handler, for function URLs, HTTP and REST APIs, load balancers and Stepwell's own invokes.
 
     It answers on every path, or only on ``path``. ``serve_origin`` and ``serve_path`` are those of ``stepwell.asgi``.
-    An invocation by Stepwell needs no signature: whoever may invoke the function may call it. Raises DefinitionError
-    when the package ``mangum`` is missing.
+    An invocation by Stepwell needs no signature: who may invoke the Lambda function may call the app.
+    Raises DefinitionError when the package ``mangum`` is missing.
     """
     try:
         from mangum import Mangum
@@ -46,7 +46,7 @@ def handler(
 
 
 class _InLambda:
-    """Tells the application what only Lambda knows: how much time there is, and who let the request in."""
+    """Tells the application what only Lambda knows: how much time there is, and whether IAM let the request in."""
 
     def __init__(self, application: AsgiApp) -> None:
         self._application = application

@@ -38,41 +38,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let a marked test be the scenario of its engine's ``crash_everywhere``. Whatever runs the test runs all of it."""
+    """Let a marked test be the scenario of its engine's ``crash_everywhere``: to run the test is to run all of it."""
     marker = item.get_closest_marker(_MARKER)
     if marker is not None and isinstance(item, pytest.Function):
-        wrap = _async_everywhere if inspect.iscoroutinefunction(item.obj) else _everywhere
-        item.obj = functools.wraps(item.obj)(wrap(item, item.obj, marker.kwargs))
-
-
-def _async_everywhere(item: pytest.Item, test: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
-    async def run(**fixtures: Any) -> None:
-        __tracebackhide__ = True
-
-        async def scenario(fresh: Engine) -> None:
-            item.stash[_ENGINE] = fresh
-            await test(**{**fixtures, "engine": fresh})
-
-        made = _engine_among(fixtures)
-        with _told(item, made) as tell:
-            tell(await made.crash_everywhere(scenario, **options))
-
-    return run
+        item.obj = functools.wraps(item.obj)(_everywhere(item, item.obj, marker.kwargs))
 
 
 def _everywhere(item: pytest.Item, test: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:
-    def run(**fixtures: Any) -> None:
+    """``test`` as the scenario of the engine it is given: with every fault, and ``async`` when it is."""
+
+    def live_through(fixtures: Mapping[str, Any]) -> Any:
         __tracebackhide__ = True
 
-        def scenario(fresh: SyncEngine) -> None:
+        def scenario(fresh: Engine | SyncEngine) -> Any:
             item.stash[_ENGINE] = fresh
-            test(**{**fixtures, "engine": fresh})
+            return test(**{**fixtures, "engine": fresh})
 
-        made = _engine_among(fixtures)
-        with _told(item, made) as tell:
-            tell(made.crash_everywhere(scenario, **options))
+        return fixtures["engine"].crash_everywhere(scenario, **options)
 
-    return run
+    async def run_async(**fixtures: Any) -> None:
+        __tracebackhide__ = True
+        with _reporting(item, _engine_among(fixtures)) as add_report:
+            add_report(await live_through(fixtures))
+
+    def run(**fixtures: Any) -> None:
+        __tracebackhide__ = True
+        with _reporting(item, _engine_among(fixtures)) as add_report:
+            add_report(live_through(fixtures))
+
+    return run_async if inspect.iscoroutinefunction(test) else run
 
 
 def _engine_among(fixtures: dict[str, Any]) -> Any:
@@ -82,7 +76,7 @@ def _engine_among(fixtures: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _told(item: pytest.Item, made: Engine | SyncEngine) -> Iterator[Callable[[object], None]]:
+def _reporting(item: pytest.Item, made: Engine | SyncEngine) -> Iterator[Callable[[object], None]]:
     """Put the report beside what the test printed, where ``pytest -rP`` shows it, or let it be all of the failure."""
     from stepwell.testing import CrashError
 

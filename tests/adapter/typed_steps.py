@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, assert_type
 
 import pydantic
 
 import stepwell
+from stepwell import ai
 from stepwell.authoring.function import Function
 
 
@@ -22,6 +24,9 @@ async def count(text: str) -> int:
     return len(text)
 
 
+NOON = dt.datetime(2027, 1, 1, 12, tzinfo=dt.UTC)
+MODEL = ai.openai("gpt-4o-mini", api_key="key")
+
 app = stepwell.App("shop")
 
 
@@ -36,8 +41,17 @@ def numbers(ctx: stepwell.SyncContext) -> list[int]:
 
 
 @app.function()
-async def waiting(ctx: stepwell.Context) -> None:
+async def every_kind(ctx: stepwell.Context) -> None:
     step = ctx.step
+    assert_type(await step.run("async", count, "abc"), int)
+    assert_type(await step.run("plain", len, "abc"), int)
+    assert_type(await step.ai.wrap("async", count, text="abc"), int)
+    assert_type(await step.ai.wrap("plain", len, "abc"), int)
+    assert_type(await step.ai.infer("ask", model=MODEL, body={}), Any)
+    assert_type(await step.fetch("get", "https://api.test", json=[1]), stepwell.Response)
+    assert_type(await step.sleep("nap", "1h"), None)
+    assert_type(await step.sleep_until("later", NOON), None)
+    assert_type(await step.send_event("tell", stepwell.Event(name="a/b")), list[str])
     assert_type(await step.wait_for_event("typed", event=Paid, timeout="1h"), Paid | None)
     assert_type(await step.wait_for_event("named", event="order/paid", timeout="1h"), stepwell.Event | None)
     assert_type(await step.wait_for_signal("signal", signal="go", timeout="1h"), stepwell.Signal | None)
@@ -48,8 +62,17 @@ async def waiting(ctx: stepwell.Context) -> None:
 
 
 @app.function()
-def plainly_waiting(ctx: stepwell.SyncContext) -> None:
+def every_kind_plainly(ctx: stepwell.SyncContext) -> None:
     step = ctx.step
+    assert_type(step.run("async", count, "abc"), int)
+    assert_type(step.run("plain", len, "abc"), int)
+    assert_type(step.ai.wrap("async", count, text="abc"), int)
+    assert_type(step.ai.wrap("plain", len, "abc"), int)
+    assert_type(step.ai.infer("ask", model=MODEL, body={}), Any)
+    assert_type(step.fetch("get", "https://api.test", json=[1]), stepwell.Response)
+    assert_type(step.sleep("nap", "1h"), None)
+    assert_type(step.sleep_until("later", NOON), None)
+    assert_type(step.send_event("tell", stepwell.Event(name="a/b")), list[str])
     assert_type(step.wait_for_event("typed", event=Paid, timeout="1h"), Paid | None)
     assert_type(step.wait_for_event("named", event="order/paid", timeout="1h"), stepwell.Event | None)
     assert_type(step.wait_for_signal("signal", signal="go", timeout="1h"), stepwell.Signal | None)
@@ -57,8 +80,29 @@ def plainly_waiting(ctx: stepwell.SyncContext) -> None:
     assert_type(step.invoke("object", function=price), Amount)
     assert_type(step.invoke("plain", function=numbers), list[int])
     assert_type(step.invoke("id", function="shop-price"), Any)
+    assert_type(step.parallel(lambda: step.run("plain", len, "abc"), [lambda: step.sleep("nap", 1)]), list[Any])
+
+
+@app.function()
+async def written_wrongly(ctx: stepwell.Context) -> None:
+    step = ctx.step
+    await step.run("no argument", count)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await step.run("wrong argument", count, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await step.sleep("no duration")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await step.fetch("get", "https://api.test", jsn=[1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await step.invoke("no function", fn=price)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+@app.function()
+def written_wrongly_and_plainly(ctx: stepwell.SyncContext) -> None:
+    step = ctx.step
+    step.run("no argument", count)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    step.run("wrong argument", count, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    step.sleep("no duration")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    step.fetch("get", "https://api.test", jsn=[1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    step.invoke("no function", fn=price)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 assert_type(price, Function[Amount])
 assert_type(numbers, Function[list[int]])
-assert_type(waiting, Function[None])
+assert_type(every_kind, Function[None])

@@ -87,7 +87,7 @@ def test_commands_are_documented() -> None:
 
 def test_limits_are_documented() -> None:
     """The limits page shows the bounds as they are in the code."""
-    from stepwell.values.checks import EXPRESSION_MAX_CHARS
+    from stepwell.values.expressions import EXPRESSION_MAX_CHARS
     from stepwell.wire.registration import CANCELLATIONS_MAX
     from stepwell_orchestrator import limits
     from stepwell_orchestrator.expr.parse import CALLS_MAX, NESTING_MAX

@@ -11,12 +11,12 @@ from typing import Any
 from stepwell.authoring.checkpointing import Checkpointing, pace_of
 from stepwell.authoring.function import (
     Defaults,
-    Define,
     Function,
+    FunctionDecorator,
     Handler,
     define_function,
     duplicate_error,
-    failure_functions,
+    failure_function,
 )
 from stepwell.authoring.options import (
     Batch,
@@ -36,9 +36,9 @@ from stepwell.client.sender import Sender, Transport
 from stepwell.client.settings import Overrides, Settings, read_settings
 from stepwell.errors import EventError
 from stepwell.middleware.base import Make
-from stepwell.middleware.hooks import Stack, makes_of
+from stepwell.middleware.hooks import Chain, makes_of
 from stepwell.steps.signals import signal_name
-from stepwell.values.checks import Place, check_id
+from stepwell.values.checks import Field, check_id
 from stepwell.values.event import Event
 from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
@@ -76,8 +76,8 @@ class App:
         self.settings: Settings = read_settings(self.overrides)
         self.transport: Transport | None = None
         chosen = self.settings.checkpoint if checkpoint is None else checkpoint
-        pace = pace_of(Place(self.id, "checkpoint", kind="app"), chosen)
-        self._middleware = Stack(self, makes_of(Place(self.id, "middleware", kind="app"), middleware))
+        pace = pace_of(Field(self.id, "checkpoint", kind="app"), chosen)
+        self._middleware = Chain(self, makes_of(Field(self.id, "middleware", kind="app"), middleware))
         self._defaults = Defaults(pace, self._middleware)
         self._functions: dict[str, Function[Any]] = {}
 
@@ -109,7 +109,7 @@ class App:
         timeouts: Timeouts | None = None,
         checkpoint: bool | Checkpointing | None = None,
         middleware: Sequence[Make] = (),
-    ) -> Define:
+    ) -> FunctionDecorator:
         """Make the decorated function, ``async`` or not, a durable one that takes a Context.
 
         ``id`` is the function's name with dashes unless given, and must not change while runs are under way. ``on`` is
@@ -145,13 +145,14 @@ class App:
                 middleware=middleware,
                 defaults=self._defaults,
             )
-            self._add([function, *failure_functions(self.id, function, on_failure)])
+            derived = [] if on_failure is None else [failure_function(self.id, function, on_failure)]
+            self._add([function, *derived])
             return function
 
         return register
 
     async def send(self, events: Event | Sequence[Event]) -> list[str]:
-        """Send one event or several in one request; returns their internal ids in order.
+        """Send one event or several in one request. Returns their internal ids in order.
 
         Raises EventError for a malformed event (nothing is sent) and when the server refuses one: those before it in
         the sequence were accepted, and the error's ``ids`` are theirs. Raises MiddlewareError for what a hook raises.
@@ -164,7 +165,7 @@ class App:
         return await send([event.to_wire() for event in batch], None)
 
     def send_sync(self, events: Event | Sequence[Event]) -> list[str]:
-        """``send`` for code that is not ``async``; it blocks the calling thread until the events are accepted."""
+        """``send`` for code that is not ``async``: it blocks the calling thread until the events are accepted."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="stepwell-send") as executor:
             return executor.submit(lambda: asyncio.run(self.send(events))).result()
 
@@ -172,22 +173,22 @@ class App:
         """``send`` for events in wire form, past the middleware; ids come from ``seed`` (a fresh one when None)."""
         if not events:
             return []
-        return await self._sends().send_events(events, seed or system.fresh_seed())
+        return await self._transport_in_use().send_events(events, seed or system.fresh_seed())
 
     async def send_signal(self, signal: str, data: Any = None) -> str | None:
-        """Resume the run that waits for ``signal``; gives its id, or None when nobody waits: the signal is then lost.
+        """Resume the run that waits for ``signal``. Returns its id, or None when no run waits: the signal is then lost.
 
         Raises DefinitionError for a name that is none, EncodingError for data that is not JSON, WireError when the
         server refuses the signal, ConnectionError when it cannot be reached.
         """
         name = signal_name(f'app "{self.id}"', signal)
-        return await self._sends().send_signal(name, to_json(data, f'signal "{name}": the data'))
+        return await self._transport_in_use().send_signal(name, to_json(data, f'signal "{name}": the data'))
 
-    def _sends(self) -> Transport:
+    def _transport_in_use(self) -> Transport:
         return self.transport or Sender(self.settings)
 
     def _add(self, functions: Sequence[Function[Any]]) -> None:
-        """Both or none: a refused definition leaves the app as it was."""
+        """Add a function and what derives from it, or neither: a refused definition leaves the app as it was."""
         for function in functions:
             known = self._functions.get(function.id)
             if known is not None:

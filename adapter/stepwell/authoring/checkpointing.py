@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
-from stepwell.values.checks import Duration, Place
+from stepwell.values.checks import Duration, Field
 from stepwell.wire.times import DAY_MS, SECOND_MS
 
 BUFFERED_STEPS_MAX: Final = 1_000
@@ -26,15 +26,15 @@ class Checkpointing:
     max_interval: Duration | None = None
     max_runtime: Duration = "10s"
 
-    def pace(self, place: Place) -> Pace:
-        """The same in numbers. Raises DefinitionError naming the field."""
+    def pace(self, field: Field) -> Pace:
+        """When a call saves its steps, in numbers. Raises DefinitionError naming the field."""
         interval = self.max_interval
         return Pace(
-            buffered_steps=place.at("buffered_steps").whole(self.buffered_steps, 1, BUFFERED_STEPS_MAX),
+            buffered_steps=field.member("buffered_steps").whole(self.buffered_steps, 1, BUFFERED_STEPS_MAX),
             max_interval_ms=None
             if interval is None
-            else place.at("max_interval").duration_ms(interval, 1, RUNTIME_MAX_MS),
-            max_runtime_ms=place.at("max_runtime").duration_ms(self.max_runtime, SECOND_MS, RUNTIME_MAX_MS),
+            else field.member("max_interval").duration_ms(interval, 1, RUNTIME_MAX_MS),
+            max_runtime_ms=field.member("max_runtime").duration_ms(self.max_runtime, SECOND_MS, RUNTIME_MAX_MS),
         )
 
 
@@ -47,15 +47,15 @@ class Pace:
     max_runtime_ms: int
 
 
-def pace_of(place: Place, value: Any, app: Pace | None = None) -> Pace | None:
-    """What ``checkpoint=value`` means; None when it switches checkpoints off.
+def pace_of(field: Field, value: Any, app: Pace | None = None) -> Pace | None:
+    """What ``checkpoint=value`` means. Returns None when it switches checkpoints off.
 
     ``app`` is what the function's app says, which counts where ``value`` says nothing else. Raises DefinitionError.
     """
     if value is None:
         return app
     if isinstance(value, bool):
-        return (app or Checkpointing().pace(place)) if value else None
+        return (app or Checkpointing().pace(field)) if value else None
     if not isinstance(value, Checkpointing):
-        raise place.error(f"must be True, False or a stepwell.Checkpointing(...), got {value!r}")
-    return value.pace(place)
+        raise field.error(f"must be True, False or a stepwell.Checkpointing(...), got {value!r}")
+    return value.pace(field)

@@ -11,9 +11,9 @@ from stepwell.authoring.checkpointing import Pace, pace_of
 from stepwell.authoring.options import FunctionOptions
 from stepwell.authoring.triggers import On, triggers_of
 from stepwell.errors import DefinitionError
-from stepwell.middleware.hooks import Stack, makes_of
+from stepwell.middleware.hooks import Chain, makes_of
 from stepwell.steps.context import Context, SyncContext
-from stepwell.values.checks import Place, check_id
+from stepwell.values.checks import Field, check_id
 from stepwell.values.event import Event
 from stepwell.values.result_types import restore_result
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
@@ -22,8 +22,8 @@ Handler = Callable[[Context], Any] | Callable[[SyncContext], Any]
 T = TypeVar("T")
 
 
-class Define(Protocol):
-    """What ``@app.function(...)`` is: makes a handler a function."""
+class FunctionDecorator(Protocol):
+    """What ``@app.function(...)`` is: it makes a handler a function."""
 
     @overload
     def __call__(self, handler: Callable[[Context], Awaitable[T]], /) -> Function[T]: ...
@@ -54,7 +54,7 @@ class Function(Generic[T]):
     event_types: Mapping[str, type[Event]]
     options: Mapping[str, Any]
     pace: Pace | None
-    middleware: Stack
+    middleware: Chain
     location: str
 
     def __call__(self, ctx: Any) -> Any:
@@ -72,7 +72,7 @@ class Defaults:
     """What an app says for all its functions."""
 
     pace: Pace | None
-    middleware: Stack
+    middleware: Chain
 
 
 def define_function(
@@ -90,34 +90,30 @@ def define_function(
 ) -> Function[Any]:
     """A function of the app ``app_id``. Raises DefinitionError naming the function and the field that is wrong."""
     chosen_id = _function_id(handler, function_id)
-    _check_handler(Place(chosen_id, "handler"), handler)
+    _check_handler(Field(chosen_id, "handler"), handler)
     triggers = triggers_of(chosen_id, on)
     return Function(
         id=chosen_id,
         slug=f"{app_id}-{chosen_id}",
-        name=_name(Place(chosen_id, "name"), chosen_id if name is None else name),
+        name=_name(Field(chosen_id, "name"), chosen_id if name is None else name),
         handler=handler,
         is_async=_is_async(handler),
-        retries=Place(chosen_id, "retries").whole(retries, 0, RETRIES_MAX),
+        retries=Field(chosen_id, "retries").whole(retries, 0, RETRIES_MAX),
         triggers=triggers.wire,
         event_types=triggers.event_types,
         options=options.encode(chosen_id),
-        pace=pace_of(Place(chosen_id, "checkpoint"), checkpoint, defaults.pace),
-        middleware=defaults.middleware.with_more(makes_of(Place(chosen_id, "middleware"), middleware)),
+        pace=pace_of(Field(chosen_id, "checkpoint"), checkpoint, defaults.pace),
+        middleware=defaults.middleware.extended_by(makes_of(Field(chosen_id, "middleware"), middleware)),
         location=_location(handler),
     )
 
 
-def failure_functions(app_id: str, failed: Function[Any], handler: Handler | None) -> Sequence[Function[Any]]:
+def failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
     """The function that runs ``handler`` when a run of ``failed`` fails for good (protocol 2.7); it is not retried.
 
-    None without a handler.
+    Raises DefinitionError when ``handler`` is none.
     """
-    return [] if handler is None else [_failure_function(app_id, failed, handler)]
-
-
-def _failure_function(app_id: str, failed: Function[Any], handler: Handler) -> Function[Any]:
-    _check_handler(Place(failed.id, "on_failure"), handler)
+    _check_handler(Field(failed.id, "on_failure"), handler)
     function_id = f"{failed.id}-failure"
     failures = Trigger("inngest/function.failed", expression=f"event.data.function_id == '{failed.slug}'")
     return Function(
@@ -151,19 +147,19 @@ def _function_id(handler: Handler, function_id: str | None) -> str:
     return check_id(f"the function at {_location(handler)}", own_name.replace("_", "-").strip("-"))
 
 
-def _name(place: Place, name: Any) -> str:
+def _name(field: Field, name: Any) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > NAME_MAX_CHARS:
-        raise place.error(f"must be a text of 1 to {NAME_MAX_CHARS} characters, got {name!r}")
+        raise field.error(f"must be a text of 1 to {NAME_MAX_CHARS} characters, got {name!r}")
     return name
 
 
-def _check_handler(place: Place, handler: Any) -> None:
+def _check_handler(field: Field, handler: Any) -> None:
     if isinstance(handler, Function):
-        raise place.error(f'is the registered function "{handler.id}"; pass the plain function instead')
+        raise field.error(f'is the registered function "{handler.id}"; pass the plain function instead')
     if not callable(handler):
-        raise place.error(f"must be a function that takes the context, got {handler!r}")
+        raise field.error(f"must be a function that takes the context, got {handler!r}")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise place.error("is a generator; return the result instead of yielding it")
+        raise field.error("is a generator; return the result instead of yielding it")
     try:
         signature = inspect.signature(handler)
     except ValueError:  # some callables written in C have none; they are taken at their word
@@ -171,7 +167,7 @@ def _check_handler(place: Place, handler: Any) -> None:
     try:
         signature.bind(None)
     except TypeError:
-        raise place.error(
+        raise field.error(
             f"must take one argument, the context: write it as {_qualified_name(handler)}(ctx) ({_location(handler)})"
         ) from None
 

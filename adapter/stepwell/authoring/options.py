@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal
 
-from stepwell.values.checks import Duration, Place
+from stepwell.values.checks import Duration, Field
 from stepwell.values.event_names import EventName, event_name
 from stepwell.wire.registration import CANCELLATIONS_MAX
 from stepwell.wire.times import DAY_MS, SECOND_MS
@@ -32,13 +32,13 @@ class CancelOn:
     if_: str | None = None
     timeout: Duration | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
         return _present(
             {
-                "event": event_name(place.at("event"), self.event),
-                "if": place.condition(self.match, self.if_),
-                "timeout": _optional_duration(place.at("timeout"), self.timeout, LONGEST_WAIT_MS),
+                "event": event_name(field.member("event"), self.event),
+                "if": field.condition(self.match, self.if_),
+                "timeout": _optional_duration(field.member("timeout"), self.timeout, LONGEST_WAIT_MS),
             }
         )
 
@@ -55,15 +55,15 @@ class Concurrency:
     key: str | None = None
     scope: Literal["fn", "env", "account"] = "fn"
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
-        scope = place.at("scope").choice(self.scope, ("fn", "env", "account"))
+        scope = field.member("scope").choice(self.scope, ("fn", "env", "account"))
         if scope != "fn" and self.key is None:
-            raise place.error(f'scope "{scope}" needs a key that all who share the limit use, e.g. key="\'mail\'"')
+            raise field.error(f'scope "{scope}" needs a key that all who share the limit use, e.g. key="\'mail\'"')
         return _present(
             {
-                "limit": place.at("limit").whole(self.limit, 1),
-                "key": _key(place, self.key),
+                "limit": field.member("limit").whole(self.limit, 1),
+                "key": _key(field, self.key),
                 "scope": None if scope == "fn" else scope,
             }
         )
@@ -79,14 +79,14 @@ class Throttle:
     burst: int = 0
     key: str | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
         return _present(
             {
-                "limit": place.at("limit").whole(self.limit, 1),
-                "period": place.at("period").duration(self.period, SECOND_MS, LONGEST_PERIOD_MS),
-                "burst": place.at("burst").whole(self.burst, 0) or None,
-                "key": _key(place, self.key),
+                "limit": field.member("limit").whole(self.limit, 1),
+                "period": field.member("period").duration(self.period, SECOND_MS, LONGEST_PERIOD_MS),
+                "burst": field.member("burst").whole(self.burst, 0) or None,
+                "key": _key(field, self.key),
             }
         )
 
@@ -100,13 +100,13 @@ class RateLimit:
     _: KW_ONLY
     key: str | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
         return _present(
             {
-                "limit": place.at("limit").whole(self.limit, 1),
-                "period": place.at("period").duration(self.period, SECOND_MS, LONGEST_RATE_PERIOD_MS),
-                "key": _key(place, self.key),
+                "limit": field.member("limit").whole(self.limit, 1),
+                "period": field.member("period").duration(self.period, SECOND_MS, LONGEST_RATE_PERIOD_MS),
+                "key": _key(field, self.key),
             }
         )
 
@@ -120,13 +120,13 @@ class Debounce:
     key: str | None = None
     timeout: Duration | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
         return _present(
             {
-                "period": place.at("period").duration(self.period, SECOND_MS, LONGEST_PERIOD_MS),
-                "key": _key(place, self.key),
-                "timeout": _optional_duration(place.at("timeout"), self.timeout, LONGEST_WAIT_MS),
+                "period": field.member("period").duration(self.period, SECOND_MS, LONGEST_PERIOD_MS),
+                "key": _key(field, self.key),
+                "timeout": _optional_duration(field.member("timeout"), self.timeout, LONGEST_WAIT_MS),
             }
         )
 
@@ -144,15 +144,15 @@ class Batch:
     key: str | None = None
     if_: str | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value; its timeout is in seconds, as servers read no days here. Raises DefinitionError."""
-        timeout_ms = place.at("timeout").duration_ms(self.timeout, SECOND_MS, LONGEST_PERIOD_MS)
+        timeout_ms = field.member("timeout").duration_ms(self.timeout, SECOND_MS, LONGEST_PERIOD_MS)
         return _present(
             {
-                "maxSize": place.at("max_size").whole(self.max_size, 2),
+                "maxSize": field.member("max_size").whole(self.max_size, 2),
                 "timeout": f"{timeout_ms}ms" if timeout_ms % SECOND_MS else f"{timeout_ms // SECOND_MS}s",
-                "key": _key(place, self.key),
-                "if": None if self.if_ is None else place.at("if_").expression(self.if_, "event"),
+                "key": _key(field, self.key),
+                "if": None if self.if_ is None else field.member("if_").expression(self.if_, "event"),
             }
         )
 
@@ -163,9 +163,9 @@ class Priority:
 
     run: str
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
-        return {"run": place.at("run").expression(self.run, "event")}
+        return {"run": field.member("run").expression(self.run, "event")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +176,10 @@ class Singleton:
     _: KW_ONLY
     key: str | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
-        mode = place.at("mode").choice(self.mode, ("skip", "cancel"))
-        return _present({"key": _key(place, self.key), "mode": mode})
+        mode = field.member("mode").choice(self.mode, ("skip", "cancel"))
+        return _present({"key": _key(field, self.key), "mode": mode})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +190,14 @@ class Timeouts:
     start: Duration | None = None
     finish: Duration | None = None
 
-    def encode(self, place: Place) -> dict[str, Any]:
+    def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
         if self.start is None and self.finish is None:
-            raise place.error("sets neither start nor finish; give one of them or leave timeouts out")
+            raise field.error("sets neither start nor finish; give one of them or leave timeouts out")
         return _present(
             {
-                "start": _optional_duration(place.at("start"), self.start, LONGEST_WAIT_MS),
-                "finish": _optional_duration(place.at("finish"), self.finish, LONGEST_WAIT_MS),
+                "start": _optional_duration(field.member("start"), self.start, LONGEST_WAIT_MS),
+                "finish": _optional_duration(field.member("finish"), self.finish, LONGEST_WAIT_MS),
             }
         )
 
@@ -220,58 +220,58 @@ class FunctionOptions:
     def encode(self, function_id: str) -> dict[str, Any]:
         """The wire members of these options. Raises DefinitionError naming the function and the field."""
         self._refuse_combinations(function_id)
-        idempotency = Place(function_id, "idempotency")
+        idempotency = Field(function_id, "idempotency")
         return _present(
             {
-                "cancel": _several(Place(function_id, "cancel_on"), CancelOn, self.cancel_on, CANCELLATIONS_MAX),
-                "concurrency": self._concurrency(Place(function_id, "concurrency")),
-                "throttle": _one(Place(function_id, "throttle"), Throttle, self.throttle),
-                "rateLimit": _one(Place(function_id, "rate_limit"), RateLimit, self.rate_limit),
-                "debounce": _one(Place(function_id, "debounce"), Debounce, self.debounce),
-                "batchEvents": _one(Place(function_id, "batch"), Batch, self.batch),
-                "priority": _one(Place(function_id, "priority"), Priority, self.priority),
-                "singleton": _one(Place(function_id, "singleton"), Singleton, self.singleton),
+                "cancel": _several(Field(function_id, "cancel_on"), CancelOn, self.cancel_on, CANCELLATIONS_MAX),
+                "concurrency": self._concurrency(Field(function_id, "concurrency")),
+                "throttle": _one(Field(function_id, "throttle"), Throttle, self.throttle),
+                "rateLimit": _one(Field(function_id, "rate_limit"), RateLimit, self.rate_limit),
+                "debounce": _one(Field(function_id, "debounce"), Debounce, self.debounce),
+                "batchEvents": _one(Field(function_id, "batch"), Batch, self.batch),
+                "priority": _one(Field(function_id, "priority"), Priority, self.priority),
+                "singleton": _one(Field(function_id, "singleton"), Singleton, self.singleton),
                 "idempotency": None if self.idempotency is None else idempotency.expression(self.idempotency, "event"),
-                "timeouts": _one(Place(function_id, "timeouts"), Timeouts, self.timeouts),
+                "timeouts": _one(Field(function_id, "timeouts"), Timeouts, self.timeouts),
             }
         )
 
-    def _concurrency(self, place: Place) -> list[dict[str, Any]] | None:
+    def _concurrency(self, field: Field) -> list[dict[str, Any]] | None:
         if isinstance(self.concurrency, int):
-            return [Concurrency(self.concurrency).encode(place)]
-        return _several(place, Concurrency, self.concurrency or (), CONCURRENCY_LIMITS_MAX)
+            return [Concurrency(self.concurrency).encode(field)]
+        return _several(field, Concurrency, self.concurrency or (), CONCURRENCY_LIMITS_MAX)
 
     def _refuse_combinations(self, function_id: str) -> None:
         if self.rate_limit is not None and self.idempotency is not None:
-            raise Place(function_id, "idempotency").error("cannot be combined with rate_limit, which it would replace")
+            raise Field(function_id, "idempotency").error("cannot be combined with rate_limit, which it would replace")
         if self.batch is None:
             return
         for member in ("cancel_on", "debounce", "singleton", "priority", "rate_limit", "idempotency"):
             if getattr(self, member):
-                raise Place(function_id, "batch").error(f"cannot be combined with {member}; leave one of them out")
+                raise Field(function_id, "batch").error(f"cannot be combined with {member}; leave one of them out")
 
 
-def _one(place: Place, kind: type[Any], value: Any) -> Any:
+def _one(field: Field, kind: type[Any], value: Any) -> Any:
     if value is None:
         return None
     if not isinstance(value, kind):
-        raise place.error(f"must be a stepwell.{kind.__name__}(...), got {value!r}")
-    return value.encode(place)
+        raise field.error(f"must be a stepwell.{kind.__name__}(...), got {value!r}")
+    return value.encode(field)
 
 
-def _several(place: Place, kind: type[Any], value: Any, most: int) -> list[Any] | None:
+def _several(field: Field, kind: type[Any], value: Any, most: int) -> list[Any] | None:
     items = list(value) if isinstance(value, list | tuple) else [value]
     if len(items) > most:
-        raise place.error(f"has {len(items)} entries; the limit is {most}")
-    return [_one(place, kind, item) for item in items] or None
+        raise field.error(f"has {len(items)} entries; the limit is {most}")
+    return [_one(field, kind, item) for item in items] or None
 
 
-def _key(place: Place, key: str | None) -> str | None:
-    return None if key is None else place.at("key").expression(key, "event")
+def _key(field: Field, key: str | None) -> str | None:
+    return None if key is None else field.member("key").expression(key, "event")
 
 
-def _optional_duration(place: Place, value: Duration | None, high_ms: int) -> str | None:
-    return None if value is None else place.duration(value, SECOND_MS, high_ms)
+def _optional_duration(field: Field, value: Duration | None, high_ms: int) -> str | None:
+    return None if value is None else field.duration(value, SECOND_MS, high_ms)
 
 
 def _present(members: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -15,14 +15,14 @@ _PART = re.compile(r"(?P<any>[*?])?(?:(?P<low>\w+)(?:-(?P<high>\w+))?)?(?:/(?P<s
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class _CronField:
     name: str
     low: int
     high: int
     words: tuple[str, ...] = ()
 
     def number(self, text: str) -> int | None:
-        """The value a number or a word stands for; None when it is out of range or unknown."""
+        """The value a number or a word stands for. Returns None when it is out of range or unknown."""
         if text.lower() in self.words:
             return self.low + self.words.index(text.lower())
         if not text.isascii() or not text.isdigit():
@@ -44,35 +44,35 @@ class _Field:
 
 
 _FIELDS = (
-    _Field("minute", 0, 59),
-    _Field("hour", 0, 23),
-    _Field("day of month", 1, 31),
-    _Field("month", 1, 12, _MONTHS),
-    _Field("day of week", 0, 6, _DAYS),
+    _CronField("minute", 0, 59),
+    _CronField("hour", 0, 23),
+    _CronField("day of month", 1, 31),
+    _CronField("month", 1, 12, _MONTHS),
+    _CronField("day of week", 0, 6, _DAYS),
 )
 
 
-def check_cron(place: Place, schedule: Any, tz: Any) -> str:
+def check_cron(field: Field, schedule: Any, tz: Any) -> str:
     """The wire text of a schedule in a time zone. Raises DefinitionError naming the field of the cron that is wrong."""
     fields = schedule.split() if isinstance(schedule, str) else []
     if len(fields) != len(_FIELDS):
-        raise place.error(
+        raise field.error(
             "a cron has five fields (minute, hour, day of month, month, day of week) "
             f'such as "0 9 * * 1", got {schedule!r}'
         )
     for kind, text in zip(_FIELDS, fields, strict=True):
         if not all(kind.accepts(part) for part in text.split(",")):
             words = f" or {kind.words[0]}-{kind.words[-1]}" if kind.words else ""
-            raise place.error(f'"{text}" is not a {kind.name} ({kind.low}-{kind.high}{words}) in the cron "{schedule}"')
-    zone = "" if tz is None else f"TZ={_zone(place, tz)} "
+            raise field.error(f'"{text}" is not a {kind.name} ({kind.low}-{kind.high}{words}) in the cron "{schedule}"')
+    zone = "" if tz is None else f"TZ={_zone(field, tz)} "
     return zone + " ".join(fields)
 
 
-def _zone(place: Place, tz: Any) -> str:
+def _zone(field: Field, tz: Any) -> str:
     try:
         return ZoneInfo(tz).key
     except (TypeError, ValueError, OSError, KeyError):
-        raise place.at("tz").error(
+        raise field.member("tz").error(
             f'there is no time zone {tz!r}; use an IANA name such as "Europe/London" '
             "(where the system has no zone data, install the tzdata package)"
         ) from None

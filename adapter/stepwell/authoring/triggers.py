@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stepwell.authoring.schedule import check_cron
-from stepwell.values.checks import Duration, Place
+from stepwell.values.checks import Duration, Field
 from stepwell.values.event import Event
 from stepwell.values.event_names import EventName, event_name
 from stepwell.wire.registration import TRIGGERS_MAX, Trigger
@@ -24,10 +24,10 @@ class EventTrigger:
     event: EventName
     if_: str | None = None
 
-    def encode(self, place: Place) -> Trigger:
+    def encode(self, field: Field) -> Trigger:
         """The wire trigger. Raises DefinitionError."""
-        expression = None if self.if_ is None else place.at("if_").expression(self.if_, "event")
-        return Trigger(event=event_name(place, self.event, wildcard=True), expression=expression)
+        expression = None if self.if_ is None else field.member("if_").expression(self.if_, "event")
+        return Trigger(event=event_name(field, self.event, wildcard=True), expression=expression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class CronTrigger:
     tz: str | None = None
     jitter: Duration | None = None
 
-    def encode(self, place: Place) -> Trigger:
+    def encode(self, field: Field) -> Trigger:
         """The wire trigger. Raises DefinitionError."""
-        jitter = None if self.jitter is None else place.at("jitter").duration(self.jitter, SECOND_MS, JITTER_MAX_MS)
-        return Trigger(cron=check_cron(place, self.schedule, self.tz), jitter=jitter)
+        jitter = None if self.jitter is None else field.member("jitter").duration(self.jitter, SECOND_MS, JITTER_MAX_MS)
+        return Trigger(cron=check_cron(field, self.schedule, self.tz), jitter=jitter)
 
 
 On = EventName | EventTrigger | CronTrigger
@@ -76,28 +76,28 @@ def triggers_of(function_id: str, value: On | Sequence[On] | None) -> Triggers:
 
     Raises DefinitionError naming the function and the field.
     """
-    place = Place(function_id, "on")
+    field = Field(function_id, "on")
     items = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
     if len(items) > TRIGGERS_MAX:
-        raise place.error(f"has {len(items)} triggers; the limit is {TRIGGERS_MAX}")
-    triggers = [_trigger(place, item) for item in items]
-    wire = tuple(trigger.encode(place) for trigger in triggers)
-    _refuse_duplicates(place, wire)
+        raise field.error(f"has {len(items)} triggers; the limit is {TRIGGERS_MAX}")
+    triggers = [_trigger(field, item) for item in items]
+    wire = tuple(trigger.encode(field) for trigger in triggers)
+    _refuse_duplicates(field, wire)
     classes = [item.event for item in triggers if isinstance(item, EventTrigger) and isinstance(item.event, type)]
-    return Triggers(wire, {event_name(place, each): each for each in classes})
+    return Triggers(wire, {event_name(field, each): each for each in classes})
 
 
-def _trigger(place: Place, item: Any) -> EventTrigger | CronTrigger:
+def _trigger(field: Field, item: Any) -> EventTrigger | CronTrigger:
     if isinstance(item, EventTrigger | CronTrigger):
         return item
     return EventTrigger(item)
 
 
-def _refuse_duplicates(place: Place, wire: tuple[Trigger, ...]) -> None:
+def _refuse_duplicates(field: Field, wire: tuple[Trigger, ...]) -> None:
     """Two crons that differ only in jitter are the same schedule."""
     seen: set[tuple[str | None, ...]] = set()
     for trigger in wire:
         key = (trigger.event, trigger.expression, trigger.cron)
         if key in seen:
-            raise place.error(f'lists "{trigger.event or trigger.cron}" twice; leave one of them out')
+            raise field.error(f'lists "{trigger.event or trigger.cron}" twice; leave one of them out')
         seen.add(key)

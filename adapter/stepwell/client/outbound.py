@@ -48,14 +48,14 @@ async def connection() -> AsyncIterator[Fetch]:
     async with AsyncExitStack() as closing:
         sessions: list[aiohttp.ClientSession] = []
 
-        async def fetch_again(request: OutboundRequest) -> HttpResponse:
+        async def fetch_in_session(request: OutboundRequest) -> HttpResponse:
             import aiohttp
 
             if not sessions:
                 sessions.append(await closing.enter_async_context(aiohttp.ClientSession()))
             return await _fetch(sessions[0], request)
 
-        yield fetch_again
+        yield fetch_in_session
 
 
 async def _fetch(session: aiohttp.ClientSession, request: OutboundRequest) -> HttpResponse:

@@ -13,8 +13,8 @@ from stepwell.wire.call import CallRequest
 from stepwell.wire.encoding import decode
 
 
-async def with_fetched_state(settings: Settings, fetch: Fetch, call: CallRequest) -> CallRequest:
-    """``call`` with its steps and events as the server has them.
+async def fetch_state(settings: Settings, fetch: Fetch, call: CallRequest) -> CallRequest:
+    """Fetch the steps and events of a call. Returns ``call`` with both, as the server has them.
 
     Raises WireError when the server does not have them, ConnectionError when it cannot be reached.
     """

@@ -19,16 +19,16 @@ from stepwell.wire.ids import EventIdSeed
 
 
 class Transport(Protocol):
-    """Takes what an app sends."""
+    """What an app sends through: a server over HTTP, or an engine in the same process."""
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
-        """Take events in wire form and the seed of their ids; gives their internal ids in order. Raises EventError."""
+        """Take events in wire form, with the seed of their ids. Returns the ids in order. Raises EventError."""
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
-        """Resume the run that waits for a signal with JSON data; its id, or None when nobody waits."""
+        """Resume the run that waits for a signal with JSON data. Returns its id, or None when no run waits."""
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
-        """Save steps of a call that goes on; the HTTP status. Raises ConnectionError when there is no answer."""
+        """Save steps of a call that goes on. Returns the HTTP status. Raises ConnectionError without an answer."""
 
 
 ATTEMPTS: Final = 5
@@ -49,7 +49,8 @@ class Sender:
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Send ``events`` in one request, tried five times while the server fails or cannot be reached.
 
-        Raises EventError when the server refuses an event; its ``ids`` are of those accepted before.
+        Returns their internal ids in order. Raises EventError when the server refuses an event; the error's ``ids`` are
+        of those accepted before.
         """
         if len(events) > EVENTS_MAX:
             raise EventError(f"{len(events)} events in one send; the limit is {EVENTS_MAX}: send them in several calls")
@@ -58,16 +59,18 @@ class Sender:
         return _accepted_ids(await self._post(request))
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
-        """Send a signal, once: after a lost answer a repeat would find nobody waiting.
+        """Send a signal, once: after a lost answer a repeat would find no run waiting.
+
+        Returns the id of the run that waited, or None when no run did.
 
         Raises WireError when the server refuses it, ConnectionError when it cannot be reached.
         """
         url = self.settings.api_url("/v1/signals")
         body = encode({"signal": signal, "data": data})
-        return _resumed_run(await call_api(self.settings, self.fetch, OutboundRequest("POST", url, {}, body)))
+        return _resumed_run_id(await call_api(self.settings, self.fetch, OutboundRequest("POST", url, {}, body)))
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
-        """Save steps, in one request; who asks decides about a repeat. Raises ConnectionError without an answer."""
+        """Save steps, in one request, which the caller may repeat. Returns the status. Raises ConnectionError."""
         url = self.settings.api_url(f"/v1/checkpoint/{quote(checkpoint.run_id, safe='')}/async")
         request = OutboundRequest("POST", url, {}, encode(checkpoint.encode()), CHECKPOINT_TIMEOUT_S)
         return (await call_api(self.settings, self.fetch, request)).status
@@ -101,7 +104,7 @@ def _accepted_ids(answer: HttpResponse) -> list[str]:
     raise EventError(f"the server refused the events with HTTP {answer.status}: {reason}", ids=tuple(ids))
 
 
-def _resumed_run(answer: HttpResponse) -> str | None:
+def _resumed_run_id(answer: HttpResponse) -> str | None:
     body = answer.json_object()
     data, error = body.get("data"), body.get("error")
     run_id = data.get("run_id") if isinstance(data, Mapping) else None

@@ -25,10 +25,10 @@ def fresh_seed() -> EventIdSeed:
 
 
 def random_bytes(count: int) -> bytes:
-    """Bytes nobody can guess and nobody has had."""
+    """Bytes that cannot be guessed and were never drawn before."""
     return secrets.token_bytes(count)
 
 
 def jitter_ms(bound_ms: int) -> int:
-    """A random number of milliseconds below ``bound_ms``: those who failed together shall not come back together."""
+    """A random number of milliseconds below ``bound_ms``: calls that failed together shall not come back together."""
     return secrets.randbelow(bound_ms)

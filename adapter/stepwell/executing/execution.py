@@ -19,11 +19,12 @@ from stepwell.executing.step_body import EXECUTING, Runtime, execute_step, repor
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
 from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
-from stepwell.middleware.hooks import Stack
+from stepwell.middleware.hooks import Chain
 from stepwell.replaying.logger import ReplayLogger
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
 from stepwell.steps.context import Context, SyncContext
-from stepwell.steps.step import Step, SyncStep
+from stepwell.steps.step import Step
+from stepwell.steps.sync_step import SyncStep
 from stepwell.values.event import Event
 from stepwell.values.failures import failed_call
 from stepwell.values.serializer import to_json
@@ -76,7 +77,7 @@ class Executable(Protocol):
         """How its calls save steps while they go on; None when they do not."""
 
     @property
-    def middleware(self) -> Stack:
+    def middleware(self) -> Chain:
         """What its calls go through."""
 
 

@@ -13,13 +13,13 @@ Hook = Awaitable[None] | None
 """What a hook returns: nothing, as a ``def`` or as an ``async def``. A ``def`` hook runs in the event loop."""
 
 
-class Sends(Protocol):
+class EventSender(Protocol):
     """An app, as far as a middleware needs one."""
 
     id: str
 
     async def send(self, events: Event | list[Event]) -> list[str]:
-        """Send events; gives their internal ids in order."""
+        """Send events. Returns their internal ids in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Scope:
     ``request`` is the call's HTTP request, None where there is none. ``now_ms`` is the clock, in epoch milliseconds.
     """
 
-    app: Sends
+    app: EventSender
     now_ms: Callable[[], int]
     request: HttpRequest | None = None
 

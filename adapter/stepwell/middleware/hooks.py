@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from stepwell.client.http import HttpRequest
 from stepwell.errors import MiddlewareError
-from stepwell.middleware.base import CallInput, Make, Middleware, Output, Scope, Sends, StepInfo
-from stepwell.values.checks import Place
+from stepwell.middleware.base import CallInput, EventSender, Make, Middleware, Output, Scope, StepInfo
+from stepwell.values.checks import Field
 from stepwell.values.serializer import to_json
 from stepwell.wire.ids import EventIdSeed
 
@@ -35,64 +35,64 @@ class Hooks:
     async def transform_input(self, call: CallInput) -> None:
         """Let every layer change what the function gets."""
         for layer in self._layers:
-            await _hooked(layer, "transform_input", layer.transform_input, call)
+            await _call_hook(layer, "transform_input", layer.transform_input, call)
 
     async def before_memoization(self) -> None:
-        """The function is about to be called."""
+        """Tell every layer that the function is about to be called."""
         for layer in self._layers:
-            await _hooked(layer, "before_memoization", layer.before_memoization)
+            await _call_hook(layer, "before_memoization", layer.before_memoization)
 
     async def after_memoization(self) -> None:
-        """The function has come to rest for the first time."""
+        """Tell every layer that the function has come to rest for the first time."""
         for layer in reversed(self._layers):
-            await _hooked(layer, "after_memoization", layer.after_memoization)
+            await _call_hook(layer, "after_memoization", layer.after_memoization)
 
     async def before_execution(self, step: StepInfo) -> None:
-        """A step's body is about to run."""
+        """Tell every layer that a step's body is about to run."""
         for layer in self._layers:
-            await _hooked(layer, "before_execution", layer.before_execution, step)
+            await _call_hook(layer, "before_execution", layer.before_execution, step)
 
     async def after_execution(self, step: StepInfo) -> None:
-        """A step's body has ended."""
+        """Tell every layer that a step's body has ended."""
         for layer in reversed(self._layers):
-            await _hooked(layer, "after_execution", layer.after_execution, step)
+            await _call_hook(layer, "after_execution", layer.after_execution, step)
 
     async def transform_output(
         self, value: Any, error: BaseException | None, step: StepInfo | None = None
     ) -> tuple[Any, BaseException | None]:
-        """What is reported in the place of a JSON value or an error, of a step or of the function."""
+        """Let every layer change the JSON value or the error of a step, or of the function. Returns what to report."""
         output = Output(value, error, step)
         for layer in reversed(self._layers):
-            await _hooked(layer, "transform_output", _transformed, layer, output)
+            await _call_hook(layer, "transform_output", _transform_output, layer, output)
         return output.value, output.error
 
     async def before_response(self) -> None:
-        """The answer is ready."""
+        """Tell every layer that the answer is ready."""
         for layer in self._layers:
-            await _hooked(layer, "before_response", layer.before_response)
+            await _call_hook(layer, "before_response", layer.before_response)
 
     def sending(self, send: Send) -> Send:
-        """``send`` with what goes before and after it."""
+        """``send`` with the hooks before and after it."""
         if not self._layers:
             return send
 
-        async def sent(events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None) -> list[str]:
+        async def send_through_hooks(events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None) -> list[str]:
             ids = await send(await self.before_send_events(events), seed)
             for layer in reversed(self._layers):
-                await _hooked(layer, "after_send_events", layer.after_send_events, list(ids))
+                await _call_hook(layer, "after_send_events", layer.after_send_events, list(ids))
             return ids
 
-        return sent
+        return send_through_hooks
 
     async def before_send_events(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The events, as they are to be sent."""
+        """Let every layer change events. Returns them as they are to be sent."""
         changed = [dict(event) for event in events]
         for layer in self._layers:
-            await _hooked(layer, "before_send_events", layer.before_send_events, changed)
+            await _call_hook(layer, "before_send_events", layer.before_send_events, changed)
         return changed
 
     async def invoke_opts(self, opts: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The options of an invocation, whose payload becomes an event."""
+        """Let every layer change the event that an invocation makes of its payload. Returns the options to report."""
         if not self._layers:
             return opts
         event, *_ = await self.before_send_events([{"name": INVOKED, **opts["payload"]}])
@@ -103,36 +103,36 @@ NO_HOOKS: Final = Hooks()
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
-    """What makes the middleware of a function, or of an app where it sends by itself."""
+class Chain:
+    """The middleware of a function, or of an app that sends by itself: what makes the layers of one call."""
 
-    app: Sends
+    app: EventSender
     makes: tuple[Make, ...]
 
     def hooks(self, now_ms: Callable[[], int]) -> Hooks:
-        """Fresh instances. Raises MiddlewareError when one cannot be made."""
+        """Make the layers of one call. Raises MiddlewareError when one cannot be made."""
         if not self.makes:
             return NO_HOOKS
         scope = Scope(self.app, now_ms, REQUEST.get())
-        return Hooks([_made(make, scope) for make in self.makes])
+        return Hooks([_make(make, scope) for make in self.makes])
 
-    def with_more(self, makes: tuple[Make, ...]) -> Stack:
-        """The same with ``makes`` inside."""
-        return Stack(self.app, self.makes + makes)
+    def extended_by(self, makes: tuple[Make, ...]) -> Chain:
+        """The same with ``makes`` inside, closer to the function."""
+        return Chain(self.app, self.makes + makes)
 
 
-def makes_of(place: Place, value: Any) -> tuple[Make, ...]:
+def makes_of(field: Field, value: Any) -> tuple[Make, ...]:
     """What ``middleware=value`` means, checked. Raises DefinitionError."""
     makes = tuple(value) if isinstance(value, list | tuple) else None
     if makes is None or not all(callable(make) and not isinstance(make, Middleware) for make in makes):
-        raise place.error(
+        raise field.error(
             "must be a list of stepwell.Middleware classes, or of functions that make one from a scope, "
             f"got {value!r}; write it like [MyMiddleware]"
         )
     return makes
 
 
-def _made(make: Make, scope: Scope) -> Middleware:
+def _make(make: Make, scope: Scope) -> Middleware:
     name = getattr(make, "__name__", type(make).__name__)
     try:
         made = make(scope)
@@ -143,7 +143,7 @@ def _made(make: Make, scope: Scope) -> Middleware:
     return made
 
 
-async def _hooked(layer: Middleware, hook: str, call: Callable[..., Any], *args: Any) -> None:
+async def _call_hook(layer: Middleware, hook: str, call: Callable[..., Any], *args: Any) -> None:
     try:
         waited = call(*args)
         if inspect.isawaitable(waited):
@@ -152,7 +152,7 @@ async def _hooked(layer: Middleware, hook: str, call: Callable[..., Any], *args:
         raise MiddlewareError(type(layer).__name__, hook, error) from error
 
 
-async def _transformed(layer: Middleware, output: Output) -> None:
+async def _transform_output(layer: Middleware, output: Output) -> None:
     waited = layer.transform_output(output)
     if waited is not None:
         await waited

@@ -47,17 +47,17 @@ class AsgiApp:
         """Serve one connection."""
         match scope["type"]:
             case "http":
-                await self._http(scope, receive, send)
+                await self._answer_http(scope, receive, send)
             case "lifespan":
-                await _lifespan(receive, send)
+                await _answer_lifespan(receive, send)
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 1000, "reason": "this endpoint speaks HTTP only"})
             case other:
                 raise ValueError(f'the ASGI scope type "{other}" is not supported; serve the app over HTTP')
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _body(receive)
+    async def _answer_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _receive_body(receive)
         if body is None:
             return
         if self._path is not None and scope["path"].rstrip("/") != self._path.rstrip("/"):
@@ -103,7 +103,7 @@ class AsgiApp:
         )
 
     async def _finishes_in_time(self, answering: asyncio.Future[HttpResponse]) -> bool:
-        """Wait until the answer is there or the next keep-alive is due."""
+        """Wait until the answer is there or the next keep-alive is due. Returns whether the answer is there."""
         due = asyncio.ensure_future(self._sleep_ms(KEEP_ALIVE_MS))
         both: set[asyncio.Future[Any]] = {answering, due}
         try:
@@ -130,7 +130,7 @@ def asgi(
     return AsgiApp(handler, path=path)
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def _answer_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -138,8 +138,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body, or just more than is allowed of it; None when the client went away."""
+async def _receive_body(receive: Receive) -> bytes | None:
+    """Receive the whole body, or just more than is allowed of it. Returns None when the client went away."""
     body = bytearray()
     while True:
         message = await receive()

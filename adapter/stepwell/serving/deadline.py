@@ -13,7 +13,7 @@ from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
 from stepwell.client.settings import Settings
 from stepwell.replaying.replay import Body, RequestedStep
-from stepwell.serving.handler import Execute, runtime_of
+from stepwell.serving.executor import Execute, runtime_of
 from stepwell.wire.call import CallRequest
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed, Outcome
@@ -38,7 +38,7 @@ class Allowance:
 
 
 ALLOWANCE: Final[ContextVar[Allowance | None]] = ContextVar("stepwell_allowance", default=None)
-"""The allowance of the call that is being answered; None when there is all the time in the world."""
+"""The allowance of the call that is being answered; None when nothing bounds its time."""
 
 
 def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> Execute:
@@ -58,12 +58,12 @@ def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> 
             return await execute(function, call, target=target, runtime=runtime)
         begun: list[str] = []
 
-        def noted(step: RequestedStep, body: Body) -> Body:
+        def note_begun(step: RequestedStep, body: Body) -> Body:
             begun.append(step.label)
             return runtime.body_of(step, body)
 
         ends_at_ms = now_ms() + allowance.ms - 2 * allowance.margin_ms
-        bounded = replace(runtime, body_of=noted, ends_at_ms=ends_at_ms)
+        bounded = replace(runtime, body_of=note_begun, ends_at_ms=ends_at_ms)
         task = asyncio.ensure_future(execute(function, call, target=target, runtime=bounded))
         if await _ends_within(task, allowance.ms - allowance.margin_ms):
             return task.result()
@@ -78,6 +78,7 @@ def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> 
 
 
 async def _ends_within(task: asyncio.Future[Outcome], ms: int) -> bool:
+    """Wait for the task, for ``ms`` at most. Returns whether it has ended."""
     await asyncio.wait({task}, timeout=max(ms, 0) / SECOND_MS)
     return task.done()
 

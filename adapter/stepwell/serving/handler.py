@@ -3,61 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 from stepwell.authoring.app import App
-from stepwell.authoring.function import Function
 from stepwell.client import system
 from stepwell.client.http import HttpRequest, HttpResponse
-from stepwell.client.outbound import Fetch, connection, fetch, own_headers
-from stepwell.client.run_state import with_fetched_state
-from stepwell.client.sender import Sender
+from stepwell.client.outbound import Fetch, fetch, own_headers
 from stepwell.client.settings import Settings, read_settings
-from stepwell.errors import SignatureError, StepwellError, WireError
-from stepwell.executing.saving import Save, Saver
-from stepwell.middleware.hooks import REQUEST
-from stepwell.serving.introspection import full_introspection, public_introspection
-from stepwell.serving.register import kind_mismatch, register
-from stepwell.serving.registration import in_band_body, registration_of
+from stepwell.serving.calls import Calls
+from stepwell.serving.executor import Execute, executor_of
+from stepwell.serving.introspection import answer_introspection
+from stepwell.serving.register import Registering
+from stepwell.serving.registration import registration_of, serve_url
+from stepwell.serving.responses import error_response, failed_call, json_response, unauthorised
+from stepwell.serving.trust import Trust, trust_in
 from stepwell.wire import headers as names
-from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest, decode_call_request
-from stepwell.wire.encoding import decode, encode
-from stepwell.wire.errors import ErrorBody
 from stepwell.wire.registration import Registration
-from stepwell.wire.reply import Failed, Outcome, encode_reply
-from stepwell.wire.signing import sign, verify_request
-
-if TYPE_CHECKING:
-    from stepwell.executing.execution import Runtime
-
-Execute = Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]
-"""Runs a function for a call request; the third argument is the hashed id of the step it targets, if any."""
+from stepwell.wire.signing import sign
 
 ALLOWED_METHODS: Final = "GET, PUT, POST"
 
 _log = logging.getLogger("stepwell")
 
 
-@dataclass(frozen=True, slots=True)
-class _Trust:
-    """What the signature of a request is worth: the key that made it, or why it is refused.
-
-    Neither in dev mode, nor when the platform vouches for whoever asks.
-    """
-
-    key: str | None = None
-    problem: str | None = None
-
-
 class Handler:
     """Serves one app. ``dev``, ``serve_origin`` and ``serve_path`` override the app's own settings when given.
 
-    ``framework`` is the word the app reports for what serves it. ``response_bytes_max`` is what can carry a response
-    away. The clock, the network and the execution of a function are replaceable.
+    ``framework`` is the word the app reports for what serves it. A response longer than ``response_bytes_max`` cannot
+    be carried away, and an error is. The clock, the network and the execution of a function are replaceable.
     """
 
     def __init__(
@@ -77,19 +52,19 @@ class Handler:
         self._app = app
         self._framework = framework
         self._now_ms = now_ms
-        self._fetch = fetch
-        self._execute = execute or executor_of(app, self.settings, now_ms)
+        self._registering = Registering(self.settings, fetch, self._registration_at)
+        self._calls = Calls(app, self.settings, fetch, execute or executor_of(app, self.settings, now_ms), now_ms)
         self._response_bytes_max = response_bytes_max
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer any request. Never raises: what goes wrong is in the response, and in the log when unexpected."""
-        trust = self._trust(request)
+        trust = trust_in(request, self.settings, self._now_ms() // 1000)
         try:
             response = await self._route(request, trust)
         except Exception as error:  # noqa: BLE001 - the last line of defence; the server must get an answer
             _log.exception("the request %s %s could not be answered", request.method, request.url)
-            response = _failed(f"{type(error).__name__}: {error}", code="unknown", name="InternalError")
-        response = self._carried(response)
+            response = failed_call(f"{type(error).__name__}: {error}", code="unknown", name="InternalError")
+        response = _limited(response, self._response_bytes_max)
         headers = {**self.base_headers(), **response.headers}
         if trust.key is not None:
             headers[names.SIGNATURE] = sign(response.body, trust.key, self._now_ms() // 1000)
@@ -109,118 +84,25 @@ class Handler:
             names.SDK_HANDLED: "true",
         }
 
-    async def _route(self, request: HttpRequest, trust: _Trust) -> HttpResponse:
+    async def _route(self, request: HttpRequest, trust: Trust) -> HttpResponse:
         match request.method:
             case "GET":
-                return self._introspect(request, trust)
+                registration = self._registration_at(serve_url(self.settings, request.url))
+                return answer_introspection(request, trust, self.settings, registration)
             case "PUT":
-                return await self._sync(request, trust)
+                return await self._registering.answer(request, trust)
             case "POST" if trust.problem is not None:
-                return _unauthorised(trust.problem)
+                return unauthorised(trust.problem)
             case "POST" if "probe" in request.query:
-                return _probe(request.query["probe"])
+                return _answer_probe(request.query["probe"])
             case "POST":
-                return await self._call(request)
+                return await self._calls.answer(request)
             case _:
-                return replace(_error(405, f"use one of {ALLOWED_METHODS}"), headers={"allow": ALLOWED_METHODS})
+                refusal = error_response(405, f"use one of {ALLOWED_METHODS}")
+                return replace(refusal, headers={"allow": ALLOWED_METHODS})
 
-    def _trust(self, request: HttpRequest) -> _Trust:
-        if self.settings.dev or request.trusted:
-            return _Trust()
-        keys = self.settings.signing_keys
-        if not keys:
-            return _Trust(problem="no signing key is configured; set STEPWELL_SIGNING_KEY, or STEPWELL_DEV=1 locally")
-        try:
-            header = request.headers.get(names.SIGNATURE)
-            return _Trust(key=verify_request(request.body, header, keys, self._now_ms() // 1000))
-        except SignatureError as error:
-            return _Trust(problem=str(error))
-
-    def _introspect(self, request: HttpRequest, trust: _Trust) -> HttpResponse:
-        mismatch = kind_mismatch(self.settings, request.headers.get(names.SERVER_KIND))
-        if mismatch is not None:
-            return _json(403, mismatch.body)
-        registration = self._registration(self._serve_url(request))
-        if trust.key is not None:
-            return _json(200, full_introspection(self.settings, registration))
-        refused = False if names.SIGNATURE in request.headers and trust.problem is not None else None
-        return _json(200, public_introspection(self.settings, registration, authenticated=refused))
-
-    async def _sync(self, request: HttpRequest, trust: _Trust) -> HttpResponse:
-        server_kind = request.headers.get(names.SERVER_KIND)
-        mismatch = kind_mismatch(self.settings, server_kind)
-        if mismatch is not None:
-            return _json(mismatch.status, mismatch.body)
-        in_band = request.headers.get(names.SYNC_KIND) == names.SYNC_IN_BAND and self.settings.allow_in_band_sync
-        if trust.problem is not None and (in_band or names.SIGNATURE in request.headers):
-            return _unauthorised(trust.problem)
-        if in_band:
-            return self._sync_in_band(request)
-        synced = await register(
-            self.settings,
-            self._fetch,
-            self._registration(self._serve_url(request)),
-            deploy_id=request.query.get("deployId"),
-            server_kind=server_kind,
-        )
-        return _json(synced.status, synced.body, {names.SYNC_KIND: names.SYNC_OUT_OF_BAND})
-
-    def _sync_in_band(self, request: HttpRequest) -> HttpResponse:
-        """The server names the URL it reached the app at; that is the one its functions are registered under."""
-        try:
-            url = _asked_url(decode(request.body))
-        except WireError as error:
-            return _error(400, str(error), code="body_invalid")
-        registration = self._registration(url)
-        inspection = full_introspection(self.settings, registration)
-        return _json(200, in_band_body(registration, inspection), {names.SYNC_KIND: names.SYNC_IN_BAND})
-
-    async def _call(self, request: HttpRequest) -> HttpResponse:
-        slug = request.query.get("fnId", "")
-        function = self._function(slug)
-        if function is None:
-            message = f'the app "{self._app.id}" has no function "{slug}"; sync the app after renaming or removing one'
-            return _failed(message, code="function_not_found", name="FunctionNotFoundError")
-        try:
-            call = decode_call_request(decode(request.body))
-        except WireError as error:
-            return _failed(str(error), code="body_invalid", name="ValidationError")
-        if call.ctx.use_api:
-            try:
-                call = await with_fetched_state(self.settings, self._fetch, call)
-            except (ConnectionError, StepwellError) as error:
-                message = f"the run's state could not be fetched: {error}"
-                return _failed(message, code="state_unavailable", name="StateError")
-        target = request.query.get("stepId") or call.ctx.step_id
-        token = REQUEST.set(request)
-        try:
-            outcome = await self._execute(function, call, None if target == DISCOVERY_STEP_ID else target)
-        finally:
-            REQUEST.reset(token)
-        status, headers, body = encode_reply(outcome, self._now_ms())
-        return HttpResponse(status, headers, body)
-
-    def _carried(self, response: HttpResponse) -> HttpResponse:
-        """The response, or what is said in place of one that is too long for its way."""
-        size, most = len(response.body), self._response_bytes_max
-        if most is None or size <= most:
-            return response
-        message = f"the answer is {size} bytes and at most {most} can be sent: return less, or store it elsewhere"
-        error = ErrorBody("OutputTooLargeError", message, code="output_too_large")
-        return HttpResponse(*encode_reply(Failed(error, error.encode(), no_retry=True), now_ms=0))
-
-    def _function(self, slug: str) -> Function[Any] | None:
-        function = self._app.functions.get(slug.removeprefix(f"{self._app.id}-"))
-        return function if function is not None and function.slug == slug else None
-
-    def _registration(self, url: str) -> Registration:
+    def _registration_at(self, url: str) -> Registration:
         return registration_of(self._app, self.settings, url=url, framework=self._framework)
-
-    def _serve_url(self, request: HttpRequest) -> str:
-        """Where the server shall call: the URL of this request, with configured origin and path in its place."""
-        parts = urlsplit(request.url)
-        origin = self.settings.serve_origin or f"{parts.scheme}://{parts.netloc}"
-        return origin + (self.settings.serve_path or parts.path)
 
 
 def settings_of(
@@ -231,70 +113,16 @@ def settings_of(
     return read_settings(replace(app.overrides, dev=own_dev, serve_origin=serve_origin, serve_path=serve_path))
 
 
-def runtime_of(
-    app: App,
-    settings: Settings,
-    now_ms: Callable[[], int],
-    connect: Callable[[], AbstractAsyncContextManager[Fetch]] = connection,
-) -> Runtime:
-    """What the functions of ``app`` need from outside. ``connect`` gives a call its way to the server's API."""
-    from stepwell.executing.execution import Runtime
-
-    @asynccontextmanager
-    async def saves() -> AsyncIterator[Save]:
-        if app.transport is not None:
-            yield app.transport.checkpoint
-            return
-        async with connect() as kept:
-            yield Sender(settings, kept).checkpoint
-
-    saver = Saver(saves, now_ms, system.sleep_ms, system.jitter_ms)
-    return Runtime(send=app.send_wire, send_signal=app.send_signal, now_ms=now_ms, saver=saver)
+def _limited(response: HttpResponse, bytes_max: int | None) -> HttpResponse:
+    """The response, or an error in its place when it is longer than ``bytes_max``; None allows any length."""
+    size = len(response.body)
+    if bytes_max is None or size <= bytes_max:
+        return response
+    message = f"the answer is {size} bytes and at most {bytes_max} can be sent: return less, or store it elsewhere"
+    return failed_call(message, code="output_too_large", name="OutputTooLargeError", no_retry=True)
 
 
-def executor_of(
-    app: App,
-    settings: Settings,
-    now_ms: Callable[[], int],
-    connect: Callable[[], AbstractAsyncContextManager[Fetch]] = connection,
-) -> Execute:
-    """Execution proper, imported when first served."""
-    from stepwell.executing.execution import execute
-
-    runtime = runtime_of(app, settings, now_ms, connect)
-
-    async def run(function: Function[Any], call: CallRequest, target: str | None) -> Outcome:
-        return await execute(function, call, target=target, runtime=runtime)
-
-    return run
-
-
-def _asked_url(body: Any) -> str:
-    url = body.get("url") if isinstance(body, dict) else None
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise WireError('an in-band sync must have a body like {"url": "https://host/api/inngest"}')
-    return url.partition("?")[0]
-
-
-def _probe(kind: str) -> HttpResponse:
+def _answer_probe(kind: str) -> HttpResponse:
     if kind != "trust":
-        return _error(400, f'unknown probe "{kind}"; the only one is "trust"', code="probe_unknown")
-    return HttpResponse(200, {}, encode(None))
-
-
-def _unauthorised(problem: str) -> HttpResponse:
-    return _error(401, problem, code="sig_verification_failed")
-
-
-def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> HttpResponse:
-    return HttpResponse(status, headers or {}, encode(body))
-
-
-def _error(status: int, message: str, *, code: str | None = None) -> HttpResponse:
-    return _json(status, ErrorBody("RequestError", message, code=code).encode())
-
-
-def _failed(message: str, *, code: str, name: str) -> HttpResponse:
-    """A call that failed before the function was reached: another attempt may find the app or the server mended."""
-    error = ErrorBody(name, message, code=code)
-    return HttpResponse(*encode_reply(Failed(error, error.encode()), now_ms=0))
+        return error_response(400, f'unknown probe "{kind}"; the only one is "trust"', code="probe_unknown")
+    return json_response(200, None)

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from stepwell.client.http import HttpRequest, HttpResponse
 from stepwell.client.settings import Settings
+from stepwell.serving.responses import json_response
+from stepwell.serving.trust import Trust, kind_mismatch
 from stepwell.version import VERSION
+from stepwell.wire import headers as names
 from stepwell.wire.registration import Registration
 from stepwell.wire.signing import hash_event_key, hash_signing_key
 
 SCHEMA_VERSION: Final = "2024-05-24"
+
+
+def answer_introspection(
+    request: HttpRequest, trust: Trust, settings: Settings, registration: Registration
+) -> HttpResponse:
+    """Answer a GET with what the server that asks may know."""
+    mismatch = kind_mismatch(settings, request.headers.get(names.SERVER_KIND))
+    if mismatch is not None:
+        return json_response(403, mismatch.encode())
+    if trust.key is not None:
+        return json_response(200, full_introspection(settings, registration))
+    refused = False if names.SIGNATURE in request.headers and trust.problem is not None else None
+    return json_response(200, public_introspection(settings, registration, authenticated=refused))
 
 
 def public_introspection(

@@ -38,7 +38,7 @@ class LambdaHandler:
         # Mangum runs its application on the current loop, and makes one when there is none.
         asyncio.set_event_loop(self._runner.get_loop())
         self._mangum = self._mangum or self._make_mangum()
-        return _carried(self._mangum(event, context))
+        return _fitting(self._mangum(event, context))
 
     def close(self) -> None:
         """Close the event loop. Lambda has no use for it, but tests have."""
@@ -56,8 +56,8 @@ def _check(event: Any) -> None:
     )
 
 
-def _carried(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer in a form that fits into a payload, or what is said in its place."""
+def _fitting(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer in a form that fits into a payload, or an error instead when none does."""
     body = answer.get("body") or ""
     if len(body) <= TEXT_BYTES_MAX:
         return answer

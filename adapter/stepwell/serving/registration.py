@@ -1,10 +1,10 @@
-"""What an app tells a server about itself: the registration of both kinds of sync (protocol 2.3 - 2.6)."""
+"""What an app tells a server about itself when it registers, in band or out of band (protocol 2.3 - 2.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
@@ -26,8 +26,15 @@ def registration_of(app: App, settings: Settings, *, url: str, framework: str) -
     )
 
 
+def serve_url(settings: Settings, url: str) -> str:
+    """Where the server shall call an app that was reached at ``url``: there, or where the settings say."""
+    parts = urlsplit(url)
+    origin = settings.serve_origin or f"{parts.scheme}://{parts.netloc}"
+    return origin + (settings.serve_path or parts.path)
+
+
 def in_band_body(registration: Registration, inspection: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to an in-band sync: the registration, and the authenticated introspection (protocol 2.4)."""
+    """The answer when the server asks in band: the registration, and the full introspection (protocol 2.4)."""
     wire = registration.encode()
     return {
         "app_id": registration.app_id,

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from stepwell.errors import DefinitionError, WireError
 from stepwell.replaying.replay import Body, StepCall
@@ -24,6 +24,14 @@ SendEvents = Callable[[Sequence[Mapping[str, Any]], EventIdSeed | None], Awaitab
 """Takes events in wire form and the seed of their ids; gives their internal ids in order."""
 
 SLEEP_MAX_MS: Final = 366 * DAY_MS
+
+T = TypeVar("T")
+
+
+class TypedStepCall(StepCall, Generic[T]):
+    """A step call that gives a T, so that what a face of a step kind says it gives is checked."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ def misuse(step_id: str, problem: str) -> DefinitionError:
 
 def run_call(
     step: StepId, fn: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, opts: Mapping[str, Any] | None = None
-) -> StepCall:
+) -> TypedStepCall[Any]:
     """A step that executes ``fn``."""
     options = options_of(step)
     if inspect.isawaitable(fn):
@@ -76,8 +84,8 @@ def run_call(
     return runnable(options, fn, args, kwargs, opts=opts)
 
 
-def sleep_call(step: StepId, duration: Duration) -> StepCall:
-    """A step that takes ``duration``."""
+def sleep_call(step: StepId, duration: Duration) -> TypedStepCall[None]:
+    """A step that ends after ``duration``."""
     options = options_of(step)
     length_ms = duration_ms(options.id, "the duration", duration)
     if length_ms < 0:
@@ -85,14 +93,16 @@ def sleep_call(step: StepId, duration: Duration) -> StepCall:
     return _sleep(options, length_ms, format_duration(length_ms))
 
 
-def sleep_until_call(step: StepId, when: dt.datetime | str, now_ms: int) -> StepCall:
-    """A step that takes until ``when``; at once when that is past."""
+def sleep_until_call(step: StepId, when: dt.datetime | str, now_ms: int) -> TypedStepCall[None]:
+    """A step that ends at ``when``, at once when that is past."""
     options = options_of(step)
     at_ms = _instant(options.id, when)
     return _sleep(options, at_ms - now_ms, format_instant(at_ms))
 
 
-def send_event_call(step: StepId, events: Event | Sequence[Event], run_id: str, send: SendEvents) -> StepCall:
+def send_event_call(
+    step: StepId, events: Event | Sequence[Event], run_id: str, send: SendEvents
+) -> TypedStepCall[list[str]]:
     """A step that sends events; repeated by a retry it sends the same internal ids (protocol 3.4).
 
     Raises EventError when one of them is malformed; then none is sent.
@@ -129,10 +139,10 @@ def runnable(
     *,
     takes_name: bool = False,
     opts: Mapping[str, Any] | None = None,
-) -> StepCall:
-    """A step with a body; ``takes_name``: its StepName goes before the arguments."""
+) -> TypedStepCall[Any]:
+    """A step with a body. With ``takes_name`` its StepName goes before the arguments."""
     timeout_ms = None if options.timeout is None else duration_ms(options.id, "timeout", options.timeout)
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.STEP_RUN,
         name=options.id,
@@ -147,12 +157,12 @@ def _restore(fn: Callable[..., Any], step_id: str, value: Any) -> Any:
     return restore_result(fn, value, f'step "{step_id}": the result')
 
 
-def _sleep(options: StepOptions, length_ms: int, text: str) -> StepCall:
+def _sleep(options: StepOptions, length_ms: int, text: str) -> TypedStepCall[None]:
     """Older servers read the duration from the name, newer ones from the options (protocol 5.4)."""
     if length_ms > SLEEP_MAX_MS:
         raise misuse(options.id, f"sleeps {format_duration(length_ms)}; the limit is 366d: sleep again after it")
     refuse_policy(options, "a sleep is never retried or timed out; leave retries and timeout out")
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.SLEEP,
         name=text,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from stepwell.replaying.logger import ReplayLogger
-from stepwell.steps.step import Step, SyncStep
+from stepwell.steps.step import Step
+from stepwell.steps.sync_step import SyncStep
 from stepwell.values.event import Event
 
 S = TypeVar("S")

@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 from stepwell.errors import EventError
-from stepwell.replaying.replay import StepCall
-from stepwell.steps.calls import Duration, StepId, duration_ms, misuse, options_of, refuse_policy
+from stepwell.steps.calls import Duration, StepId, TypedStepCall, duration_ms, misuse, options_of, refuse_policy
 from stepwell.steps.timeouts import WAIT_MAX_MS, Timeout, wait_timeout_text
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 from stepwell.values.event import Event
 from stepwell.values.event_names import EventName, event_name
 from stepwell.wire.opcodes import Op
@@ -29,13 +28,13 @@ class EventWait:
     lookback: Duration | None = None
 
 
-def wait_for_event_call(step: StepId, wait: EventWait, now_ms: int) -> StepCall:
+def wait_for_event_call(step: StepId, wait: EventWait, now_ms: int) -> TypedStepCall[Any]:
     """A step that gives an Event, of the class that was given, or None. Raises DefinitionError naming the argument."""
     options = options_of(step)
     refuse_policy(options, "a wait is never retried; leave StepOptions.retries and .timeout out, and pass timeout=")
-    place = Place(options.id, "wait_for_event", "step")
-    name = event_name(place.at("event"), wait.event)
-    condition = place.condition(wait.match, wait.if_)
+    field = Field(options.id, "wait_for_event", "step")
+    name = event_name(field.member("event"), wait.event)
+    condition = field.condition(wait.match, wait.if_)
     lookback = None if wait.lookback is None else _lookback(options.id, wait.lookback)
     opts = {
         "event": name,
@@ -43,7 +42,7 @@ def wait_for_event_call(step: StepId, wait: EventWait, now_ms: int) -> StepCall:
         "if": condition,
         "lookback": lookback,
     }
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.WAIT_FOR_EVENT,
         name=name,

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from stepwell.errors import WireError
-from stepwell.replaying.replay import StepCall
-from stepwell.steps.calls import StepId, misuse, options_of, refuse_policy
+from stepwell.steps.calls import StepId, TypedStepCall, misuse, options_of, refuse_policy
 from stepwell.values.serializer import to_json
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.opcodes import Op
@@ -45,7 +44,7 @@ class Request:
     body: str | None = None
 
 
-def fetch_call(step: StepId, request: Request) -> StepCall:
+def fetch_call(step: StepId, request: Request) -> TypedStepCall[Response]:
     """A step that gives a Response. Raises DefinitionError naming step and argument, EncodingError for its JSON."""
     options = options_of(step)
     refuse_policy(options, "a fetch is retried as often as its function is; leave StepOptions.retries and .timeout out")
@@ -64,7 +63,7 @@ def fetch_call(step: StepId, request: Request) -> StepCall:
         "method": _method(options.id, request.method, has_body=body is not None),
         "headers": headers,
     }
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.GATEWAY,
         name=options.id,

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from stepwell.replaying.replay import StepCall
 from stepwell.steps.awaitable import Pending
-from stepwell.steps.calls import SendEvents
+from stepwell.steps.calls import SendEvents, TypedStepCall
 from stepwell.steps.signals import SendSignal
+
+T = TypeVar("T")
 
 
 class AsyncHost(Protocol):
     """What runs an ``async def`` function."""
 
-    def request(self, call: StepCall) -> Pending[Any]:
+    def request(self, call: TypedStepCall[T]) -> Pending[T]:
         """The pending result of a step call."""
 
 
 class SyncHost(Protocol):
     """What runs a ``def`` function."""
 
-    def request(self, call: StepCall) -> Any:
+    def request(self, call: TypedStepCall[T]) -> T:
         """The result of a step call; when it is not stored yet this unwinds the function instead."""
 
     def parallel(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:

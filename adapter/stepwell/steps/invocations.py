@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from stepwell.replaying.replay import StepCall
-from stepwell.steps.calls import StepId, misuse, options_of, refuse_policy
+from stepwell.steps.calls import StepId, TypedStepCall, misuse, options_of, refuse_policy
 from stepwell.steps.invocable import Invocable
 from stepwell.steps.timeouts import Timeout, timeout_text
 from stepwell.values.serializer import to_json
@@ -26,7 +25,7 @@ class Invocation:
     v: str | None = None
 
 
-def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> StepCall:
+def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> TypedStepCall[Any]:
     """A step that gives what the invoked function returned, in the type that an Invocable says it returns.
 
     Raises DefinitionError naming step and argument, EncodingError when the data cannot be JSON.
@@ -45,7 +44,7 @@ def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> StepCall:
     }
     if invocation.timeout is not None:
         opts["timeout"] = timeout_text(options.id, invocation.timeout, now_ms)
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.INVOKE_FUNCTION,
         name=options.id,

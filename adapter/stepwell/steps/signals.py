@@ -1,4 +1,4 @@
-"""Signals: a name that at most one run waits for, and data for whoever does (protocol 6.9)."""
+"""Signals: a name that at most one run waits for, and data for that run (protocol 6.9)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from stepwell.errors import DefinitionError, WireError
-from stepwell.replaying.replay import StepCall
-from stepwell.steps.calls import StepId, options_of, refuse_policy, runnable
+from stepwell.steps.calls import StepId, TypedStepCall, options_of, refuse_policy, runnable
 from stepwell.steps.timeouts import Timeout, wait_timeout_text
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
 
 SendSignal = Callable[[str, Any], Awaitable[str | None]]
-"""Takes a signal's name and JSON data; gives the id of the run it resumed, or None when nobody waits."""
+"""Takes a signal's name and JSON data; gives the id of the run it resumed, or None when no run waits."""
 
 OnConflict = Literal["fail", "replace"]
 
@@ -40,15 +39,15 @@ class SignalWait:
     on_conflict: OnConflict = "fail"
 
 
-def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> StepCall:
-    """A step that gives a Signal or None. Raises DefinitionError naming step and argument."""
+def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> TypedStepCall[Signal | None]:
+    """A step that gives a Signal, or None when its time is up. Raises DefinitionError naming step and argument."""
     options = options_of(step)
     refuse_policy(options, "a wait is never retried; leave StepOptions.retries and .timeout out, and pass timeout=")
     name = signal_name(f'step "{options.id}"', wait.signal)
     conflict = (
-        Place(options.id, "wait_for_signal", "step").at("on_conflict").choice(wait.on_conflict, ("fail", "replace"))
+        Field(options.id, "wait_for_signal", "step").member("on_conflict").choice(wait.on_conflict, ("fail", "replace"))
     )
-    return StepCall(
+    return TypedStepCall(
         user_id=options.id,
         op=Op.WAIT_FOR_SIGNAL,
         name=name,
@@ -63,8 +62,11 @@ def wait_for_signal_call(step: StepId, wait: SignalWait, now_ms: int) -> StepCal
     )
 
 
-def send_signal_call(step: StepId, signal: str, data: Any, send: SendSignal) -> StepCall:
-    """A step that gives the id of the run it resumed, or None. Raises DefinitionError and EncodingError."""
+def send_signal_call(step: StepId, signal: str, data: Any, send: SendSignal) -> TypedStepCall[str | None]:
+    """A step that gives the id of the run it resumed, or None when no run waits.
+
+    Raises DefinitionError naming step and argument, EncodingError when the data cannot be JSON.
+    """
     options = options_of(step)
     name = signal_name(f'step "{options.id}"', signal)
     encoded = to_json(data, f'step "{options.id}", send_signal: the data')

@@ -1,4 +1,8 @@
-"""The step calls of a function: thin faces over ``calls``, one for ``async def`` functions and one for ``def``."""
+"""The step calls of an ``async def`` function. A step kind is declared here, once.
+
+Those of a ``def`` function, ``sync_step_kinds.py``, are generated from this file by ``make format``. So what is said of
+a step kind holds for both: when something happens, not that it is awaited.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from stepwell.steps.awaitable import Pending
 from stepwell.steps.calls import Duration, StepId
 from stepwell.steps.event_waits import EventWait
 from stepwell.steps.fetch import Request, Response, fetch_call
-from stepwell.steps.hosts import AsyncHost, Outside, SyncHost
-from stepwell.steps.inference import StepAI, SyncStepAI
+from stepwell.steps.hosts import AsyncHost, Outside
+from stepwell.steps.inference import infer_call, wrap_call
 from stepwell.steps.invocable import Invocable
 from stepwell.steps.invocations import Invocation
+from stepwell.steps.models import Model
 from stepwell.steps.signals import OnConflict, Signal, SignalWait
 from stepwell.steps.timeouts import Timeout
 from stepwell.values.event import Event
@@ -25,13 +30,36 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
 
+class StepAI:
+    """The AI steps of an ``async def`` function: ``step.ai``."""
+
+    def __init__(self, host: AsyncHost) -> None:
+        self._host = host
+
+    def infer(self, step: StepId, *, model: Model, body: Mapping[str, Any]) -> Pending[Any]:
+        """Let the server ask a model, and give the provider's answer as JSON; nothing of yours runs meanwhile.
+
+        ``body`` is a request as the provider's reference has it. Raises StepError, named ``AIGatewayError``, when no
+        attempt was answered with a status below 300.
+        """
+        return self._host.request(infer_call(step, model, body))
+
+    @overload
+    def wrap(self, step: StepId, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]: ...
+    @overload
+    def wrap(self, step: StepId, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Pending[T]: ...
+    def wrap(self, step: StepId, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pending[Any]:
+        """Execute ``fn(*args, **kwargs)`` as ``step.run`` does, and mark the step as a call of an AI library."""
+        return self._host.request(wrap_call(step, fn, args, kwargs))
+
+
 class Step:
     """Durable steps of an ``async def`` function.
 
     A step starts when it is called, in the order of the calls, not when it is awaited. Each ``step`` is an id, or
     StepOptions with a policy; an id may repeat. Results are JSON, given back in the type the callable is annotated
-    with. A step that failed for good raises StepError where it is awaited. What is written wrongly raises
-    DefinitionError at the call.
+    with. A step that failed for good raises StepError, and all that is raised for what became of a step is raised where
+    it is awaited. What is written wrongly raises DefinitionError at the call.
     """
 
     def __init__(self, host: AsyncHost, run_id: str, outside: Outside) -> None:
@@ -50,7 +78,7 @@ class Step:
     @property
     def ai(self) -> StepAI:
         """Steps that ask models."""
-        return StepAI(self._host.request)
+        return StepAI(self._host)
 
     def fetch(
         self,
@@ -65,7 +93,7 @@ class Step:
         """Let the server make an HTTP request, and give the Response, whatever its status; nothing runs meanwhile.
 
         ``method`` is GET, or POST when there is ``json``, any JSON value, or ``body``, a text. Raises StepError, named
-        ``GatewayError``, where it is awaited when no attempt got a response.
+        ``GatewayError``, when no attempt got a response.
         """
         request = Request(url=url, method=method, headers=headers, json=json, body=body)
         return self._host.request(fetch_call(step, request))
@@ -120,7 +148,7 @@ class Step:
         ``match="data.order_id"`` takes events that hold there what the triggering event does; ``if_`` is an
         expression over ``event`` (the triggering one) and ``async`` instead. Events count that the server received
         after the wait began, or since ``lookback``: ``"run"``, the run's start, or a duration. Raises EventError
-        where it is awaited when the event is not of the class.
+        when the event is not of the class.
         """
         wait = EventWait(event=event, timeout=timeout, match=match, if_=if_, lookback=lookback)
         return self._host.request(event_waits.wait_for_event_call(step, wait, self._outside.now_ms()))
@@ -137,7 +165,7 @@ class Step:
         return self._host.request(signals.wait_for_signal_call(step, wait, self._outside.now_ms()))
 
     def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> Pending[str | None]:
-        """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
+        """Send a signal; gives the id of the run that waited for it, or None when none did: the signal is then lost."""
         return self._host.request(signals.send_signal_call(step, signal, data, self._outside.send_signal))
 
     @overload
@@ -175,157 +203,8 @@ class Step:
         """Run another function and give what it returns, in the type it is annotated with.
 
         ``function`` is a function of an app, or ``"<app id>-<function id>"``. Its event carries ``data``, a mapping,
-        pydantic model or dataclass, with ``user`` and ``v``. Raises StepError where it is awaited when the function
-        failed, was cancelled or is unknown, and InvokeTimeoutError after ``timeout`` (default one year); it then
-        goes on running.
+        pydantic model or dataclass, with ``user`` and ``v``. Raises StepError when the function failed, was cancelled
+        or is unknown, and InvokeTimeoutError after ``timeout`` (default one year); it then goes on running.
         """
         invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
         return self._host.request(invocations.invoke_call(step, invocation, self._outside.now_ms()))
-
-
-class SyncStep:
-    """Durable steps of a ``def`` function: the same calls as Step, each giving its result directly."""
-
-    def __init__(self, host: SyncHost, run_id: str, outside: Outside) -> None:
-        self._host = host
-        self._run_id = run_id
-        self._outside = outside
-
-    @overload
-    def run(self, step: StepId, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-    @overload
-    def run(self, step: StepId, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-    def run(self, step: StepId, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Execute ``fn(*args, **kwargs)`` once and keep its result."""
-        return self._host.request(calls.run_call(step, fn, args, kwargs))
-
-    @property
-    def ai(self) -> SyncStepAI:
-        """Steps that ask models."""
-        return SyncStepAI(self._host.request)
-
-    def fetch(
-        self,
-        step: StepId,
-        url: str,
-        *,
-        method: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        body: str | None = None,
-    ) -> Response:
-        """Let the server make an HTTP request, as in an ``async def`` function, and give the Response."""
-        request = Request(url=url, method=method, headers=headers, json=json, body=body)
-        response: Response = self._host.request(fetch_call(step, request))
-        return response
-
-    def sleep(self, step: StepId, duration: Duration) -> None:
-        """Wait for ``"1h30m"``, a timedelta or a number of seconds, up to 366 days; nothing runs meanwhile."""
-        self._host.request(calls.sleep_call(step, duration))
-
-    def sleep_until(self, step: StepId, when: dt.datetime | str) -> None:
-        """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
-        self._host.request(calls.sleep_until_call(step, when, self._outside.now_ms()))
-
-    def send_event(self, step: StepId, events: Event | Sequence[Event]) -> list[str]:
-        """Send events once; gives their internal ids in order. Raises EventError for a malformed event."""
-        ids: list[str] = self._host.request(calls.send_event_call(step, events, self._run_id, self._outside.send))
-        return ids
-
-    @overload
-    def wait_for_event(
-        self,
-        step: StepId,
-        *,
-        event: type[E],
-        timeout: Timeout | None = None,
-        match: str | None = None,
-        if_: str | None = None,
-        lookback: Duration | None = None,
-    ) -> E | None: ...
-    @overload
-    def wait_for_event(
-        self,
-        step: StepId,
-        *,
-        event: str,
-        timeout: Timeout | None = None,
-        match: str | None = None,
-        if_: str | None = None,
-        lookback: Duration | None = None,
-    ) -> Event | None: ...
-    def wait_for_event(
-        self,
-        step: StepId,
-        *,
-        event: EventName,
-        timeout: Timeout | None = None,
-        match: str | None = None,
-        if_: str | None = None,
-        lookback: Duration | None = None,
-    ) -> Any:
-        """Wait for an event, as in an ``async def`` function; gives it, or None when the timeout is over."""
-        wait = EventWait(event=event, timeout=timeout, match=match, if_=if_, lookback=lookback)
-        return self._host.request(event_waits.wait_for_event_call(step, wait, self._outside.now_ms()))
-
-    def wait_for_signal(
-        self, step: StepId, *, signal: str, timeout: Timeout | None = None, on_conflict: OnConflict = "fail"
-    ) -> Signal | None:
-        """Wait for a signal, as in an ``async def`` function; gives it, or None when the timeout is over."""
-        wait = SignalWait(signal=signal, timeout=timeout, on_conflict=on_conflict)
-        received: Signal | None = self._host.request(signals.wait_for_signal_call(step, wait, self._outside.now_ms()))
-        return received
-
-    def send_signal(self, step: StepId, *, signal: str, data: Any = None) -> str | None:
-        """Send a signal; gives the id of the run that waited for it, or None: a signal nobody waits for is lost."""
-        run_id: str | None = self._host.request(signals.send_signal_call(step, signal, data, self._outside.send_signal))
-        return run_id
-
-    @overload
-    def invoke(
-        self,
-        step: StepId,
-        *,
-        function: Invocable[T],
-        data: Any = None,
-        timeout: Timeout | None = None,
-        user: Mapping[str, Any] | None = None,
-        v: str | None = None,
-    ) -> T: ...
-    @overload
-    def invoke(
-        self,
-        step: StepId,
-        *,
-        function: str,
-        data: Any = None,
-        timeout: Timeout | None = None,
-        user: Mapping[str, Any] | None = None,
-        v: str | None = None,
-    ) -> Any: ...
-    def invoke(
-        self,
-        step: StepId,
-        *,
-        function: Invocable[Any] | str,
-        data: Any = None,
-        timeout: Timeout | None = None,
-        user: Mapping[str, Any] | None = None,
-        v: str | None = None,
-    ) -> Any:
-        """Run another function, as in an ``async def`` function, and give what it returns."""
-        invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
-        return self._host.request(invocations.invoke_call(step, invocation, self._outside.now_ms()))
-
-    def parallel(self, *branches: Callable[[], Any] | Sequence[Callable[[], Any]]) -> list[Any]:
-        """Run branches side by side; gives their results in order.
-
-        ``a, b = step.parallel(lambda: step.run("a", fa), lambda: step.run("b", fb))``, or one sequence of branches.
-        A branch may hold any number of steps. When branches raise, the exception of the first of them in order is
-        raised once every branch has ended.
-        """
-        return self._host.parallel([branch for item in branches for branch in _flat(item)])
-
-
-def _flat(item: Callable[[], Any] | Sequence[Callable[[], Any]]) -> Sequence[Callable[[], Any]]:
-    return [item] if callable(item) else item

@@ -36,7 +36,7 @@ def timeout_text(step_id: str, timeout: Timeout, now_ms: int) -> str:
 
 
 def wait_timeout_text(step_id: str, call: str, timeout: Timeout | None, now_ms: int) -> str:
-    """The same for a wait by ``call``, which lasts 30 days, after a warning at the user's line, when None is given.
+    """The wire text of a timeout of a wait by ``call``: 30 days, after a warning at the user's line, for None.
 
     The warning says the same every time, so that Python shows it once for each place in the code.
     """

@@ -9,40 +9,36 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from stepwell.errors import DefinitionError, WireError
+from stepwell.values.expressions import check_expression
 from stepwell.wire.times import format_duration, parse_duration_ms
 
 Duration = str | dt.timedelta
 
-EXPRESSION_MAX_CHARS: Final = 4096
 ID_MAX_CHARS: Final = 100
 
 _PATH = re.compile(r"""[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\]|\["[^"\\]+"\])*""")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_STRING = re.compile(r"""[rRbB]{0,2}(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""")
-_MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
-_SPACED_DOT = re.compile(r"\s*\.\s*")
-_FREE_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?!\s*\(|\w)")
-_CLOSING = {")": "(", "]": "[", "}": "{"}
-_CEL_WORDS = frozenset(
-    {"true", "false", "null", "in", "int", "uint", "double", "string", "bytes", "bool", "list", "map", "type"}
-)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value stands: in a field of an app's or a function's definition, or an argument of a step call."""
+class Field:
+    """A field of what an author writes, with the checks on its value. All of them raise DefinitionError.
+
+    It is an option of the app or function with the id ``owner``, or an argument of the step with that id; ``path``
+    names it, and after a dot its member.
+    """
 
     owner: str
-    field: str
+    path: str
     kind: Literal["app", "function", "step"] = "function"
 
-    def at(self, member: str) -> Place:
+    def member(self, name: str) -> Field:
         """A member of this field."""
-        return replace(self, field=f"{self.field}.{member}")
+        return replace(self, path=f"{self.path}.{name}")
 
     def error(self, problem: str) -> DefinitionError:
-        """A refusal of the value here."""
-        return DefinitionError(f'{self.kind} "{self.owner}", {self.field}: {problem}')
+        """The error that refuses its value."""
+        return DefinitionError(f'{self.kind} "{self.owner}", {self.path}: {problem}')
 
     def whole(self, value: Any, low: int, high: int | None = None) -> int:
         """``value`` as a whole number in ``low .. high``."""
@@ -72,8 +68,10 @@ class Place:
 
     def expression(self, value: Any, *variables: str) -> str:
         """``value`` as an expression over ``variables``."""
-        check_expression(self, value, variables)
-        return str(value)
+        try:
+            return check_expression(value, variables)
+        except ValueError as problem:
+            raise self.error(str(problem)) from None
 
     def condition(self, match: Any, if_: Any) -> str | None:
         """The expression over ``event``, which started the run, and ``async``, which arrives, that two arguments mean.
@@ -83,8 +81,8 @@ class Place:
         if match is not None and if_ is not None:
             raise self.error("has both match and if_; write the whole condition as if_")
         if match is not None:
-            return self.at("match")._same_in_both(match)
-        return None if if_ is None else self.at("if_").expression(if_, "event", "async")
+            return self.member("match")._same_in_both(match)
+        return None if if_ is None else self.member("if_").expression(if_, "event", "async")
 
     def _same_in_both(self, path: Any) -> str:
         if not isinstance(path, str) or not _PATH.fullmatch(path):
@@ -110,36 +108,3 @@ def check_id(owner: str, value: Any) -> str:
             f'letter or digit, got {value!r}; write it like "fulfil-order"'
         )
     return value
-
-
-def check_expression(place: Place, text: Any, variables: Collection[str]) -> None:
-    """Refuse what cannot be an expression over ``variables``; the server compiles it in full when the app is synced."""
-    if not isinstance(text, str) or not text.strip():
-        raise place.error(f'must be an expression such as "event.data.amount > 100", got {text!r}')
-    if len(text) > EXPRESSION_MAX_CHARS:
-        raise place.error(f"is {len(text)} characters; the limit is {EXPRESSION_MAX_CHARS}")
-    code = _SPACED_DOT.sub(".", _STRING.sub("0", text))
-    if '"' in code or "'" in code:
-        raise place.error(f"has a string that is never closed: {text}")
-    _check_brackets(place, text, code)
-    if not _MACRO.search(code):
-        _check_names(place, text, code, variables)
-
-
-def _check_brackets(place: Place, text: str, code: str) -> None:
-    opened: list[str] = []
-    for character in code:
-        if character in _CLOSING.values():
-            opened.append(character)
-        elif character in _CLOSING and (not opened or opened.pop() != _CLOSING[character]):
-            raise place.error(f'has a "{character}" that closes nothing: {text}')
-    if opened:
-        raise place.error(f'has a "{opened[-1]}" that is never closed: {text}')
-
-
-def _check_names(place: Place, text: str, code: str, variables: Collection[str]) -> None:
-    """A macro binds names of its own, so this looks only at expressions without one."""
-    known = " and ".join(variables)
-    for name in _FREE_NAME.findall(code):
-        if name not in _CEL_WORDS and name not in variables:
-            raise place.error(f'uses "{name}", but only {known} can be used here, e.g. "event.data.{name}": {text}')

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def closed_over(function: Any) -> dict[str, Any]:
-    """The variables of enclosing functions that ``function`` uses, by name; those not assigned yet are left out."""
+    """The variables of enclosing functions that ``function`` uses, by name. Those not assigned yet are left out."""
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     cells = getattr(function, "__closure__", None) or ()
     found = {}

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from stepwell.errors import DefinitionError, EncodingError, EventError
 from stepwell.values.serializer import to_json
@@ -38,7 +38,7 @@ class Event(BaseModel):
     event_name: ClassVar[str | None] = None
 
     name: str = ""
-    data: Any = Field(default_factory=dict)
+    data: Any
     id: str | None = None
     ts: int | None = None
     user: dict[str, Any] | None = None
@@ -129,5 +129,5 @@ def _check_name(event_class: type[Event], name: str) -> None:
 
 def _problem(name: Any, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f'event "{name}", {place}: {first["msg"].removeprefix("Value error, ")}'
+    path = ".".join(str(part) for part in first["loc"])
+    return f'event "{name}", {path}: {first["msg"].removeprefix("Value error, ")}'

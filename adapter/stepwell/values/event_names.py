@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 from stepwell.values.event import Event
 from stepwell.wire.registration import NAME_MAX_CHARS
 
 EventName = str | type[Event]
 
 
-def event_name(place: Place, event: Any, *, wildcard: bool = False) -> str:
+def event_name(field: Field, event: Any, *, wildcard: bool = False) -> str:
     """The name of an event given by name or class. Raises DefinitionError when it names none."""
-    name = _class_event_name(place, event) if isinstance(event, type) else event
+    name = _class_event_name(field, event) if isinstance(event, type) else event
     if not isinstance(name, str) or not name.strip():
-        raise place.error(f'must name an event such as "order/created", or be an Event class, got {event!r}')
+        raise field.error(f'must name an event such as "order/created", or be an Event class, got {event!r}')
     if len(name) > NAME_MAX_CHARS:
-        raise place.error(f"the event name is {len(name)} characters; the limit is {NAME_MAX_CHARS}")
+        raise field.error(f"the event name is {len(name)} characters; the limit is {NAME_MAX_CHARS}")
     exact = name[:-2] if wildcard and name.endswith(("/*", ".*")) else name
     if "*" in exact or not exact:
         rule = 'a wildcard is a final "/*" or ".*", as in "order/*"' if wildcard else "give the exact event name here"
-        raise place.error(f'"{name}" has a "*" where none is allowed; {rule}')
+        raise field.error(f'"{name}" has a "*" where none is allowed; {rule}')
     return name
 
 
-def _class_event_name(place: Place, event_class: type[Any]) -> str:
+def _class_event_name(field: Field, event_class: type[Any]) -> str:
     if not issubclass(event_class, Event):
-        raise place.error(f"{event_class.__name__} is not an Event class; subclass stepwell.Event")
+        raise field.error(f"{event_class.__name__} is not an Event class; subclass stepwell.Event")
     name = event_class.event_name
     if name is None:
-        raise place.error(
+        raise field.error(
             f"{event_class.__name__} has no event name; "
             f'declare it as class {event_class.__name__}(stepwell.Event, name="order/created")'
         )

@@ -43,12 +43,12 @@ def failed_call(error: BaseException, now_ms: int, *, code: str | None = None, n
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether another attempt would only fail again; a group is, when any of its members is."""
+    """Whether another attempt would only fail again. A group is permanent when any of its members is."""
     return any(isinstance(_origin(leaf), _PERMANENT) for leaf in _leaves(error))
 
 
 def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
-    """When a RetryAfterError wants the next attempt, within the bounds of protocol 4.8; None for any other error.
+    """When a RetryAfterError wants the next attempt, within the bounds of protocol 4.8. Returns None for others.
 
     An ``after`` that is no time at all counts as absent: the back-off table applies.
     """
@@ -115,7 +115,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _origin(error: BaseException) -> BaseException:
-    """What a middleware raised, in the place of the error that names it."""
+    """What a middleware raised, instead of the error that names it."""
     cause = error.__cause__
     return cause if isinstance(error, MiddlewareError) and cause is not None else error
 

@@ -22,7 +22,7 @@ _known: WeakKeyDictionary[FunctionType, Any] = WeakKeyDictionary()
 
 
 def restore_result(fn: Callable[..., Any], value: Any, owner: str) -> Any:
-    """``value``, a JSON value, in the type that ``fn`` says it returns; as it is when ``fn`` does not say.
+    """``value``, a JSON value, in the type that ``fn`` says it returns, or as it is when ``fn`` does not say.
 
     An annotation that cannot be resolved or validated counts as none. Raises EncodingError, starting with ``owner``,
     when the value does not fit the annotation.
@@ -117,8 +117,8 @@ def _first_problem(error: ValueError) -> str:
     if details is None:
         return str(error)
     first = details(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
+    path = ".".join(str(part) for part in first["loc"])
+    return f"{path}: {first['msg']}" if path else str(first["msg"])
 
 
 def _spelled(annotation: Any) -> str:

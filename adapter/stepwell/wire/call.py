@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from stepwell.errors import WireError
 from stepwell.wire.headers import REQUEST_VERSION_UNKNOWN
+from stepwell.wire.lenient import text_or_empty, whole_or
 
 DISCOVERY_STEP_ID: Final = "step"
 """The ``stepId`` of a call that targets no step."""
@@ -89,7 +90,7 @@ def decode_call_request(raw: Any) -> CallRequest:
         events=tuple(_object(item, "events[]") for item in events),
         steps=_object(body.get("steps") or {}, "steps"),
         ctx=_decode_context(ctx, use_api=body.get("use_api") is True or ctx.get("use_api") is True),
-        version=_whole(body.get("version"), REQUEST_VERSION_UNKNOWN),
+        version=whole_or(body.get("version"), REQUEST_VERSION_UNKNOWN),
     )
 
 
@@ -100,19 +101,19 @@ def _decode_context(ctx: Mapping[str, Any], *, use_api: bool) -> CallContext:
     stack = _object(ctx.get("stack") or {}, "ctx.stack")
     return CallContext(
         run_id=run_id,
-        attempt=_whole(ctx.get("attempt"), 0),
-        max_attempts=_whole(ctx.get("max_attempts"), 0) or None,
+        attempt=whole_or(ctx.get("attempt"), 0),
+        max_attempts=whole_or(ctx.get("max_attempts"), 0) or None,
         stack=_stack(stack.get("stack") or []),
-        stack_current=_whole(stack.get("current"), 0),
+        stack_current=whole_or(stack.get("current"), 0),
         disable_immediate_execution=ctx.get("disable_immediate_execution") is True,
         use_api=use_api,
-        fn_id=_text(ctx.get("fn_id")),
-        env=_text(ctx.get("env")),
-        step_id=_text(ctx.get("step_id")) or DISCOVERY_STEP_ID,
-        qi_id=_text(ctx.get("qi_id")),
-        request_id=_text(ctx.get("request_id")),
-        generation_id=_whole(ctx.get("generation_id"), 0),
-        job_id=_text(ctx.get("job_id")),
+        fn_id=text_or_empty(ctx.get("fn_id")),
+        env=text_or_empty(ctx.get("env")),
+        step_id=text_or_empty(ctx.get("step_id")) or DISCOVERY_STEP_ID,
+        qi_id=text_or_empty(ctx.get("qi_id")),
+        request_id=text_or_empty(ctx.get("request_id")),
+        generation_id=whole_or(ctx.get("generation_id"), 0),
+        job_id=text_or_empty(ctx.get("job_id")),
     )
 
 
@@ -126,11 +127,3 @@ def _stack(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise WireError("call request: ctx.stack.stack must be a list of step ids")
     return tuple(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _whole(value: Any, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default

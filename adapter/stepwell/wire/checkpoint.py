@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stepwell.errors import WireError
+from stepwell.wire.lenient import text_or_empty, whole_or
 from stepwell.wire.opcodes import Op, Opcode, decode_opcodes
 
 CHECKPOINTED_OPS: Final = frozenset({Op.STEP, Op.STEP_RUN, Op.STEP_PLANNED})
@@ -60,19 +61,11 @@ def decode_checkpoint(raw: Any, run_id: str) -> Checkpoint:
         raise WireError(f"cannot checkpoint opcode: {refused.op.value}")
     return Checkpoint(
         run_id=run_id,
-        fn_id=_text(raw.get("fn_id")),
-        qi_id=_text(raw.get("qi_id")),
-        request_id=_text(raw.get("request_id")),
-        generation_id=_whole(raw.get("generation_id")),
-        request_started_at_ms=_whole(raw.get("request_started_at")),
-        ts_ms=_whole(raw.get("ts")),
+        fn_id=text_or_empty(raw.get("fn_id")),
+        qi_id=text_or_empty(raw.get("qi_id")),
+        request_id=text_or_empty(raw.get("request_id")),
+        generation_id=whole_or(raw.get("generation_id"), 0),
+        request_started_at_ms=whole_or(raw.get("request_started_at"), 0),
+        ts_ms=whole_or(raw.get("ts"), 0),
         steps=opcodes,
     )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -67,7 +67,7 @@ def canonical(value: Any) -> bytes:
     """RFC 8785 canonical JSON of ``value``, the form requests are signed in: what is read from it yields it again.
 
     A document with an integer beyond 2**53 that is no double falls outside that standard. It becomes compact JSON with
-    sorted keys, so that it is carried exactly; whoever applies the same rule agrees on the signed bytes.
+    sorted keys, so that it is carried exactly; both ends apply the same rule, and agree on the signed bytes.
 
     Raises EncodingError for what JSON cannot hold.
     """

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from stepwell.errors import WireError
 from stepwell.wire.encoding import decode, encode
+from stepwell.wire.lenient import text_or_empty
 
 _NO_MESSAGE: Final = "no message"
 
@@ -46,8 +47,8 @@ def decode_error(raw: Any) -> ErrorBody:
         return ErrorBody("Error", text or _NO_MESSAGE)
     stack, code = raw.get("stack"), raw.get("code")
     return ErrorBody(
-        name=_text(raw.get("name")) or "Error",
-        message=_text(raw.get("message")) or _text(raw.get("error")) or _NO_MESSAGE,
+        name=text_or_empty(raw.get("name")) or "Error",
+        message=text_or_empty(raw.get("message")) or text_or_empty(raw.get("error")) or _NO_MESSAGE,
         stack=stack if isinstance(stack, str) else None,
         code=code if isinstance(code, str) else None,
         data=raw.get("data"),
@@ -65,7 +66,3 @@ def _unwrap(raw: Any) -> Any:
     except WireError:
         return raw
     return inner if isinstance(inner, Mapping) else raw
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

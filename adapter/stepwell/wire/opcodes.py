@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from stepwell.errors import WireError
 from stepwell.wire.errors import ErrorBody, decode_error
+from stepwell.wire.lenient import text_or_empty
 
 
 class Op(StrEnum):
@@ -109,12 +110,12 @@ def _decode_opcode(raw: Any) -> Opcode:
     return Opcode(
         op=op,
         id=step_id,
-        name=_text(raw.get("name")),
-        display_name=_text(raw.get("displayName")),
+        name=text_or_empty(raw.get("name")),
+        display_name=text_or_empty(raw.get("displayName")),
         opts=opts,
         data=raw.get("data"),
         error=None if error is None else decode_error(error),
-        user_id=_text(userland.get("id")) or None,
+        user_id=text_or_empty(userland.get("id")) or None,
         user_index=_whole(userland.get("index")) or 0,
         started_ns=_whole(timing.get("a")),
         duration_ns=_whole(timing.get("b")),
@@ -123,10 +124,6 @@ def _decode_opcode(raw: Any) -> Opcode:
 
 def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _whole(value: Any) -> int | None:

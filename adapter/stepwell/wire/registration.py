@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stepwell.errors import WireError
+from stepwell.wire.lenient import text_or_empty
 
 RETRIES_DEFAULT: Final = 4
 RETRIES_MAX: Final = 20
@@ -105,27 +106,23 @@ def decode_registration(raw: Any) -> Registration:
     origin = headers if isinstance(headers, Mapping) else {}
     return Registration(
         app_id=app_id,
-        url=_text(body.get("url")),
-        functions=tuple(_decode_function(item) for item in functions),
-        sdk=_text(body.get("sdk")),
-        framework=_text(body.get("framework")),
-        app_version=_text(body.get("appversion")),
-        env=_text(origin.get("env")),
-        platform=_text(origin.get("platform")),
+        url=text_or_empty(body.get("url")),
+        functions=tuple(decode_function(item) for item in functions),
+        sdk=text_or_empty(body.get("sdk")),
+        framework=text_or_empty(body.get("framework")),
+        app_version=text_or_empty(body.get("appversion")),
+        env=text_or_empty(origin.get("env")),
+        platform=text_or_empty(origin.get("platform")),
     )
 
 
 def decode_function(raw: Any) -> FunctionConfig:
     """One function config from its JSON value. Raises WireError naming function and field."""
-    return _decode_function(raw)
-
-
-def _decode_function(raw: Any) -> FunctionConfig:
     config = {key: value for key, value in _object(raw, "a function").items() if value is not None}
-    slug = _text(config.get("id"))
+    slug = text_or_empty(config.get("id"))
     if not slug:
         raise WireError("a function has no id")
-    if not _text(config.get("name")):
+    if not text_or_empty(config.get("name")):
         raise WireError(f"function {slug}: name is missing")
     step = _single_step(slug, config.get("steps"))
     return FunctionConfig(
@@ -172,7 +169,7 @@ def _triggers(slug: str, value: Any) -> tuple[Trigger, ...]:
 def _decode_trigger(slug: str, raw: Any) -> Trigger:
     trigger = _object(raw, f"function {slug}: a trigger")
     event, expression, cron, jitter = (
-        _text(trigger.get(key)) or None for key in ("event", "expression", "cron", "jitter")
+        text_or_empty(trigger.get(key)) or None for key in ("event", "expression", "cron", "jitter")
     )
     if (event is None) == (cron is None):
         raise WireError(f"function {slug}: a trigger needs either an event or a cron")
@@ -187,7 +184,3 @@ def _object(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise WireError(f"{where} must be an object")
     return value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -117,7 +117,7 @@ def parse_when_ms(text: str, now_ms: int) -> int:
 
 
 def parse_retry_after_ms(text: str, now_ms: int) -> int | None:
-    """The instant a ``Retry-After`` value names, clamped to 1 s .. 24 h from now; None when it cannot be read."""
+    """The instant a ``Retry-After`` value names, clamped to 1 s .. 24 h from now. Returns None for other texts."""
     value = text.strip()
     if not value:
         return None

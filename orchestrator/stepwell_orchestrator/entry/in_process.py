@@ -13,7 +13,7 @@ from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN, Asgi
 if TYPE_CHECKING:
     from stepwell.authoring.app import App
     from stepwell.client.outbound import Fetch, OutboundRequest
-    from stepwell.serving.handler import Execute
+    from stepwell.serving.executor import Execute
     from stepwell.wire.registration import Registration
 
 _FRAMEWORK = "in-process"

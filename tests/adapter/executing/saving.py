@@ -10,7 +10,7 @@ from typing import Any
 
 from stepwell.authoring.checkpointing import Checkpointing, Pace
 from stepwell.executing.saving import Save, Saver
-from stepwell.values.checks import Place
+from stepwell.values.checks import Field
 from stepwell.wire.checkpoint import Checkpoint, decode_checkpoint
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.memo import value_memo
@@ -25,7 +25,7 @@ MAY_SAVE = {"fn_id": "fn-1", "qi_id": "item-1", "request_id": "call-1", "generat
 
 def pace(**options: Any) -> Pace:
     """How ``stepwell.Checkpointing(...)`` saves."""
-    return Checkpointing(**options).pace(Place("fn", "checkpoint"))
+    return Checkpointing(**options).pace(Field("fn", "checkpoint"))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 
 from stepwell.authoring.checkpointing import Pace
 from stepwell.executing.execution import Runtime, execute
-from stepwell.middleware.hooks import Stack
+from stepwell.middleware.hooks import Chain
 from stepwell.values.event import Event
 from stepwell.wire.call import CallContext, CallRequest
 from stepwell.wire.encoding import canonical, decode
@@ -37,7 +37,7 @@ class Fn:
     id: str = "fn"
     slug: str = "app-fn"
     pace: Pace | None = None
-    middleware: Stack = field(default_factory=lambda: Stack(None, ()))
+    middleware: Chain = field(default_factory=lambda: Chain(None, ()))
 
     @property
     def is_async(self) -> bool:

@@ -15,7 +15,7 @@ import stepwell
 from stepwell.errors import DefinitionError, NonRetriableError
 from stepwell.middleware import Encryption
 from stepwell.middleware.envelopes import MARK, Keyring
-from stepwell.middleware.hooks import Stack
+from stepwell.middleware.hooks import Chain
 from stepwell.testing import Engine
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.entry.embedded import Embedded
@@ -37,7 +37,7 @@ def envelopes(value: Any) -> Iterator[dict[str, Any]]:
 
 def encrypted(handler: Any, *keys: str | bytes, **options: Any) -> Fn:
     """A function whose calls are encrypted with ``keys``."""
-    return Fn(handler, middleware=Stack(APP, (Encryption(keys, **options),)))
+    return Fn(handler, middleware=Chain(APP, (Encryption(keys, **options),)))
 
 
 async def one_step(ctx: stepwell.Context) -> Any:

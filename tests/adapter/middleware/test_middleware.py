@@ -11,7 +11,7 @@ import stepwell
 from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError
 from stepwell.middleware import CallInput, Make, Output, Scope, StepInfo
-from stepwell.middleware.hooks import Stack
+from stepwell.middleware.hooks import Chain
 from stepwell.serving.handler import Handler
 from stepwell.wire.opcodes import Op
 from tests.adapter.executing.saving import MAY_SAVE, Saves, pace
@@ -23,7 +23,7 @@ APP: Any = SimpleNamespace(id="app")
 
 def with_layers(handler: Any, *makes: Make, pace: Pace | None = None) -> Fn:
     """A function whose calls go through ``makes``."""
-    return Fn(handler, middleware=Stack(APP, makes), pace=pace)
+    return Fn(handler, middleware=Chain(APP, makes), pace=pace)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from stepwell.ai import Model
 from stepwell.errors import DefinitionError, EncodingError, WireError
 from stepwell.replaying.replay import StepCall
 from stepwell.steps.fetch import Request, fetch_call
-from stepwell.steps.inference import StepAI
+from stepwell.steps.inference import infer_call
 from stepwell.wire.opcodes import Op
 
 KEY = "sk-secret-of-the-provider"
@@ -22,11 +22,7 @@ def asked_for(**arguments: Any) -> StepCall:
 
 def infer(model: Any, body: Any, step: Any = "ask") -> StepCall:
     """What ``step.ai.infer`` asks for."""
-    calls: list[Any] = []
-    StepAI(calls.append).infer(step, model=model, body=body)  # type: ignore[arg-type]
-    (call,) = calls
-    assert isinstance(call, StepCall)
-    return call
+    return infer_call(step, model, body)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from stepwell.errors import DefinitionError
-from stepwell.values.checks import Place, check_expression
+from stepwell.values.checks import Field
 
-PLACE = Place("pay", "throttle.key")
+FIELD = Field("pay", "throttle.key")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ PLACE = Place("pay", "throttle.key")
 )
 def test_an_expression_over_known_variables_passes(text: str) -> None:
     """Strings, brackets, macros, calls and type names do not confuse the check."""
-    check_expression(PLACE, text, ("event",))
+    FIELD.expression(text, "event")
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_an_expression_over_known_variables_passes(text: str) -> None:
 def test_a_broken_expression_names_function_field_and_problem(text: Any, problem: str) -> None:
     """What cannot compile is refused where it was written, before any server sees it."""
     with pytest.raises(DefinitionError) as refused:
-        check_expression(PLACE, text, ("event",))
+        FIELD.expression(text, "event")
     assert str(refused.value).startswith('function "pay", throttle.key: ')
     assert problem in str(refused.value)
 
 
 def test_a_cancellation_may_use_both_events() -> None:
     """``async`` is a variable where two events are compared."""
-    check_expression(PLACE, "event.data.x == async.data.x", ("event", "async"))
+    FIELD.expression("event.data.x == async.data.x", "event", "async")
