@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stepwell.wire.times import format_instant
 from stepwell_orchestrator.terminal.display import Glyphs, duration_text, error_text, value_text
-from stepwell_orchestrator.terminal.timeline import IDLE_OPS, Row, Timeline, status_word
+from stepwell_orchestrator.terminal.timeline import IDLE_WORDS, Row, Timeline, status_word
 from stepwell_orchestrator.terminal.timescale import Scale, Span, fit
 
 _NAME_CELLS_MAX: Final = 28
@@ -125,7 +125,7 @@ def _bar(row: Row, timeline: Timeline, scale: Scale, glyphs: Glyphs) -> str:
         for cell in scale.cells(row.queued_ms, start_ms):
             cells[cell] = glyphs.queued
     for cell in scale.cells(start_ms, end_ms) if row.started_ms is not None else ():
-        cells[cell] = glyphs.idle if row.kind in IDLE_OPS else glyphs.busy
+        cells[cell] = glyphs.idle if row.kind in IDLE_WORDS else glyphs.busy
     for gap in scale.gaps():
         if cells[gap] != " ":
             cells[gap] = glyphs.gap

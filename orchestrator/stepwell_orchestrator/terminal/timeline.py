@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stepwell.wire.times import parse_instant_ms
-from stepwell_orchestrator.terminal.display import error_text, one_line, op_word, value_text
+from stepwell_orchestrator.model.step_kind import StepKind
+from stepwell_orchestrator.terminal.display import KIND_WORDS, error_text, one_line, op_word, value_text
 
-IDLE_OPS: Final = frozenset({"sleep", "wait", "signal", "invoke"})
+IDLE_WORDS: Final = frozenset(word for kind, word in KIND_WORDS.items() if kind.idle)
 """The words of the steps in which nothing runs."""
 
-_CAME: Final = {"wait": "name", "signal": "signal"}
+_CAME: Final = {KIND_WORDS[StepKind.WAIT_FOR_EVENT]: "name", KIND_WORDS[StepKind.WAIT_FOR_SIGNAL]: "signal"}
 """The member of an event, or a signal, that names it."""
 _OPEN_WAITS: Final = {"waiting": "waiting", "timedout": "timed out"}
 
@@ -34,7 +35,7 @@ class Row:
     @property
     def idle(self) -> bool:
         """Whether most of its time is waiting: for a time, an event, another run, or the next attempt."""
-        return self.kind in IDLE_OPS or self.attempts > 1 or self.status == "errored" or self.started_ms is None
+        return self.kind in IDLE_WORDS or self.attempts > 1 or self.status == "errored" or self.started_ms is None
 
     @property
     def detail(self) -> str:
