@@ -59,13 +59,13 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class NotClaimed:
     """The step cannot be claimed at that attempt; ``entry`` is why: memoised, dropped, another attempt, or claimed."""
 
     entry: StepEntry
 
 
-Claim = Claimed | Refused | Unknown
+Claim = Claimed | NotClaimed | Unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from stepwell_orchestrator.engine.runs.starting import idempotency_keys
 from stepwell_orchestrator.engine.waits import items, resume
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import IDEMPOTENCY_MS, LEASE_MS
+from stepwell_orchestrator.limits import IDEMPOTENCY_MS, SPARE_ITEM_DELAY_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
@@ -105,7 +105,7 @@ class Control:
         start = None if asked is None else start_of(await self._loaded(run_id), asked)
         rerun_id, now_ms = self._ids.draw(), self._clock.now_ms()
         item = items.rerun(Rerun(rerun_id, run_id, now_ms, start)).item
-        await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
+        await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
         return rerun_id
 
@@ -131,7 +131,7 @@ class Control:
         if not await self._journal.put_event(event):
             event = await self._journal.get_event(internal_id) or event
         item = items.route(internal_id, now_ms).item
-        await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
+        await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
         run_id = await self._holder(event, function)
         return Invocation(internal_id, run_id, is_new=run_id == new_run(event, function).run_id)
@@ -164,13 +164,13 @@ class Control:
         if header is None or header.outcome is not None:
             return None
         late = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
-        await self._queue.send([replace(late, due_at_ms=now_ms + LEASE_MS)])
+        await self._queue.send([replace(late, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         put = PutEntry(resume.by_signal(entry, name, data, now_ms), Guard.NOT_MEMOISED)
         try:
             await self._journal.commit(wait.run_id, [put], term=None)
         except ConflictError:
             return None
-        await self._queue.send([items.settled(wait.run_id, wait.step_id, now_ms).item])
+        await self._queue.send([items.wait_ended(wait.run_id, wait.step_id, now_ms).item])
         self._observe(step_notice(header, put.entry, NoticeKind.STEP_COMPLETED, now_ms))
         return wait.run_id
 

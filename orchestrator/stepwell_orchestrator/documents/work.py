@@ -17,12 +17,12 @@ from stepwell_orchestrator.model.queue_item import (
     EventArrived,
     Execute,
     FromStep,
-    Refused,
     Rerun,
     Route,
     Settle,
     SignalArrived,
     TimerDue,
+    WaitRefused,
     Work,
 )
 
@@ -81,6 +81,6 @@ _CAUSES: Mapping[str, Callable[..., Cause]] = {
     "event": EventArrived,
     "signal": SignalArrived,
     "child": ChildEnded,
-    "refused": Refused,
+    "refused": WaitRefused,
 }
 _CAUSE_NAMES = {kind: name for name, kind in _CAUSES.items()}

@@ -31,8 +31,8 @@ from stepwell_orchestrator.ports import (
     Claim,
     Claimed,
     EventFilter,
+    NotClaimed,
     Over,
-    Refused,
     RunFilter,
     Unknown,
 )
@@ -174,7 +174,7 @@ class SqliteJournal:
             if entry is None:
                 return Unknown()
             if entry.attempt != attempt or not _claimable(entry, now_ms):
-                return Refused(entry)
+                return NotClaimed(entry)
             claimed = replace(
                 entry,
                 status=StepStatus.RUNNING,

@@ -13,7 +13,7 @@ from stepwell_orchestrator.limits import PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKind
-from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, Refused
+from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, WaitRefused
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 
@@ -102,7 +102,7 @@ class Dispatcher:
             return []
         if await self._free_signal(wait.name) and await self.waits.take_signal(wait, replace=False, now_ms=now_ms):
             return []
-        refused = Refused("Signal conflict; signal wait already exists for another run")
+        refused = WaitRefused("Signal conflict; signal wait already exists for another run")
         return [items.settle(wait.run_id, wait.step_id, refused, now_ms).item]
 
     async def _free_signal(self, name: str) -> bool:

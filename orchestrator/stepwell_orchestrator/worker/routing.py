@@ -18,7 +18,7 @@ from stepwell_orchestrator.model.decision import Guard, PutEntry, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
-from stepwell_orchestrator.model.queue_item import Refused, Rerun
+from stepwell_orchestrator.model.queue_item import Rerun, WaitRefused
 from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.dispatch import consequence
@@ -56,7 +56,7 @@ class Router:
         if function is not None:
             await self._start(event, new_run(event, function, invoker), function)
         elif invoker is not None:
-            refused = Refused(f"could not find function with ID: {function_id}")
+            refused = WaitRefused(f"could not find function with ID: {function_id}")
             await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
 
     async def rerun(self, work: Rerun) -> None:

@@ -16,18 +16,18 @@ from typing import assert_never
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.waits import resume
 from stepwell_orchestrator.engine.waits.waiting import give_up, pause_of
-from stepwell_orchestrator.model.decision import Decision, Guard, PutEntry
 from stepwell_orchestrator.model.queue_item import (
     Cause,
     ChildEnded,
     EventArrived,
-    Refused,
     Settle,
     SignalArrived,
     TimerDue,
+    WaitRefused,
 )
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.worker.committing import Settlement
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.tools import Tools
 
@@ -52,7 +52,7 @@ class Settler:
         if not entry.pending:
             await self.tools.dispatch(give_up(work.run_id, entry))
             return await self.driver.drive(work.run_id, deliveries)
-        return await self._go_on(work.run_id, work.step_id, self._at_its_time, deliveries)
+        return await self._settle(work.run_id, work.step_id, self._at_its_time, deliveries)
 
     async def settle(self, work: Settle, deliveries: int) -> int | None:
         """What a step waited for has come."""
@@ -60,18 +60,17 @@ class Settler:
         async def end(_run: Run, entry: StepEntry) -> StepEntry | None:
             return await self._by(entry, work.cause)
 
-        return await self._go_on(work.run_id, work.step_id, end, deliveries)
+        return await self._settle(work.run_id, work.step_id, end, deliveries)
 
-    async def _go_on(self, run_id: str, step_id: str, end: _End, deliveries: int) -> int | None:
-        async def arrival(run: Run) -> Decision:
+    async def _settle(self, run_id: str, step_id: str, end: _End, deliveries: int) -> int | None:
+        async def find_settlement(run: Run) -> Settlement:
             entry = run.entries.get(step_id)
             if entry is None:
-                return Decision()
+                return Settlement()
             ended = await end(run, entry) if entry.pending and run.header.outcome is None else None
-            puts = () if ended is None else (PutEntry(ended, Guard.NOT_MEMOISED),)
-            return Decision(puts, give_up(run_id, entry))
+            return Settlement(ended, give_up(run_id, entry))
 
-        return await self.driver.drive(run_id, deliveries, arrival)
+        return await self.driver.drive(run_id, deliveries, find_settlement)
 
     async def _at_its_time(self, run: Run, entry: StepEntry) -> StepEntry:
         now_ms = self.tools.clock.now_ms()
@@ -94,7 +93,7 @@ class Settler:
                 child = await self.tools.journal.get_header(run_id)
                 outcome = None if child is None else child.outcome
                 return None if outcome is None else resume.by_child(entry, outcome, now_ms)
-            case Refused(message):
+            case WaitRefused(message):
                 return resume.by_refusal(entry, message, now_ms)
             case _:
                 assert_never(cause)

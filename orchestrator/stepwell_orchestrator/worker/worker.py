@@ -23,6 +23,8 @@ from stepwell_orchestrator.model.queue_item import (
 from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.cancelling import Canceller
+from stepwell_orchestrator.worker.committing import Committer
+from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.executing import Executor
 from stepwell_orchestrator.worker.gateways import Gateways
@@ -74,7 +76,8 @@ class Worker:
             changed_limits or ChangedLimits(),
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
-        self._driver = Driver(self._tools, caller)
+        committer = Committer(self._tools)
+        self._driver = Driver(self._tools, committer, Discoverer(self._tools, caller, committer))
         gateways = Gateways(self._tools, caller, ports.fetcher)
         self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)

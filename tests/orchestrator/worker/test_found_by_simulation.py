@@ -13,7 +13,7 @@ from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import StoreError
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, DRIVE_LEASE_MS
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
@@ -78,8 +78,8 @@ async def cancel(world: World, run_id: str) -> None:
 
 async def take_over(world: World, run_id: str) -> None:
     """Drive the run as a worker does that finds the lease expired."""
-    now_ms = world.clock.now_ms() + LEASE_MS
-    assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms + LEASE_MS), Acquired)
+    now_ms = world.clock.now_ms() + DRIVE_LEASE_MS
+    assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms + DRIVE_LEASE_MS), Acquired)
 
 
 async def journal_planned_steps(world: World, run_id: str) -> None:
@@ -104,7 +104,7 @@ async def test_retry_survives_a_worker_whose_clock_is_behind(behind_ms: int) -> 
     clock = LateClock(world, behind_ms)
     invoker = ScriptInvoker(world.scripts)
     late = Worker(Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, clock))
-    for delivery in await backend.queue.receive(1, due_ms, due_ms + LEASE_MS):
+    for delivery in await backend.queue.receive(1, due_ms, due_ms + DELIVERY_LEASE_MS):
         assert await late.handle(delivery.item, delivery.deliveries) is None
         await backend.queue.ack(delivery)
     assert len(world.script.calls) == 1
@@ -186,10 +186,10 @@ async def test_wish_during_a_discovery_does_not_cost_another_one() -> None:
         assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms), Busy)
 
     worker = world.new_worker(CrossedJournal(world, "commit", wish), world.backend.queue)
-    (routing,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + LEASE_MS)
+    (routing,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + DELIVERY_LEASE_MS)
     await worker.handle(routing.item, 1)
     await world.backend.queue.ack(routing)
-    (driving,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + LEASE_MS)
+    (driving,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + DELIVERY_LEASE_MS)
     await worker.handle(driving.item, 1)
     await world.backend.queue.ack(driving)
     await world.run_to_end()
@@ -206,15 +206,15 @@ async def test_failed_renewal_is_made_up_for_by_the_next() -> None:
         raise StoreError("throttled")
 
     async def work_long(_target: str) -> None:
-        await world.clock.sleep_until(world.clock.now_ms() + 2 * LEASE_MS)
+        await world.clock.sleep_until(world.clock.now_ms() + 2 * DRIVE_LEASE_MS)
 
     world.script.before_reply = work_long
     worker = world.new_worker(CrossedJournal(world, "renew", refuse), world.backend.queue)
     settling = asyncio.create_task(world.settle(worker=worker))
-    await world.clock.advance(LEASE_MS + 5_000)
+    await world.clock.advance(DRIVE_LEASE_MS + 5_000)
     (header,) = await world.headers()
     assert isinstance(await world.backend.journal.acquire(header.run_id, world.clock.now_ms(), 0), Busy)
-    await world.clock.advance(4 * LEASE_MS)
+    await world.clock.advance(4 * DRIVE_LEASE_MS)
     await settling
     assert world.script.bodies == {"a": 1}
 
