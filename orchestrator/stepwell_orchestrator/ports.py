@@ -38,7 +38,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The run has ended and nobody has its lease. Whoever ended it may still be at what follows from that."""
+    """The run has ended and its lease is free. The driver that ended it may still be carrying out the commands."""
 
     header: RunHeader
 
@@ -154,7 +154,7 @@ class Journal(Protocol):
         PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
         when ``term`` is given, that it is the current one; otherwise LeaseLostError. With ``term``, and
         ``wanted`` as it was when the lease was taken, it frees the lease too unless somebody has wished for it since:
-        True. False, and the lease is held, for whoever has, for all other writes, and where a backend cannot tell a
+        True. False, and the lease is held, after such a wish, for all other writes, and where a backend cannot tell a
         wish from a renewal, a takeover or a wake.
 
         Entries alone may be stored whatever has become of run and term: a backend may refuse them (ConflictError for a

@@ -85,7 +85,7 @@ def time_out_without_looking(patch: Patch) -> None:
     async def time_is_up(self: Settler, _run_id: str, entry: StepEntry) -> StepEntry:
         return resume.time_is_up(entry, self.tools.clock.now_ms())
 
-    patch.setattr(Settler, "_at_its_time", time_is_up)
+    patch.setattr(Settler, "_end_by_time", time_is_up)
 
 
 def double_the_timer(patch: Patch) -> None:
@@ -198,12 +198,12 @@ def give_cancellations_time(patch: Patch) -> None:
 
 def trust_schedules(patch: Patch) -> None:
     """Take a deadline for due because it came."""
-    deadline = Canceller.deadline
+    deadline = Canceller.enforce_deadline
 
     async def now(self: Canceller, work: Deadline, _due_at_ms: int) -> int | None:
         return await deadline(self, work, 0)
 
-    patch.setattr(Canceller, "deadline", now)
+    patch.setattr(Canceller, "enforce_deadline", now)
 
 
 def lose_reruns(patch: Patch) -> None:

@@ -102,14 +102,14 @@ class Control:
         if await self._registry.get_function(original.function_id) is None:
             message = f"function {original.function_id} is not registered any more; serve its app and sync it"
             raise ApiError(404, message, code="function_not_found")
-        start = None if asked is None else start_of(await self._loaded(run_id), asked)
+        start = None if asked is None else start_of(await self._load(run_id), asked)
         rerun_id, now_ms = self._ids.draw(), self._clock.now_ms()
         item = items.rerun(Rerun(rerun_id, run_id, now_ms, start)).item
         await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
         return rerun_id
 
-    async def _loaded(self, run_id: str) -> Run:
+    async def _load(self, run_id: str) -> Run:
         run = await self._journal.load(run_id)
         assert run is not None, f"run {run_id} has a header but cannot be loaded"
         return run
@@ -146,7 +146,7 @@ class Control:
         return await self._journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
 
     async def signal(self, name: str, data: Any) -> str | None:
-        """Resume the run that waits for a signal; its id, or None when nobody waits.
+        """Resume the run that waits for a signal. Returns its id, or None when no run waits.
 
         It is queued for later, then committed, then the run is queued for now. Of several signals, or a timeout, one
         wins, and only the winner is told so: what is queued for later comes after every commit, unless a crash came

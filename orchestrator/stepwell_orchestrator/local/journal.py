@@ -139,7 +139,7 @@ class SqliteJournal:
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
     ) -> bool:
-        """Apply all writes, or none; whether the lease was freed with the run's end."""
+        """Apply all writes, or none. Returns whether the lease was freed with the run's end."""
         encoded = encode_writes(writes)
         ends = term is not None and any(isinstance(write, EndRun) for write in writes)
         async with self._database.write() as db:
@@ -223,7 +223,7 @@ class SqliteJournal:
             return [read_event(row) for row in db.execute(statement, parameters)]
 
     async def prune(self, now_ms: int, limit: int) -> int:
-        """Forget up to ``limit`` idempotency keys that have expired; how many."""
+        """Forget up to ``limit`` idempotency keys that have expired. Returns how many."""
         statement = (
             "DELETE FROM idempotency WHERE key IN "
             "(SELECT key FROM idempotency WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)"
@@ -243,7 +243,7 @@ def _header(db: sqlite3.Connection, run_id: str) -> RunHeader | None:
 
 
 def _free(db: sqlite3.Connection, run_id: str, wanted: int | None) -> bool:
-    """Free the lease if ``wanted`` has not moved; whether it did."""
+    """Free the lease if ``wanted`` has not moved. Returns whether it was freed."""
     statement = "UPDATE runs SET lease_until_ms = NULL WHERE run_id = ? AND wanted = ?"
     return db.execute(statement, (run_id, wanted)).rowcount == 1
 

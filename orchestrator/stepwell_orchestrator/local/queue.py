@@ -87,7 +87,7 @@ class SqliteQueue:
             db.executemany(statement, [(until_ms, delivery.token, delivery.deliveries) for delivery in deliveries])
 
     async def next_at_ms(self) -> int | None:
-        """When the next item becomes due or the next lease expires; None when the queue is empty."""
+        """Returns when the next item becomes due or the next lease expires, or None when the queue is empty."""
         async with self._database.read() as db:
             next_at_ms: int | None = db.execute("SELECT min(ready_at_ms) FROM queue").fetchone()[0]
             return next_at_ms

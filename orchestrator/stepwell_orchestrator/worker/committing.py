@@ -20,7 +20,7 @@ from stepwell_orchestrator.worker.tools import Tools
 class Settlement:
     """How the wait of one step ends: its final entry, None when this does not end it, and the commands that follow.
 
-    The commands are carried out in any case: whoever ended the wait first may have died before that.
+    The commands are carried out in any case: the settler that was first may have died before that.
     """
 
     entry: StepEntry | None = None

@@ -8,8 +8,10 @@ who dies, or comes between            what the journal shows                 who
 ====================================  =====================================  ==========================================
 a result comes, another one drives    the result, then a larger ``wanted``   the driver: its release fails, so it loads
   test_found_by_simulation.py::test_wish_during_a_discovery_does_not_cost_another_one
-a wait ends, another one drives       the entry, without a place             who ended it wishes again after the commit
+a wait ends, another one drives       the entry, without a place             its settler wishes again after the commit
   test_writing_little.py::test_what_comes_while_another_drives_is_written_all_the_same
+a wait ends, its driver is overtaken  the entry, without a place             the same: it commits without the lease
+  test_found_by_simulation.py::test_wait_whose_driver_is_overtaken_ends_without_a_place
 a wait ends by the driver's own item  the entry, with its place              nobody: the lease was asked for first
   test_writing_little.py::test_a_sleep_is_over_with_its_place
 the driver dies                       a lease that expired, not released     the next driver (``takeover``): commands

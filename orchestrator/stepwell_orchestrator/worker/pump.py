@@ -19,7 +19,7 @@ STOP_GRACE_MS: Final = 10 * SECOND_MS
 _FAILURE_PAUSE_MS: Final = SECOND_MS
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
-"""Works on an item at its n-th delivery: None when it is done, else when it is to be handed out again."""
+"""Works on an item at its n-th delivery. Returns None when it is done, else when it is to be handed out again."""
 
 logger = logging.getLogger("stepwell.pump")
 
@@ -114,7 +114,7 @@ class Pump(Generic[DeliveryT]):
         await self._at_rest.wait()
 
     async def drain(self) -> int:
-        """Handle what is due now, and what comes of it, until nothing is due; how many items. Instead of ``run``."""
+        """Instead of ``run``: handle what is due now, and what comes of it. Returns how many, once nothing is due."""
         count = 0
         while True:
             count += await self._receive()
@@ -123,7 +123,7 @@ class Pump(Generic[DeliveryT]):
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
 
     async def sweep(self) -> int:
-        """Sweep now; how many runs were queued again."""
+        """Sweep now. Returns how many runs were queued again."""
         return await self._sweep.run()
 
     async def _turn(self, act: Callable[[], Awaitable[int]], until_ms: int | None = None) -> None:
@@ -148,7 +148,7 @@ class Pump(Generic[DeliveryT]):
         return wake_at_ms if next_at_ms is None else min(wake_at_ms, next_at_ms)
 
     async def _renew(self) -> int:
-        """Renew what is in flight if it is time; the next time."""
+        """Renew what is in flight if it is time. Returns when the next time is."""
         now_ms = self._clock.now_ms()
         if now_ms >= self._renew_at_ms:
             await self._queue.renew(tuple(self._in_flight.values()), now_ms + DELIVERY_LEASE_MS)

@@ -99,14 +99,14 @@ class Worker:
             case Execute() as work:
                 return await self._executor.execute(work, deliveries)
             case TimerDue() as work:
-                return await self._settler.timer(work, deliveries)
+                return await self._settler.settle_by_time(work, deliveries)
             case Settle() as work:
                 return await self._settler.settle(work, deliveries)
             case Cancel(run_id):
                 await self._canceller.cancel(run_id)
                 return None
             case Deadline() as work:
-                return await self._canceller.deadline(work, item.due_at_ms)
+                return await self._canceller.enforce_deadline(work, item.due_at_ms)
             case Rerun() as work:
                 await self._router.rerun(work)
                 return None

@@ -163,6 +163,21 @@ async def test_driver_whose_lease_was_taken_makes_no_further_call() -> None:
     assert world.script.bodies == {"a": 1}
 
 
+async def test_wait_whose_driver_is_overtaken_ends_without_a_place() -> None:
+    """A timer whose lease is taken over before its commit ends its sleep all the same, and wishes to drive again."""
+    world = World(Script([["sleep:1h"]]))
+    await world.register()
+    await world.send()
+    await world.settle()
+    await world.clock.advance(3_600_000)
+    await world.settle(worker=world.new_worker(CrossedJournal(world, "run_of", take_over), world.backend.queue))
+    (entry,) = (await world.run()).entries.values()
+    assert (entry.status, entry.place) == (StepStatus.COMPLETED, None)
+    header = (await world.run()).header
+    # The wishes of the first drive, of the timer, of the driver that overtook it, and of the timer once more.
+    assert (header.term, header.wanted) == (3, 4)
+
+
 async def test_claimed_step_that_another_worker_finished_is_not_called() -> None:
     """A worker whose claim ran out and whose step was journaled before it read the run does not run the step again."""
     world = World(Script([["p", "q"]]))

@@ -37,7 +37,7 @@ def file_under(expression: str | None, trigger: Mapping[str, Any]) -> tuple[str,
 
 
 def index_in(shape: str, event: Mapping[str, Any]) -> str | None:
-    """The index an event has in a shape; None when it lacks a value, so that no pause of that shape can match."""
+    """Returns the index an event has in a shape, or None when it lacks a value: no pause of that shape can match."""
     if shape == CATCH_ALL:
         return CATCH_ALL
     values = [_at(event, path) for path in decode(shape)]
