@@ -65,13 +65,13 @@ class SqliteQueue:
         ]
 
     async def ack(self, delivery: Delivery) -> bool:
-        """The item is done and leaves the queue; False, with nothing changed, when the delivery is not current."""
+        """Take a done item out of the queue. Returns False, and changes nothing, for a delivery that is over."""
         statement = "DELETE FROM queue WHERE seq = ? AND deliveries = ? AND leased"
         async with self._database.write() as db:
             return db.execute(statement, (delivery.token, delivery.deliveries)).rowcount == 1
 
     async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
-        """Hand the item out again at that time; False, with nothing changed, when the delivery is not current."""
+        """Hand an item out again at that time. Returns False, and changes nothing, when the delivery is over."""
         statement = (
             "UPDATE queue SET leased = 0, due_at_ms = ?, ready_at_ms = ? WHERE seq = ? AND deliveries = ? AND leased"
         )

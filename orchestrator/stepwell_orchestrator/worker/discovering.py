@@ -9,7 +9,13 @@ from stepwell.wire.reply import Reply
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.journal.call_reference import CallReference
-from stepwell_orchestrator.engine.journal.changes_during_call import QUIET, Meanwhile, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.journal.changes_during_call import (
+    NO_CHANGES,
+    ChangesDuringCall,
+    changes_during,
+    is_void,
+    stands_alone,
+)
 from stepwell_orchestrator.engine.journal.discovery import has_pending, owes_discovery
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.journal.stack import arrange
@@ -84,7 +90,7 @@ class Discoverer:
         called_at_ms = self.tools.clock.now_ms()
         reply = await self.caller.discover(sent, held.function, call)
         if has_pending(sent):
-            return await self.committer.commit(held, self._decide(held, reply, called_at_ms, QUIET))
+            return await self.committer.commit(held, self._decide(held, reply, called_at_ms, NO_CHANGES))
         return await self._apply(held, sent, reply, called_at_ms)
 
     async def _apply(self, held: HeldRun, sent: Run, reply: Reply, called_at_ms: int) -> HeldRun:
@@ -93,7 +99,7 @@ class Discoverer:
             held = await self.committer.reload(held)
         reference = CallReference(held.run_id, held.term, held.calls, sent.header.wanted)
         while held.outcome is None:
-            changes = meanwhile(sent, held.run, reference)
+            changes = changes_during(sent, held.run, reference)
             if is_void(held.run, changes, reply):
                 return held.with_progress(replace(held.progress, discovered=None))
             try:
@@ -102,7 +108,7 @@ class Discoverer:
                 held = await self.committer.reload_after_conflict(held)
         return held
 
-    def _decide(self, held: HeldRun, reply: Reply, called_at_ms: int, changes: Meanwhile) -> Decision:
+    def _decide(self, held: HeldRun, reply: Reply, called_at_ms: int, changes: ChangesDuringCall) -> Decision:
         situation = Situation(
             run=held.run,
             target=None,
@@ -110,7 +116,7 @@ class Discoverer:
             called_at_ms=called_at_ms,
             now_ms=self.tools.clock.now_ms(),
             call=held.calls,
-            meanwhile=changes,
+            changes=changes,
             limits=self.tools.limits_of(held.run),
             retries=self.tools.retries,
         )

@@ -127,7 +127,7 @@ def trace_object(run: Run) -> Object:
 
 
 def run_output(header: RunHeader) -> Object | None:
-    """How a run ended; None while it has not."""
+    """Returns how a run ended, or None while it goes on."""
     outcome = header.outcome
     if outcome is None:
         return None
@@ -135,7 +135,7 @@ def run_output(header: RunHeader) -> Object | None:
 
 
 def step_output(entry: StepEntry) -> Object | None:
-    """How a step ended; None while it has not."""
+    """Returns how a step ended, or None while it goes on."""
     return _output(*step_result(entry)) if entry.memoised else None
 
 

@@ -64,7 +64,7 @@ def created_notice(header: RunHeader, now_ms: int) -> Notice:
 
 
 def step_kind(entry: StepEntry) -> NoticeKind | None:
-    """What there is to tell of a step that was written like this; None where there is nothing."""
+    """Returns what there is to tell of a step that was written like this, or None where there is nothing."""
     return _KIND_BY_STEP_STATUS.get(entry.status)
 
 

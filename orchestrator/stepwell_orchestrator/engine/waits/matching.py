@@ -68,7 +68,7 @@ def accepts(pause: Pause, trigger: Mapping[str, Any], event: Mapping[str, Any], 
 
 
 def _at(event: Mapping[str, Any], path: list[str]) -> bool | float | str | None:
-    """The scalar at a path; None for anything else, and for numbers so large that no pause is filed under them."""
+    """Returns the scalar at a path, or None: for anything else, and for numbers too large to file a pause under."""
     value: Any = event
     for part in path:
         if not isinstance(value, Mapping) or part not in value:
