@@ -133,11 +133,11 @@ class Control:
         item = items.route(internal_id, now_ms).item
         await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
-        run_id = await self._holder(event, function)
+        run_id = await self._find_run_id(event, function)
         return Invocation(internal_id, run_id, is_new=run_id == new_run(event, function).run_id)
 
-    async def _holder(self, event: Event, function: Function) -> str:
-        """The run that an event started, or the one before it that made it a repeat."""
+    async def _find_run_id(self, event: Event, function: Function) -> str:
+        """Find the run that an event started, or the one before it that made it a repeat. Returns its id."""
         header = new_run(event, function)
         if await self._journal.get_header(header.run_id) is not None:
             return header.run_id
@@ -179,7 +179,7 @@ class Control:
         cancellation_id = self._ids.draw()
         work = CancelMatching(
             cancellation_id=cancellation_id,
-            function_id=await self._slug(criteria),
+            function_id=await self._find_slug(criteria),
             from_ms=criteria.from_ms,
             until_ms=criteria.until_ms,
             expression=criteria.expression,
@@ -187,8 +187,8 @@ class Control:
         await self._queue.send([items.cancel_matching(work, self._clock.now_ms()).item])
         return cancellation_id
 
-    async def _slug(self, criteria: Criteria) -> str:
-        """The function's slug; the id is taken for one only when no function has it without the prefix."""
+    async def _find_slug(self, criteria: Criteria) -> str:
+        """Find the function's slug. The id is taken for one only when no function has it without the prefix."""
         prefix = f"{criteria.app_id}-"
         slug = prefix + criteria.function_id
         if criteria.function_id.startswith(prefix) and await self._registry.get_function(slug) is None:

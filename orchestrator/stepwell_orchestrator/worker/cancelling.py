@@ -36,7 +36,7 @@ class Canceller:
             self.tools.tell(run.header, decision)
         except ConflictError:
             pass
-        await self.tools.dispatch(recover(await self.tools.existing(run_id), self.tools.clock.now_ms()))
+        await self.tools.dispatch(recover(await self.tools.load(run_id), self.tools.clock.now_ms()))
 
     async def enforce_deadline(self, work: Deadline, due_at_ms: int) -> int | None:
         """Cancel a run that has not started by ``due_at_ms``, or not ended in time, which counts from its start.

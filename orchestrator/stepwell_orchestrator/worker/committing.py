@@ -72,7 +72,7 @@ class Committer:
 
     async def settle_without_lease(self, run_id: str, find_settlement: FindSettlement) -> None:
         """End a step's wait while another worker drives the run, and so without a place."""
-        run = await self.tools.existing(run_id)
+        run = await self.tools.load(run_id)
         decision = (await find_settlement(run)).decision()
         try:
             await self.tools.journal.commit(run_id, decision.writes, term=None)
@@ -103,7 +103,7 @@ class Committer:
 
     async def reload(self, held: HeldRun) -> HeldRun:
         """The journal as it is now, with the progress this driver has in hand."""
-        fresh = await self.tools.existing(held.run_id)
+        fresh = await self.tools.load(held.run_id)
         reloaded = replace(held, run=fresh, stored=fresh.header.progress, seen_at_ms=None)
         return reloaded.with_progress(held.progress)
 

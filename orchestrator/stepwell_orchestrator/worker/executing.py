@@ -98,7 +98,7 @@ class Executor:
             return await journal.renew_claim(work.run_id, work.step_id, claimed_at_ms=claimed_at_ms, until_ms=until_ms)
 
         async with renewing(self.tools.clock, renew, CLAIM_LEASE_MS):
-            run = await self.tools.existing(work.run_id)
+            run = await self.tools.load(work.run_id)
             if not _is_claimed(run, work, claimed_at_ms):
                 return True
             function = await self.tools.registry.get_function(run.header.function_id)

@@ -136,7 +136,7 @@ class Router:
     async def _begin_with(self, run_id: str, entries: Sequence[StepEntry]) -> None:
         """Put a new run's first entries. Those that another delivery has put are the same, and stay."""
         while True:
-            known = (await self.tools.existing(run_id)).entries
+            known = (await self.tools.load(run_id)).entries
             missing = [PutEntry(entry, Guard.ABSENT) for entry in entries if entry.step_id not in known]
             if not missing:
                 return
