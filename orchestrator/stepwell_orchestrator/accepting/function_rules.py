@@ -11,8 +11,8 @@ from stepwell.wire.registration import NAME_MAX_CHARS, TRIGGERS_MAX, FunctionCon
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.accepting.option_rules import check_options
 from stepwell_orchestrator.accepting.rule_check import Check
+from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
 
-_EVENT: Final = frozenset({"event"})
 _CRON_FIELDS: Final = 5
 _CRON_FIELD = re.compile(r"[\w*/,?#-]+")
 _CRON_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
@@ -38,7 +38,7 @@ def _check_triggers(check: Check, triggers: Iterable[Trigger]) -> None:
         if trigger.event is not None:
             here.at("event").event_name(trigger.event)
         if trigger.expression is not None:
-            here.at("expression").expression(trigger.expression, _EVENT)
+            here.at("expression").expression(trigger.expression, TRIGGER_VARIABLES)
         if trigger.cron is not None:
             _check_cron(here.at("cron"), trigger.cron)
         if trigger.jitter is not None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 from stepwell.wire.registration import CANCELLATIONS_MAX
 from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.accepting.rule_check import Check
+from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
+from stepwell_orchestrator.engine.waits.matching import WAIT_VARIABLES
 
-_EVENT: Final = frozenset({"event"})
-_EVENT_AND_ASYNC: Final = frozenset({"event", "async"})
 _CONCURRENCY_MAX: Final = 2
 _WEEK_MS: Final = 7 * DAY_MS
 _NOT_WITH_BATCH = ("cancel", "debounce", "singleton", "priority")
@@ -83,14 +83,14 @@ def _batch(check: Check, value: Any) -> None:
     check.at("maxSize").whole(members.get("maxSize"), 2)
     check.at("timeout").duration(members.get("timeout"), SECOND_MS)
     if "if" in members:
-        check.at("if").expression(members["if"], _EVENT)
+        check.at("if").expression(members["if"], TRIGGER_VARIABLES)
     _key(check, members)
 
 
 def _priority(check: Check, value: Any) -> None:
     members = check.members(value)
     if "run" in members:
-        check.at("run").expression(members["run"], _EVENT)
+        check.at("run").expression(members["run"], TRIGGER_VARIABLES)
 
 
 def _cancel(check: Check, value: Any) -> None:
@@ -104,13 +104,13 @@ def _cancel(check: Check, value: Any) -> None:
         members = here.members(entry)
         here.at("event").event_name(members.get("event"), wildcards=False)
         if "if" in members:
-            here.at("if").expression(members["if"], _EVENT_AND_ASYNC, restricted=True)
+            here.at("if").expression(members["if"], WAIT_VARIABLES, restricted=True)
         if "timeout" in members:
             here.at("timeout").timeout(members["timeout"])
 
 
 def _idempotency(check: Check, value: Any) -> None:
-    check.expression(value, _EVENT)
+    check.expression(value, TRIGGER_VARIABLES)
 
 
 def _singleton(check: Check, value: Any) -> None:
@@ -129,7 +129,7 @@ def _timeouts(check: Check, value: Any) -> None:
 
 def _key(check: Check, members: Mapping[str, Any]) -> None:
     if "key" in members:
-        check.at("key").expression(members["key"], _EVENT)
+        check.at("key").expression(members["key"], TRIGGER_VARIABLES)
 
 
 _OPTION_RULES: Final[Mapping[str, Callable[[Check, Any], None]]] = {

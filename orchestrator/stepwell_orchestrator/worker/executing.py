@@ -5,7 +5,7 @@ What may come between, and who makes up for it:
 =================================  =====================================  =============================================
 who dies, or comes between         what the journal shows                 who repeats it, and how
 =================================  =====================================  =============================================
-a second delivery                  the claim, of this attempt             nobody: it waits for the claim to run out
+a second delivery                  the claim, of this attempt             nobody; its item waits until the claim ends
   test_gateways.py::test_a_gateway_step_is_requested_once_however_often_it_is_delivered
 the claimant dies before it        a claim that runs out                  the item's next delivery: it claims and calls
 commits
