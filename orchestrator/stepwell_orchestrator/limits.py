@@ -27,8 +27,20 @@ CHECKPOINT_BYTES_MAX: Final = 40 * MEBIBYTE
 CHECKPOINTED_CALLS_KEPT: Final = 1_000
 """Of how many calls a process remembers in what order they saved their steps."""
 
-LEASE_MS: Final = 30 * SECOND_MS
+DRIVE_LEASE_MS: Final = 30 * SECOND_MS
+"""How long a driver has a run to itself after it took or renewed the lease."""
+CLAIM_LEASE_MS: Final = 30 * SECOND_MS
+"""How long a worker has a planned step to itself after it claimed it or renewed the claim."""
+DELIVERY_LEASE_MS: Final = 30 * SECOND_MS
+"""How long a queue item that was handed out, or renewed, stays hidden; then it is redelivered."""
 LEASE_RENEW_MS: Final = 10 * SECOND_MS
+"""How often those three are renewed while the work goes on."""
+THROTTLED_REDELIVERY_MS: Final = 30 * SECOND_MS
+"""When an item comes again that a throttled store kept from being worked on; by then what it holds has run out."""
+SPARE_ITEM_DELAY_MS: Final = 30 * SECOND_MS
+"""When an item is due that is queued in case its sender dies before it has done the work itself."""
+FRESH_END_MS: Final = 30 * SECOND_MS
+"""How long after a run's end a copy of its driver's item may come for the first time."""
 SWEEP_MS: Final = MINUTE_MS
 CALL_TIMEOUT_MS: Final = 2 * HOUR_MS
 
@@ -79,6 +91,8 @@ class ChangedLimits:
         return replace(limits, **changes) if changes else limits
 
 
-assert LEASE_RENEW_MS * 3 <= LEASE_MS, "two renewals may be lost before a lease is"
-assert LEASE_MS + SWEEP_MS < 2 * MINUTE_MS, "a dead driver's run resumes within two minutes (promise 5)"
+assert min(DRIVE_LEASE_MS, CLAIM_LEASE_MS, DELIVERY_LEASE_MS) >= LEASE_RENEW_MS * 3, "two renewals may be lost"
+assert DRIVE_LEASE_MS + SWEEP_MS < 2 * MINUTE_MS, "a dead driver's run resumes within two minutes (promise 5)"
+assert max(DRIVE_LEASE_MS, CLAIM_LEASE_MS) <= THROTTLED_REDELIVERY_MS, "nobody holds anything for it any more"
+assert DELIVERY_LEASE_MS <= FRESH_END_MS, "a copy is handed out no later than the item of a driver that died"
 assert Limits().step_bytes <= Limits().run_bytes

@@ -38,7 +38,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The run has ended and nobody has its lease. Whoever ended it may still be at what follows from that."""
+    """The run has ended and its lease is free. The driver that ended it may still be carrying out the commands."""
 
     header: RunHeader
 
@@ -59,13 +59,13 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class NotClaimed:
     """The step cannot be claimed at that attempt; ``entry`` is why: memoised, dropped, another attempt, or claimed."""
 
     entry: StepEntry
 
 
-Claim = Claimed | Refused | Unknown
+Claim = Claimed | NotClaimed | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Journal(Protocol):
     """Events, runs and their entries."""
 
     async def put_event(self, event: Event) -> bool:
-        """Store an event; False when its internal id exists already, and then nothing changes."""
+        """Store an event. Returns False when its internal id exists already, and then nothing changes."""
 
     async def get_event(self, internal_id: str) -> Event | None:
         """One event."""
@@ -131,31 +131,33 @@ class Journal(Protocol):
         """
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
-        """Prolong the drive lease of that term; False when it is no longer the current one or was released."""
+        """Prolong the drive lease of that term. Returns False when the term is over or was released."""
 
     async def release(self, run_id: str, term: int, wanted: int, progress: Progress | None) -> int | None:
-        """Free the lease if ``wanted`` has not moved, storing ``progress`` (None: leave as is) with it: None.
+        """Free the lease if ``wanted`` has not moved, and store ``progress`` with it, unless that is None.
 
-        If it has moved, nothing changes and its new value is returned. Raises LeaseLostError when the term is over.
+        Returns None when the lease is free; when ``wanted`` has moved, its new value, and nothing has changed. Raises
+        LeaseLostError when the term is over.
         """
 
     async def wake(self, run_id: str, term: int) -> bool:
         """Bump ``wanted`` for the driver of that term, so that it reads the journal again.
 
-        False, and nothing changed, when the term is no longer the current one, its lease was released, or the run
-        has ended.
+        Returns False, and nothing has changed, when the term is over, its lease was released, or the run has ended.
         """
 
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
     ) -> bool:
-        """Apply all writes, or none: ConflictError when a guard fails. ``term`` is None for a caller without the lease.
+        """Apply all writes, or none. ``term`` is None for a caller without the lease.
 
         PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one; otherwise LeaseLostError. With ``term``, and
-        ``wanted`` as it was when the lease was taken, it frees the lease too unless somebody has wished for it since:
-        True. False, and the lease is held, for whoever has, for all other writes, and where a backend cannot tell a
-        wish from a renewal, a takeover or a wake.
+        when ``term`` is given, that it is the current one. Raises ConflictError when a guard fails or the run has
+        ended, LeaseLostError when the term is over.
+
+        Returns True when it freed the lease with the run's end. That takes an EndRun, ``term``, and ``wanted`` as it
+        was when the lease was taken, with no wish since. In all other cases it returns False and the lease is held;
+        also where a backend cannot tell a wish from a renewal, a takeover or a wake.
 
         Entries alone may be stored whatever has become of run and term: a backend may refuse them (ConflictError for a
         run that has ended, LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision
@@ -187,7 +189,7 @@ class Journal(Protocol):
         """
 
     async def renew_claim(self, run_id: str, step_id: str, *, claimed_at_ms: int, until_ms: int) -> bool:
-        """Prolong the claim that was made at ``claimed_at_ms``; False when it is over or another one took its place.
+        """Prolong the claim that was made at ``claimed_at_ms``. Returns False when it is over or replaced.
 
         A claim is only made after the one before has run out, so no two of a step are of one time.
         """
@@ -249,10 +251,10 @@ class Registry(Protocol):
     """
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
-        """Replace an app and all its functions; False when the checksum is the stored one and nothing changed."""
+        """Replace an app and all its functions. Returns False when the checksum is the stored one: nothing changed."""
 
     async def remove_app(self, url: str) -> bool:
-        """Forget the app served at ``url``; False when there is none."""
+        """Forget the app served at ``url``. Returns False when there is none."""
 
     async def get_function(self, slug: str) -> Function | None:
         """One function."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import Claim, Claimed, Refused, Unknown
+from stepwell_orchestrator.ports import Claim, Claimed, NotClaimed, Unknown
 from tests.conformance.backends import PrunedJournal
 from tests.conformance.samples import (
     NOW_MS,
@@ -77,7 +77,7 @@ async def test_a_claim_makes_the_entry_running(journal: PrunedJournal, entry: St
 async def test_what_cannot_be_claimed_is_refused(journal: PrunedJournal, entry: StepEntry):
     """A refused claim returns the entry that is why, and changes nothing."""
     await stored(journal, entry)
-    assert await claim(journal) == Refused(entry)
+    assert await claim(journal) == NotClaimed(entry)
     assert await journal.get_entry(run_id(1), STEP) == entry
 
 
@@ -95,7 +95,7 @@ async def test_of_competing_claims_one_wins(journal: PrunedJournal):
     """Of the workers that claim a step at once exactly one executes it."""
     await stored(journal, an_entry())
     answers = await asyncio.gather(*(claim(journal) for _ in range(6)))
-    assert sorted(type(answer).__name__ for answer in answers) == ["Claimed", *["Refused"] * 5]
+    assert sorted(type(answer).__name__ for answer in answers) == ["Claimed", *["NotClaimed"] * 5]
 
 
 async def test_a_claim_is_prolonged(journal: PrunedJournal):
@@ -103,7 +103,7 @@ async def test_a_claim_is_prolonged(journal: PrunedJournal):
     await stored(journal, an_entry())
     await claim(journal)
     assert await renew(journal, UNTIL_MS + 9) is True
-    assert isinstance(await claim(journal, now_ms=UNTIL_MS + 8, until_ms=UNTIL_MS + 99), Refused)
+    assert isinstance(await claim(journal, now_ms=UNTIL_MS + 8, until_ms=UNTIL_MS + 99), NotClaimed)
     assert isinstance(await claim(journal, now_ms=UNTIL_MS + 9, until_ms=UNTIL_MS + 99), Claimed)
 
 

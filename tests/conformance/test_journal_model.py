@@ -16,7 +16,7 @@ from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreErr
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import Acquired, Busy, Claimed, Over, Refused, Unknown
+from stepwell_orchestrator.ports import Acquired, Busy, Claimed, NotClaimed, Over, Unknown
 from tests.conformance.backends import Backend, OpenBackend, Traits
 from tests.conformance.samples import NOW_MS, a_header, a_result, an_end, an_entry, create, run_id
 
@@ -148,7 +148,7 @@ class JournalMachine(RuleBasedStateMachine):
         if entry is None or self.header.outcome is not None:
             assert answer == Unknown()
         elif entry.attempt != attempt or not self.claimable(entry):
-            assert answer == Refused(entry)
+            assert answer == NotClaimed(entry)
         else:
             started_at_ms = self.now_ms if entry.started_at_ms is None else entry.started_at_ms
             self.entries[step_id] = replace(

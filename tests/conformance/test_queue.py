@@ -14,11 +14,11 @@ from stepwell_orchestrator.model.queue_item import (
     EventArrived,
     Execute,
     QueueItem,
-    Refused,
     Route,
     Settle,
     SignalArrived,
     TimerDue,
+    WaitRefused,
     Work,
 )
 from tests.conformance.backends import WorkQueue
@@ -37,7 +37,7 @@ WAITING_WORKS: list[Work] = [
     Settle(run_id(1), "step", SignalArrived("approve", {"deep": [1, 2.5, None, {}], "whole": 2**70})),
     Settle(run_id(1), "step", SignalArrived("approve", [])),
     Settle(run_id(1), "step", ChildEnded(run_id(2))),
-    Settle(run_id(1), "step", Refused("could not find function with ID: x")),
+    Settle(run_id(1), "step", WaitRefused("could not find function with ID: x")),
     Deadline(run_id(1), "start", 0),
     Deadline(run_id(1), "finish", 2**53),
     CancelMatching(event_id(3), "shop-fulfil", None, NOW_MS, None),

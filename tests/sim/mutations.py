@@ -19,7 +19,8 @@ from stepwell_orchestrator.local import commit, journal
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.worker import calling, cancelling, driving, routing
+from stepwell_orchestrator.worker import calling, cancelling, committing, driving, routing
+from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.dispatch import Dispatcher
 from stepwell_orchestrator.worker.driving import Driver
 from tests.sim import wait_mutations
@@ -72,7 +73,8 @@ def share_claims(patch: Patch) -> None:
 
 def forget_recovery(patch: Patch) -> None:
     """Take a dead driver's run over without repeating its commands."""
-    patch.setattr(driving, "recover", lambda *_: ())
+    for module in (committing, driving):
+        patch.setattr(module, "recover", lambda *_: ())
 
 
 def forget_what_a_cancel_owes(patch: Patch) -> None:
@@ -83,7 +85,7 @@ def forget_what_a_cancel_owes(patch: Patch) -> None:
 def forget_the_discovery_of_a_takeover(patch: Patch) -> None:
     """Take a dead driver's run over as if its last discovery had been dealt with."""
     patch.setattr(
-        driving, "fence", lambda run, _term: replace(run.header.progress, discovered=len(stack.stack_of(run)))
+        committing, "fence", lambda run, _term: replace(run.header.progress, discovered=len(stack.stack_of(run)))
     )
 
 
@@ -99,7 +101,7 @@ def lose_retries(patch: Patch) -> None:
     async def drop(*_: object) -> None:
         return None
 
-    patch.setattr(Driver, "_keep_retry", drop)
+    patch.setattr(Discoverer, "_keep_retry", drop)
 
 
 def lose_ends(patch: Patch) -> None:
@@ -117,7 +119,7 @@ def never_look_for_the_end(patch: Patch) -> None:
     async def yes(*_: object) -> bool:
         return True
 
-    patch.setattr(Driver, "_is_current", yes)
+    patch.setattr(Discoverer, "_is_current", yes)
 
 
 def start_twice(patch: Patch) -> None:

@@ -13,7 +13,7 @@ from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import LEASE_MS, Limits
+from stepwell_orchestrator.limits import DRIVE_LEASE_MS, Limits
 from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
 from stepwell_orchestrator.model.notice import Notice
 from stepwell_orchestrator.model.queue_item import Deadline, QueueItem, TimerDue
@@ -24,7 +24,7 @@ from tests.sim.chance import AFTER_PORT, BEFORE_PORT, OF_TIMERS, Fault
 from tests.sim.setting import Setting
 from tests.sim.witness import HANDLING, NOBODY
 
-SLOW_MAX_MS = LEASE_MS // 6
+SLOW_MAX_MS = DRIVE_LEASE_MS // 6
 """Port calls that take no longer than this cost nobody a lease: between two renewals there are two of them at most."""
 
 T = TypeVar("T")

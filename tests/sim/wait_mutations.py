@@ -19,7 +19,7 @@ from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms
 from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items, resume, waiting
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.local import commit
 from stepwell_orchestrator.local.waits import SqliteWaits
 from stepwell_orchestrator.model.decision import Decision, PutEntry
@@ -31,8 +31,8 @@ from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker import routing, settling
 from stepwell_orchestrator.worker.cancelling import Canceller
+from stepwell_orchestrator.worker.committing import Committer
 from stepwell_orchestrator.worker.dispatch import Dispatcher
-from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
 
@@ -41,13 +41,13 @@ Patch = pytest.MonkeyPatch
 
 def dispatch_before_commit(patch: Patch) -> None:
     """Carry out a decision's commands before it is committed."""
-    settle = Driver._settle
+    commit = Committer.commit
 
-    async def hasty(self: Driver, held: Any, decision: Decision, term: int) -> Any:
+    async def hasty(self: Committer, held: Any, decision: Decision) -> Any:
         await self.tools.dispatch(decision.commands)
-        return await settle(self, held, replace(decision, commands=()), term)
+        return await commit(self, held, replace(decision, commands=()))
 
-    patch.setattr(Driver, "_settle", hasty)
+    patch.setattr(Committer, "commit", hasty)
 
 
 def acknowledge_before_the_pause(patch: Patch) -> None:
@@ -56,7 +56,7 @@ def acknowledge_before_the_pause(patch: Patch) -> None:
     filing: set[asyncio.Task[None]] = set()
 
     async def at_leisure(self: Dispatcher, pause: Pause) -> None:
-        await self.clock.sleep_until(self.clock.now_ms() + LEASE_MS)
+        await self.clock.sleep_until(self.clock.now_ms() + DELIVERY_LEASE_MS)
         with suppress(StepwellError):
             await self.queue.send(await watch(self, pause))
 
@@ -85,7 +85,7 @@ def time_out_without_looking(patch: Patch) -> None:
     async def time_is_up(self: Settler, _run_id: str, entry: StepEntry) -> StepEntry:
         return resume.time_is_up(entry, self.tools.clock.now_ms())
 
-    patch.setattr(Settler, "_at_its_time", time_is_up)
+    patch.setattr(Settler, "_end_by_time", time_is_up)
 
 
 def double_the_timer(patch: Patch) -> None:
@@ -198,12 +198,12 @@ def give_cancellations_time(patch: Patch) -> None:
 
 def trust_schedules(patch: Patch) -> None:
     """Take a deadline for due because it came."""
-    deadline = Canceller.deadline
+    deadline = Canceller.enforce_deadline
 
     async def now(self: Canceller, work: Deadline, _due_at_ms: int) -> int | None:
         return await deadline(self, work, 0)
 
-    patch.setattr(Canceller, "deadline", now)
+    patch.setattr(Canceller, "enforce_deadline", now)
 
 
 def lose_reruns(patch: Patch) -> None:

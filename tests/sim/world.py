@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
-from stepwell_orchestrator.limits import LEASE_MS, SWEEP_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, SWEEP_MS
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.model.function import App
 from tests.sim.backends import BackendName, costs, odds, open_backend
@@ -210,7 +210,7 @@ class World:
         queue, now_ms, next_ms = self.setting.backend.queue, self.clock.now_ms(), await self._next_delivery_ms()
         if next_ms is None or next_ms > now_ms:
             return False
-        deliveries = await queue.receive(_BATCH, now_ms, now_ms + LEASE_MS)
+        deliveries = await queue.receive(_BATCH, now_ms, now_ms + DELIVERY_LEASE_MS)
         queue.changed.set()
         deliveries.sort(key=lambda delivery: self.lots.draw(f"{self.names.whom(delivery.item)} order"))
         for delivery in deliveries:
@@ -224,7 +224,7 @@ class World:
 
     async def _handle(self, delivery: Delivery, *, late: bool) -> None:
         if late:
-            await self.setting.wait_up_to(2 * LEASE_MS, "late")
+            await self.setting.wait_up_to(2 * DELIVERY_LEASE_MS, "late")
         node = self.alive(self.names.whom(delivery.item))
         if node is not None:
             await self._attempt(node, delivery, self._settle(node, delivery))
@@ -241,7 +241,7 @@ class World:
                 return
             if not stale:
                 return
-            await self.clock.sleep_until(self.clock.now_ms() + LEASE_MS)
+            await self.clock.sleep_until(self.clock.now_ms() + DELIVERY_LEASE_MS)
             delivery = replace(delivery, deliveries=delivery.deliveries + 1)
 
     async def _attempt(self, node: Node, delivery: Delivery, work: Coroutine[Any, Any, Any]) -> bool:
@@ -269,8 +269,8 @@ class World:
 
     async def _renew(self, delivery: Delivery) -> None:
         while self.knobs.renews_deliveries:
-            await self.clock.sleep_until(self.clock.now_ms() + LEASE_MS // 3)
-            await self.setting.backend.queue.renew([delivery], self.clock.now_ms() + LEASE_MS)
+            await self.clock.sleep_until(self.clock.now_ms() + DELIVERY_LEASE_MS // 3)
+            await self.setting.backend.queue.renew([delivery], self.clock.now_ms() + DELIVERY_LEASE_MS)
 
     async def _sweep(self) -> None:
         while True:

@@ -2,7 +2,29 @@
 
 The run's driver waits for the reply of that call. The run is not loaded here, so that one of a thousand steps stays
 linear: its header says whether the call is one that the driver waits for, and each entry is guarded by itself. Before
-the first step of a call is saved, the driver is told to read the journal again.
+the first step of a call is saved, the driver is told to read the journal again. What may come between:
+
+===================================  =====================================  ==========================================
+who dies, or comes between           what the journal shows                 who repeats it, and how
+===================================  =====================================  ==========================================
+the answer to a save is lost         the entries, with the same memos       the call: it saves the same again, which
+                                                                            changes nothing
+  test_checkpoints.py::test_a_save_whose_answer_is_lost_may_be_repeated
+the process dies after a save        the entries; a lease that expired      the next driver: its call begins after
+                                                                            them
+  test_checkpoints.py::test_a_crash_after_a_save_resumes_after_it
+a stale call saves first             its entry; the save of the current     the driver: the current call's reply is
+                                     call is refused                        void, it calls again
+  test_checkpoints.py::test_a_stale_call_saves_first_and_the_current_one_is_made_again
+the current call saves first         its entry; the stale save is refused   nobody: the stale call ends
+  test_checkpoints.py::test_the_current_call_saves_first_and_the_stale_one_is_refused
+another term has begun               another ``term`` than the call's       nobody: the call is told that it is stale
+  test_checkpoints.py::test_a_stale_call_is_refused_once_another_one_is_under_way
+the run's lease was given back       a free lease                           nobody: no driver waits for the call
+  test_checkpoints.py::test_nothing_is_saved_once_the_lease_is_free
+a cancellation                       the end                                nobody: the save is refused, the call ends
+  test_checkpoints.py::test_a_cancelled_runs_next_save_is_refused
+===================================  =====================================  ==========================================
 """
 
 from __future__ import annotations
@@ -30,7 +52,7 @@ class Checkpointer:
         self._limits = limits
         self._observe = observe
         self._offsets: dict[str, int] = {}
-        """Per call of late, the next place: steps that begin within one tick of the SDK's clock keep their order."""
+        """The next offset of each recent call: steps that begin within one tick of the SDK's clock keep their order."""
 
     async def save(self, checkpoint: Checkpoint) -> None:
         """Journal the steps of a checkpoint; of those that are journaled already, alike, nothing changes.
@@ -55,7 +77,7 @@ class Checkpointer:
         while puts:
             if await self._commit(header, puts):
                 return
-            found = await self._found(header.run_id, puts)
+            found = await self._read_entries(header.run_id, puts)
             if found.items() <= known.items():
                 raise _superseded(header)
             known |= found
@@ -70,7 +92,7 @@ class Checkpointer:
         return 200
 
     async def _commit(self, header: RunHeader, puts: list[PutEntry]) -> bool:
-        """Commit and tell; False when a step has an entry already, or the run has ended."""
+        """Commit and tell. Returns False when a step has an entry already, or the run has ended."""
         try:
             await self._journal.commit(header.run_id, puts, term=header.term)
         except LeaseLostError:
@@ -81,15 +103,15 @@ class Checkpointer:
             self._observe(notice)
         return True
 
-    async def _found(self, run_id: str, puts: list[PutEntry]) -> dict[str, StepEntry]:
-        """The entries that the steps have already."""
+    async def _read_entries(self, run_id: str, puts: list[PutEntry]) -> dict[str, StepEntry]:
+        """Read the entries that the steps have already."""
         entries = [await self._journal.get_entry(run_id, put.entry.step_id) for put in puts]
         return {entry.step_id: entry for entry in entries if entry is not None}
 
     def _missing(
         self, checkpoint: Checkpoint, reference: CallReference, header: RunHeader, known: dict[str, StepEntry]
     ) -> list[PutEntry]:
-        """What is still to be written. Raises ApiError 409 for a step that somebody else has, or finished otherwise."""
+        """What is still to be written. Raises ApiError 409 for a step that is planned, or finished otherwise."""
         offset = self._offsets.get(checkpoint.qi_id, 0)
         puts = puts_of(checkpoint, reference, header, known, offset=offset, now_ms=self._clock.now_ms())
         self._keep_order(checkpoint.qi_id, puts)

@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from stepwell.errors import WireError
 from stepwell.wire.encoding import canonical
 from stepwell.wire.registration import FunctionConfig, Registration, decode_registration
-from stepwell_orchestrator.accepting.function_rules import FLOW_CONTROL, broken_rules
+from stepwell_orchestrator.accepting.function_rules import broken_rules
+from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind, Observe

@@ -67,7 +67,7 @@ def query_limit(request: Request, *, default: int, most: int) -> int:
 
 
 def query_instant(request: Request, name: str) -> int | None:
-    """The query parameter ``name`` as epoch milliseconds, None when absent. Raises ApiError 400."""
+    """Returns the query parameter ``name`` as epoch milliseconds, or None when absent. Raises ApiError 400."""
     text = request.query_params.get(name)
     if not text:
         return None

@@ -72,7 +72,7 @@ async def get_journal(run_id: str, deps: WithDeps) -> Response:
     """A run's journal as one document, for replaying the run elsewhere."""
     await find_run(deps.journal, run_id)
     now_ms = deps.clock.now_ms()
-    return success(journal_body(await _state(run_id, deps), now_ms), now_ms)
+    return success(journal_body(await _load(run_id, deps), now_ms), now_ms)
 
 
 @router.get("/v1/runs/{run_id}/jobs")
@@ -112,16 +112,16 @@ async def rerun(run_id: str, request: Request, deps: WithDeps) -> Response:
 @router.get("/v0/runs/{run_id}/actions")
 async def actions(run_id: str, deps: WithDeps) -> Response:
     """The finished steps of a run whose call request was too large to carry them (protocol 4.4)."""
-    return json_response(steps_of(await _state(run_id, deps)))
+    return json_response(steps_of(await _load(run_id, deps)))
 
 
 @router.get("/v0/runs/{run_id}/batch")
 async def batch(run_id: str, deps: WithDeps) -> Response:
     """The trigger events of such a run."""
-    return json_response([event.wire() for event in (await _state(run_id, deps)).events])
+    return json_response([event.wire() for event in (await _load(run_id, deps)).events])
 
 
-async def _state(run_id: str, deps: Deps) -> Run:
+async def _load(run_id: str, deps: Deps) -> Run:
     if not is_ulid(run_id):
         raise ApiError(400, f"Invalid run ID: {run_id[:100]}")
     run = await deps.journal.load(run_id)

@@ -57,10 +57,10 @@ async def connect_start() -> Response:
     return Response(status_code=200)
 
 
-async def _not_offered(request: Request) -> Response:
+async def _refuse(request: Request) -> Response:
     message = f"{request.method} {request.url.path} is not offered by this server"
     raise ApiError(501, message, code="not_implemented")
 
 
 for path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}", "/v1/prom/{env}", "/v1/runs/{run_id}/metadata"):
-    router.add_api_route(path, _not_offered, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
+    router.add_api_route(path, _refuse, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)

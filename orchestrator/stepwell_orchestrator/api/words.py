@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 from stepwell_orchestrator.views.run_view import shown_status
 
 RUN_WORDS: Final[Mapping[RunStatus, str]] = {status: status.value.upper() for status in RunStatus}
@@ -24,15 +24,19 @@ _SPAN_WORDS: Final[Mapping[StepStatus, str]] = {
     StepStatus.TIMED_OUT: "COMPLETED",
     StepStatus.DROPPED: "CANCELLED",
 }
-_OP_WORDS: Final[Mapping[Op, str]] = {
-    Op.SLEEP: "SLEEP",
-    Op.WAIT_FOR_EVENT: "WAIT_FOR_EVENT",
-    Op.WAIT_FOR_SIGNAL: "WAIT_FOR_SIGNAL",
-    Op.INVOKE_FUNCTION: "INVOKE",
-    Op.AI_GATEWAY: "AI_GATEWAY",
+_KIND_WORDS: Final[Mapping[StepKind, str]] = {
+    StepKind.RUN: "RUN",
+    StepKind.SLEEP: "SLEEP",
+    StepKind.WAIT_FOR_EVENT: "WAIT_FOR_EVENT",
+    StepKind.WAIT_FOR_SIGNAL: "WAIT_FOR_SIGNAL",
+    StepKind.INVOKE: "INVOKE",
+    StepKind.INFER: "AI_GATEWAY",
+    # The API has no word for it (protocol 7.3).
+    StepKind.FETCH: "RUN",
 }
 _DEFAULT_TYPE: Final = "step.run"
 assert _SPAN_WORDS.keys() == set(StepStatus), "every step status has a word"
+assert _KIND_WORDS.keys() == set(StepKind), "every step kind has a word"
 
 
 def span_word(entry: StepEntry) -> str:
@@ -41,8 +45,8 @@ def span_word(entry: StepEntry) -> str:
 
 
 def op_word(entry: StepEntry) -> str:
-    """A step's kind; whatever runs a body is ``RUN``."""
-    return _OP_WORDS.get(entry.op, "RUN")
+    """A step's kind."""
+    return _KIND_WORDS[kind_of(entry.op)]
 
 
 def step_type(entry: StepEntry) -> str:

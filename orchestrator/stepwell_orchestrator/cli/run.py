@@ -16,7 +16,8 @@ from stepwell_orchestrator.cli.options import AsJson, RunId, Url
 from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import glyphs, print_json, standard_output
 from stepwell_orchestrator.terminal.display import one_line
-from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
+from stepwell_orchestrator.terminal.drawing import draw_timeline
+from stepwell_orchestrator.terminal.timeline import read_timeline
 
 EPILOG = """Examples:
 

@@ -15,7 +15,7 @@ from stepwell_orchestrator.engine.runs.starting import idempotency_keys
 from stepwell_orchestrator.engine.waits import items, resume
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import IDEMPOTENCY_MS, LEASE_MS
+from stepwell_orchestrator.limits import IDEMPOTENCY_MS, SPARE_ITEM_DELAY_MS
 from stepwell_orchestrator.model.decision import Guard, PutEntry
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
@@ -102,14 +102,14 @@ class Control:
         if await self._registry.get_function(original.function_id) is None:
             message = f"function {original.function_id} is not registered any more; serve its app and sync it"
             raise ApiError(404, message, code="function_not_found")
-        start = None if asked is None else start_of(await self._loaded(run_id), asked)
+        start = None if asked is None else start_of(await self._load(run_id), asked)
         rerun_id, now_ms = self._ids.draw(), self._clock.now_ms()
         item = items.rerun(Rerun(rerun_id, run_id, now_ms, start)).item
-        await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
+        await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
         return rerun_id
 
-    async def _loaded(self, run_id: str) -> Run:
+    async def _load(self, run_id: str) -> Run:
         run = await self._journal.load(run_id)
         assert run is not None, f"run {run_id} has a header but cannot be loaded"
         return run
@@ -131,13 +131,13 @@ class Control:
         if not await self._journal.put_event(event):
             event = await self._journal.get_event(internal_id) or event
         item = items.route(internal_id, now_ms).item
-        await self._queue.send([replace(item, due_at_ms=now_ms + LEASE_MS)])
+        await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
-        run_id = await self._holder(event, function)
+        run_id = await self._find_run_id(event, function)
         return Invocation(internal_id, run_id, is_new=run_id == new_run(event, function).run_id)
 
-    async def _holder(self, event: Event, function: Function) -> str:
-        """The run that an event started, or the one before it that made it a repeat."""
+    async def _find_run_id(self, event: Event, function: Function) -> str:
+        """Find the run that an event started, or the one before it that made it a repeat. Returns its id."""
         header = new_run(event, function)
         if await self._journal.get_header(header.run_id) is not None:
             return header.run_id
@@ -146,7 +146,7 @@ class Control:
         return await self._journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
 
     async def signal(self, name: str, data: Any) -> str | None:
-        """Resume the run that waits for a signal; its id, or None when nobody waits.
+        """Resume the run that waits for a signal. Returns its id, or None when no run waits.
 
         It is queued for later, then committed, then the run is queued for now. Of several signals, or a timeout, one
         wins, and only the winner is told so: what is queued for later comes after every commit, unless a crash came
@@ -164,13 +164,13 @@ class Control:
         if header is None or header.outcome is not None:
             return None
         late = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
-        await self._queue.send([replace(late, due_at_ms=now_ms + LEASE_MS)])
+        await self._queue.send([replace(late, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         put = PutEntry(resume.by_signal(entry, name, data, now_ms), Guard.NOT_MEMOISED)
         try:
             await self._journal.commit(wait.run_id, [put], term=None)
         except ConflictError:
             return None
-        await self._queue.send([items.settled(wait.run_id, wait.step_id, now_ms).item])
+        await self._queue.send([items.wait_ended(wait.run_id, wait.step_id, now_ms).item])
         self._observe(step_notice(header, put.entry, NoticeKind.STEP_COMPLETED, now_ms))
         return wait.run_id
 
@@ -179,7 +179,7 @@ class Control:
         cancellation_id = self._ids.draw()
         work = CancelMatching(
             cancellation_id=cancellation_id,
-            function_id=await self._slug(criteria),
+            function_id=await self._find_slug(criteria),
             from_ms=criteria.from_ms,
             until_ms=criteria.until_ms,
             expression=criteria.expression,
@@ -187,8 +187,8 @@ class Control:
         await self._queue.send([items.cancel_matching(work, self._clock.now_ms()).item])
         return cancellation_id
 
-    async def _slug(self, criteria: Criteria) -> str:
-        """The function's slug; the id is taken for one only when no function has it without the prefix."""
+    async def _find_slug(self, criteria: Criteria) -> str:
+        """Find the function's slug. The id is taken for one only when no function has it without the prefix."""
         prefix = f"{criteria.app_id}-"
         slug = prefix + criteria.function_id
         if criteria.function_id.startswith(prefix) and await self._registry.get_function(slug) is None:

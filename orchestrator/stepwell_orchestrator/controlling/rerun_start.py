@@ -7,14 +7,13 @@ from typing import Any, Final
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.ids import hash_step_id
-from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import RERUN_ARGUMENTS_BYTES_MAX
 from stepwell_orchestrator.model.queue_item import FromStep
 from stepwell_orchestrator.model.run import Run
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 
-_WITH_ARGUMENTS: Final = frozenset({Op.STEP, Op.STEP_RUN, Op.STEP_PLANNED, Op.STEP_ERROR, Op.STEP_FAILED})
 _SHOWN_STEPS: Final = 20
 
 
@@ -53,7 +52,7 @@ def _step_id(original: Run, text: str) -> str:
 
 def _check_arguments(original: Run, step_id: str, arguments: tuple[Any, ...]) -> None:
     entry = original.entries[step_id]
-    if entry.op not in _WITH_ARGUMENTS:
+    if kind_of(entry.op) is not StepKind.RUN:
         message = f'step "{entry.name}" takes no arguments: it is {entry.op.value}; only steps with a body do'
         raise ApiError(400, message, code="step_without_arguments")
     size = len(encode(arguments))

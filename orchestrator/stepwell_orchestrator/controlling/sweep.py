@@ -1,4 +1,20 @@
-"""The sweep: what nobody else looks after any more is queued again."""
+"""The sweep: a run whose driver died is queued again, in case no other item would look at it.
+
+What it makes up for:
+
+===================================  =====================================  ==========================================
+who dies, or comes between           what the journal shows                 who repeats it, and how
+===================================  =====================================  ==========================================
+a driver dies; its item is gone      a lease that expired, not released     the sweep queues a drive, which takes over
+  test_pump.py::test_runs_of_dead_drivers_are_queued_at_the_start_and_every_minute
+a driver dies; its item is still     a lease that expired and was never     the item's next delivery takes over
+there                                renewed: it may be left out
+  test_drive_lease.py::test_a_lease_is_found_once_its_first_item_may_be_gone
+two sweeps find the same run         the same expired lease                 both, with one item: a sweep's number is
+                                                                            in its id
+  test_pump.py::test_a_run_is_queued_once_a_sweep
+===================================  =====================================  ==========================================
+"""
 
 from __future__ import annotations
 
@@ -20,7 +36,7 @@ class SweptJournal(Protocol):
         """Runs whose driver died."""
 
     async def prune(self, now_ms: int, limit: int) -> int:
-        """Forget what has expired; how much that was."""
+        """Forget up to ``limit`` of what has expired. Returns how much that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +48,7 @@ class Sweep:
     clock: Clock
 
     async def run(self) -> int:
-        """Queue a drive of each run whose lease has expired, and prune; how many runs.
+        """Queue a drive of each run whose lease has expired, and prune. Returns how many runs.
 
         A run that is found again within the same SWEEP_MS has the same item, so that it need not be queued twice.
         """

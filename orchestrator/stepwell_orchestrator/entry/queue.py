@@ -15,7 +15,7 @@ from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.aws.logs import about
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import THROTTLED_REDELIVERY_MS
 
 SUSPICIOUS_DELIVERIES: Final = 10
 """From so many deliveries on, each is worth a warning: what it fails by does not seem to pass."""
@@ -103,8 +103,8 @@ class Batches:
             if not error.throttled:
                 raise
             # Nobody is at fault, so it is not to end in the dead letter queue; by then what it holds has run out.
-            _log.warning("queue item %s comes again in %d ms: %s", delivery.item.id, LEASE_MS, error)
-            return self._deployment.clock.now_ms() + LEASE_MS
+            _log.warning("queue item %s comes again in %d ms: %s", delivery.item.id, THROTTLED_REDELIVERY_MS, error)
+            return self._deployment.clock.now_ms() + THROTTLED_REDELIVERY_MS
 
 
 def _records(event: Any) -> list[Mapping[str, Any]]:

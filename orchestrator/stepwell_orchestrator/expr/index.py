@@ -57,7 +57,7 @@ def _equality(node: Node, event: Mapping[str, Any]) -> tuple[Path, Key] | None:
 
 
 def _path(node: Node, root: str) -> Path | None:
-    """The fields that lead from the variable ``root`` to a node, None when it is anything else."""
+    """Returns the fields that lead from the variable ``root`` to a node, or None when it is anything else."""
     fields: list[str] = []
     while isinstance(node, Select):
         fields.append(node.field)

@@ -45,7 +45,7 @@ class LocalBackend:
 
 
 def recover(db: sqlite3.Connection) -> None:
-    """Let every lease and claim expire now: a single owner knows that whoever held one is gone.
+    """Let every lease and claim expire now: a single owner knows that the holders are gone.
 
     They expire and are not released, so that the next driver sees a takeover and the sweep finds the run.
     """

@@ -94,7 +94,7 @@ class Database:
             self._begin()
             yield self._connection
         except StepwellError:
-            await self._committed()
+            await self._wait_for_commit()
             raise
         except sqlite3.Error as error:
             self._roll_back(error)
@@ -102,7 +102,7 @@ class Database:
         except Exception as error:
             self._roll_back(error)
             raise
-        await self._committed()
+        await self._wait_for_commit()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[sqlite3.Connection]:
@@ -111,14 +111,14 @@ class Database:
             yield self._connection
         except sqlite3.Error as error:
             raise self._failure(error) from error
-        await self._committed()
+        await self._wait_for_commit()
 
     def _begin(self) -> None:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
             asyncio.get_running_loop().call_soon(self._commit)
 
-    async def _committed(self) -> None:
+    async def _wait_for_commit(self) -> None:
         if self._connection.in_transaction:
             # A future each: one waiter's cancellation must not reach the others.
             waiter = asyncio.get_running_loop().create_future()

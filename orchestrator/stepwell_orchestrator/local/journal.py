@@ -31,8 +31,8 @@ from stepwell_orchestrator.ports import (
     Claim,
     Claimed,
     EventFilter,
+    NotClaimed,
     Over,
-    Refused,
     RunFilter,
     Unknown,
 )
@@ -45,7 +45,7 @@ class SqliteJournal:
         self._database = database
 
     async def put_event(self, event: Event) -> bool:
-        """Store an event; False when its internal id exists already."""
+        """Store an event. Returns False when its internal id exists already."""
         internal = is_internal(event.name)
         row = (event.internal_id, event.name, event.received_at_ms, event_document(event), internal)
         async with self._database.write() as db:
@@ -107,13 +107,13 @@ class SqliteJournal:
             return Acquired(taken, takeover=lease_until_ms is not None)
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
-        """Prolong the drive lease; False when that term is over."""
+        """Prolong the drive lease. Returns False when that term is over."""
         statement = "UPDATE runs SET lease_until_ms = ? WHERE run_id = ? AND term = ? AND lease_until_ms IS NOT NULL"
         async with self._database.write() as db:
             return db.execute(statement, (until_ms, run_id, term)).rowcount == 1
 
     async def release(self, run_id: str, term: int, wanted: int, progress: Progress | None) -> int | None:
-        """Free the lease: None; or, when ``wanted`` has moved, its new value and nothing changes."""
+        """Free the lease. Returns None, or the new value of ``wanted`` when it has moved and nothing has changed."""
         document = None if progress is None else progress_document(progress)
         query = "SELECT wanted FROM runs WHERE run_id = ? AND term = ? AND lease_until_ms IS NOT NULL"
         async with self._database.write() as db:
@@ -128,7 +128,7 @@ class SqliteJournal:
             return None
 
     async def wake(self, run_id: str, term: int) -> bool:
-        """Bump ``wanted`` for the driver of that term; False when it drives no more."""
+        """Bump ``wanted`` for the driver of that term. Returns False when it drives no more."""
         statement = (
             "UPDATE runs SET wanted = wanted + 1 WHERE run_id = ? AND term = ? AND lease_until_ms IS NOT NULL "
             "AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.run_id = runs.run_id)"
@@ -139,7 +139,7 @@ class SqliteJournal:
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
     ) -> bool:
-        """Apply all writes, or none; whether the lease was freed with the run's end."""
+        """Apply all writes, or none. Returns whether the lease was freed with the run's end."""
         encoded = encode_writes(writes)
         ends = term is not None and any(isinstance(write, EndRun) for write in writes)
         async with self._database.write() as db:
@@ -174,7 +174,7 @@ class SqliteJournal:
             if entry is None:
                 return Unknown()
             if entry.attempt != attempt or not _claimable(entry, now_ms):
-                return Refused(entry)
+                return NotClaimed(entry)
             claimed = replace(
                 entry,
                 status=StepStatus.RUNNING,
@@ -186,7 +186,7 @@ class SqliteJournal:
             return Claimed(claimed)
 
     async def renew_claim(self, run_id: str, step_id: str, *, claimed_at_ms: int, until_ms: int) -> bool:
-        """Prolong a claim; False when it is over or another one took its place."""
+        """Prolong a claim. Returns False when it is over or another one took its place."""
         async with self._database.write() as db:
             entry = _entry(db, run_id, step_id)
             if entry is None or entry.status is not StepStatus.RUNNING or entry.claimed_at_ms != claimed_at_ms:
@@ -223,7 +223,7 @@ class SqliteJournal:
             return [read_event(row) for row in db.execute(statement, parameters)]
 
     async def prune(self, now_ms: int, limit: int) -> int:
-        """Forget up to ``limit`` idempotency keys that have expired; how many."""
+        """Forget up to ``limit`` idempotency keys that have expired. Returns how many."""
         statement = (
             "DELETE FROM idempotency WHERE key IN "
             "(SELECT key FROM idempotency WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)"
@@ -243,7 +243,7 @@ def _header(db: sqlite3.Connection, run_id: str) -> RunHeader | None:
 
 
 def _free(db: sqlite3.Connection, run_id: str, wanted: int | None) -> bool:
-    """Free the lease if ``wanted`` has not moved; whether it did."""
+    """Free the lease if ``wanted`` has not moved. Returns whether it was freed."""
     statement = "UPDATE runs SET lease_until_ms = NULL WHERE run_id = ? AND wanted = ?"
     return db.execute(statement, (run_id, wanted)).rowcount == 1
 

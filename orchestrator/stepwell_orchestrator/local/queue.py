@@ -65,13 +65,13 @@ class SqliteQueue:
         ]
 
     async def ack(self, delivery: Delivery) -> bool:
-        """The item is done and leaves the queue; False, with nothing changed, when the delivery is not current."""
+        """Take a done item out of the queue. Returns False, and changes nothing, for a delivery that is over."""
         statement = "DELETE FROM queue WHERE seq = ? AND deliveries = ? AND leased"
         async with self._database.write() as db:
             return db.execute(statement, (delivery.token, delivery.deliveries)).rowcount == 1
 
     async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
-        """Hand the item out again at that time; False, with nothing changed, when the delivery is not current."""
+        """Hand an item out again at that time. Returns False, and changes nothing, when the delivery is over."""
         statement = (
             "UPDATE queue SET leased = 0, due_at_ms = ?, ready_at_ms = ? WHERE seq = ? AND deliveries = ? AND leased"
         )
@@ -87,7 +87,7 @@ class SqliteQueue:
             db.executemany(statement, [(until_ms, delivery.token, delivery.deliveries) for delivery in deliveries])
 
     async def next_at_ms(self) -> int | None:
-        """When the next item becomes due or the next lease expires; None when the queue is empty."""
+        """Returns when the next item becomes due or the next lease expires, or None when the queue is empty."""
         async with self._database.read() as db:
             next_at_ms: int | None = db.execute("SELECT min(ready_at_ms) FROM queue").fetchone()[0]
             return next_at_ms

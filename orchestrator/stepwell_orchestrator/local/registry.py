@@ -19,7 +19,7 @@ class SqliteRegistry:
         self._database = database
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
-        """Replace an app and all its functions; False when the checksum is the stored one."""
+        """Replace an app and all its functions. Returns False when the checksum is the stored one."""
         rows = [(function.slug, app.id, function_document(function)) for function in functions]
         triggers = {
             (trigger.event, function.slug)
@@ -41,7 +41,7 @@ class SqliteRegistry:
             return True
 
     async def remove_app(self, url: str) -> bool:
-        """Forget the app served at ``url``; False when there is none."""
+        """Forget the app served at ``url``. Returns False when there is none."""
         async with self._database.write() as db:
             app_ids = [app_id for (app_id,) in db.execute("SELECT id FROM apps WHERE url = ?", (url,))]
             for app_id in app_ids:

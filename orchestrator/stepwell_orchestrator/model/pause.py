@@ -1,4 +1,4 @@
-"""A pause: somebody waits for an event of a name that an expression accepts."""
+"""A pause: a run waits for an event of a name that an expression accepts."""
 
 from __future__ import annotations
 

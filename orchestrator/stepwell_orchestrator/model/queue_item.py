@@ -69,13 +69,13 @@ class ChildEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class WaitRefused:
     """What the step asked for cannot be had."""
 
     message: str
 
 
-Cause = EventArrived | SignalArrived | ChildEnded | Refused
+Cause = EventArrived | SignalArrived | ChildEnded | WaitRefused
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class StepEntry:
     ``attempt`` counts failed attempts so far. ``due_at_ms`` is when it is looked at again: a sleep's end, a retry.
     ``planned``: a queue item of its own executes it; otherwise a discovery does, in place.
     ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
-    drive lease was held by whoever wrote it. ``race`` says that its completion alone may let the function go on.
+    drive lease was held by its writer. ``race`` says that its completion alone may let the function go on.
     ``claim_until_ms`` is the lease of the worker that executes it, taken at ``claimed_at_ms``. ``error`` is the last
     failed attempt's. ``arguments``, on a step that has not finished, replace those its function gives it.
     """

@@ -9,9 +9,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from stepwell.wire.opcodes import Op
 from stepwell.wire.times import DAY_MS
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 from stepwell_orchestrator.terminal.display import Glyphs, duration_text, glyphs_for, one_line, op_word, run_tail
 
 _QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKind.RUN_CREATED})
@@ -113,7 +113,7 @@ def _what(notice: Notice) -> str:
 
 def _why(notice: Notice, tz: dt.tzinfo | None) -> str:
     facts = []
-    if notice.op is not None and notice.op not in (Op.STEP_RUN, Op.STEP_PLANNED, Op.STEP_ERROR, Op.STEP_FAILED):
+    if notice.op is not None and kind_of(notice.op) is not StepKind.RUN:
         facts.append(op_word(notice.op))
     if notice.duration_ms is not None:
         facts.append(duration_text(notice.duration_ms))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op
 from stepwell.wire.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 
 RUN_ID_TAIL_CHARS: Final = 6
 """How much of a run id tells runs apart at a glance: its end is random, its start is the time."""
@@ -63,14 +65,17 @@ ASCII: Final = Glyphs(
     ellipsis="..",
 )
 
-_OP_WORDS: Final = {
-    Op.SLEEP: "sleep",
-    Op.WAIT_FOR_EVENT: "wait",
-    Op.WAIT_FOR_SIGNAL: "signal",
-    Op.INVOKE_FUNCTION: "invoke",
-    Op.AI_GATEWAY: "infer",
-    Op.GATEWAY: "fetch",
+KIND_WORDS: Final[Mapping[StepKind, str]] = {
+    StepKind.RUN: "run",
+    StepKind.SLEEP: "sleep",
+    StepKind.WAIT_FOR_EVENT: "wait",
+    StepKind.WAIT_FOR_SIGNAL: "signal",
+    StepKind.INVOKE: "invoke",
+    StepKind.INFER: "infer",
+    StepKind.FETCH: "fetch",
 }
+"""Each kind of step in one short word."""
+assert KIND_WORDS.keys() == set(StepKind), "every step kind has a word"
 
 
 def glyphs_for(encoding: str) -> Glyphs:
@@ -79,9 +84,9 @@ def glyphs_for(encoding: str) -> Glyphs:
 
 
 def op_word(op: str) -> str:
-    """What kind of step it is, in one short word; whatever runs code of the function is a ``run``."""
+    """The word for a step's kind, from its opcode; an opcode that this version does not know stands for itself."""
     try:
-        return _OP_WORDS.get(Op(op), "run")
+        return KIND_WORDS[kind_of(Op(op))]
     except ValueError:
         return op.lower()
 

@@ -146,5 +146,5 @@ def step_result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:
 
 
 def instant_text(at_ms: int | None) -> str | None:
-    """The instant as the API spells it, None when it has not come."""
+    """Returns the instant as the API spells it, or None when it has not come."""
     return None if at_ms is None else format_instant(at_ms)

@@ -53,7 +53,7 @@ class Caller:
             return Reply(failure("function_not_found", f"no app has a function {slug} any more; deploy it, or cancel"))
         now_ms = self.tools.clock.now_ms()
         request = call_request(run, function, target=step_id, now_ms=now_ms, call=call)
-        self.tools.observe(_called(run, request, now_ms))
+        self.tools.observe(_call_notice(run, request, now_ms))
         url = call_url(function.url, function.slug, target)
         try:
             body = self._body(request, self.invoker.body_bytes_max(url))
@@ -101,7 +101,7 @@ def call_url(url: str, slug: str, target: str | None) -> str:
     return urlunsplit(parts._replace(query=query))
 
 
-def _called(run: Run, request: CallRequest, now_ms: int) -> Notice:
+def _call_notice(run: Run, request: CallRequest, now_ms: int) -> Notice:
     return Notice(
         at_ms=now_ms,
         kind=NoticeKind.CALLED,

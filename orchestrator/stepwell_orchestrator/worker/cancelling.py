@@ -21,7 +21,7 @@ _CANCELLABLE = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Canceller:
-    """Cancels runs. A cancellation takes no lease: it is committed on the run, and whoever drives it stops."""
+    """Cancels runs. A cancellation takes no lease: it is committed on the run, and its driver stops."""
 
     tools: Tools
 
@@ -36,9 +36,9 @@ class Canceller:
             self.tools.tell(run.header, decision)
         except ConflictError:
             pass
-        await self.tools.dispatch(recover(await self.tools.existing(run_id), self.tools.clock.now_ms()))
+        await self.tools.dispatch(recover(await self.tools.load(run_id), self.tools.clock.now_ms()))
 
-    async def deadline(self, work: Deadline, due_at_ms: int) -> int | None:
+    async def enforce_deadline(self, work: Deadline, due_at_ms: int) -> int | None:
         """Cancel a run that has not started by ``due_at_ms``, or not ended in time, which counts from its start.
 
         Returns when to look again: a schedule may fire before its time. A run found cancelled may be this deadline's

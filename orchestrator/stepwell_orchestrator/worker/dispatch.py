@@ -13,7 +13,7 @@ from stepwell_orchestrator.limits import PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKind
-from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, Refused
+from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, WaitRefused
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 
 
@@ -28,7 +28,7 @@ class Dispatcher:
     clock: Clock
 
     async def dispatch(self, commands: Sequence[Command]) -> None:
-        """Carry out commands in order; the queue items among them, and those that follow from them, go out last."""
+        """Carry out commands in order. Queue items, those that the other commands lead to as well, go out last."""
         sends: list[QueueItem] = []
         for command in commands:
             sends += await self._carry_out(command)
@@ -74,16 +74,16 @@ class Dispatcher:
         return [] if event is None else [consequence(pause, event, self.clock.now_ms())]
 
     async def _has_ended(self, run_id: str) -> bool:
-        """Whether a run that may be cancelled is over, so that nobody else takes out what was filed just now.
+        """Whether a run that may be cancelled is over, so that the pause that was just filed is taken out here.
 
-        Whoever ends a run takes its pauses out after that; whoever files one looks after that whether it has ended.
+        A run's pauses are taken out after its end; the worker that files one looks after that whether it has ended.
         The pause of a wait needs no look: its timer, which is queued after it, takes it out at the latest.
         """
         header = await self.journal.get_header(run_id)
         return header is not None and header.outcome is not None
 
     async def find_event(self, pause: Pause) -> Event | None:
-        """The first event received since the pause began that it accepts."""
+        """Returns the first event received since the pause began that it accepts, or None."""
         trigger = await self.journal.get_event(pause.trigger_event_id)
         after: Event | None = None
         while trigger is not None:
@@ -102,7 +102,7 @@ class Dispatcher:
             return []
         if await self._free_signal(wait.name) and await self.waits.take_signal(wait, replace=False, now_ms=now_ms):
             return []
-        refused = Refused("Signal conflict; signal wait already exists for another run")
+        refused = WaitRefused("Signal conflict; signal wait already exists for another run")
         return [items.settle(wait.run_id, wait.step_id, refused, now_ms).item]
 
     async def _free_signal(self, name: str) -> bool:

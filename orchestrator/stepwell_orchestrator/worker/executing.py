@@ -1,13 +1,35 @@
 """Executing one planned step: claim it, call it, commit its result, then ask to drive the run.
 
-Interleavings: a duplicate delivery finds the claim taken (and waits for it to run out, in case its holder died), the
-step memoised or the run ended (and only asks to drive, in case that was left undone), or a later attempt (and only
-repeats its retry).
+What may come between, and who makes up for it:
+
+=================================  =====================================  =============================================
+who dies, or comes between         what the journal shows                 who repeats it, and how
+=================================  =====================================  =============================================
+a second delivery                  the claim, of this attempt             nobody; its item waits until the claim ends
+  test_gateways.py::test_a_gateway_step_is_requested_once_however_often_it_is_delivered
+the claimant dies before it        a claim that runs out                  the item's next delivery: it claims and calls
+commits
+  test_gateways.py::test_a_worker_that_dies_between_request_and_commit_is_replaced
+a claimant loses its claim         the entry, memoised                    nobody: it does not call, and asks to drive
+before it reads the run
+  test_found_by_simulation.py::test_claimed_step_that_another_worker_finished_is_not_called
+a cancellation after the claim     the end                                nobody: it does not call, and asks to drive
+  test_found_by_simulation.py::test_claimed_step_of_a_cancelled_run_is_not_called
+a cancellation during the call     the end; the result is refused         nobody: it asks to drive
+  test_gateways.py::test_a_cancellation_during_the_request_keeps_its_result_out
+the claimant dies after it         the entry, memoised                    the item's next delivery: it asks to drive
+committed a result
+  test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
+the claimant dies after it         a later attempt                        the item's next delivery: it queues the retry
+committed a failed attempt
+  test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
+=================================  =====================================  =============================================
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.journal.discovery import retries
@@ -15,12 +37,13 @@ from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import CLAIM_LEASE_MS
+from stepwell_orchestrator.model.decision import Decision
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT
 from stepwell_orchestrator.model.queue_item import Execute
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import Claimed, Refused, Unknown
+from stepwell_orchestrator.ports import Claimed, NotClaimed, Unknown
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.gateways import Gateways
@@ -43,17 +66,22 @@ class Executor:
         if self.tools.is_late(now_ms):
             return now_ms
         claim = await self.tools.journal.claim(
-            work.run_id, work.step_id, work.attempt, now_ms=now_ms, until_ms=now_ms + LEASE_MS
+            work.run_id, work.step_id, work.attempt, now_ms=now_ms, until_ms=now_ms + CLAIM_LEASE_MS
         )
         match claim:
             case Unknown():
                 return await self.driver.drive(work.run_id, deliveries)
-            case Refused(entry):
-                return await self._refused(work, entry, deliveries)
+            case NotClaimed(entry):
+                return await self._leave(work, entry, deliveries)
             case Claimed():
-                return await self.driver.drive(work.run_id, deliveries) if await self._run(work, now_ms) else None
+                if await self._execute_claimed(work, now_ms):
+                    return await self.driver.drive(work.run_id, deliveries)
+                return None
+            case _:
+                assert_never(claim)
 
-    async def _refused(self, work: Execute, entry: StepEntry, deliveries: int) -> int | None:
+    async def _leave(self, work: Execute, entry: StepEntry, deliveries: int) -> int | None:
+        """Leave a step to others, and do what the worker that had it may have left undone."""
         if entry.attempt > work.attempt and entry.status is StepStatus.ERRORED:
             due_at_ms = entry.due_at_ms or self.tools.clock.now_ms()
             await self.tools.dispatch([items.execute(work.run_id, entry.step_id, entry.attempt, due_at_ms)])
@@ -62,16 +90,15 @@ class Executor:
             return entry.claim_until_ms
         return await self.driver.drive(work.run_id, deliveries)
 
-    async def _run(self, work: Execute, claimed_at_ms: int) -> bool:
-        """Call, commit, dispatch. Whether the run may go on by it."""
+    async def _execute_claimed(self, work: Execute, claimed_at_ms: int) -> bool:
+        """Call, commit, dispatch. Returns whether the run may go on by it."""
         journal = self.tools.journal
-        async with renewing(
-            self.tools.clock,
-            lambda until_ms: journal.renew_claim(
-                work.run_id, work.step_id, claimed_at_ms=claimed_at_ms, until_ms=until_ms
-            ),
-        ):
-            run = await self.tools.existing(work.run_id)
+
+        async def renew(until_ms: int) -> bool:
+            return await journal.renew_claim(work.run_id, work.step_id, claimed_at_ms=claimed_at_ms, until_ms=until_ms)
+
+        async with renewing(self.tools.clock, renew, CLAIM_LEASE_MS):
+            run = await self.tools.load(work.run_id)
             if not _is_claimed(run, work, claimed_at_ms):
                 return True
             function = await self.tools.registry.get_function(run.header.function_id)
@@ -87,9 +114,12 @@ class Executor:
             limits=self.tools.limits_of(run),
             retries=self.tools.retries,
         )
-        decision = advance(situation, reply)
+        return await self._commit(run, work, advance(situation, reply))
+
+    async def _commit(self, run: Run, work: Execute, decision: Decision) -> bool:
+        """Commit and dispatch. Returns whether the run may go on by it, or by what the journal had instead."""
         try:
-            await journal.commit(work.run_id, decision.writes, term=None)
+            await self.tools.journal.commit(work.run_id, decision.writes, term=None)
         except ConflictError:
             return True
         await self.tools.dispatch(decision.commands)

@@ -1,7 +1,7 @@
 """Executing a gateway step: ask the function for its opcode, make the request, and give the outcome as a step's.
 
 The key and the headers live in this call alone. A worker that dies before the outcome is committed leaves nothing but a
-claim that runs out; whoever claims the step then asks again, and makes the request once more (promise 4).
+claim that runs out; the next claimant asks again, and makes the request once more (promise 4).
 """
 
 from __future__ import annotations

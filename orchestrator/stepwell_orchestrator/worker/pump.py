@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from stepwell.errors import StepwellError
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.controlling.sweep import Sweep, SweptJournal
-from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Queue
 
@@ -19,7 +19,7 @@ STOP_GRACE_MS: Final = 10 * SECOND_MS
 _FAILURE_PAUSE_MS: Final = SECOND_MS
 
 Handle = Callable[[QueueItem, int], Awaitable[int | None]]
-"""Works on an item at its n-th delivery: None when it is done, else when it is to be handed out again."""
+"""Works on an item at its n-th delivery. Returns None when it is done, else when it is to be handed out again."""
 
 logger = logging.getLogger("stepwell.pump")
 
@@ -40,7 +40,7 @@ DeliveryT = TypeVar("DeliveryT", bound=Delivered)
 
 
 class LeasingQueue(Queue, Protocol[DeliveryT]):
-    """A queue that a pump can take items from. Leases end at a time; only a current delivery can be settled."""
+    """A queue that a pump can take items from. Leases end at a time; only a current delivery counts."""
 
     changed: asyncio.Event
     """Set when an item may be due earlier than known."""
@@ -62,7 +62,9 @@ class LeasingQueue(Queue, Protocol[DeliveryT]):
 
 
 class Pump(Generic[DeliveryT]):
-    """Hands due items to ``handle``, each in an asyncio task of its own, and settles them by what it returns.
+    """Hands due items to ``handle``, each in an asyncio task of its own.
+
+    What ``handle`` returns says whether an item is done or comes again.
 
     An item whose handling raises is logged and left leased: it comes again when the lease expires. Leases of items in
     flight are renewed. At the start and then every SWEEP_MS, runs whose driver died are queued again.
@@ -102,7 +104,7 @@ class Pump(Generic[DeliveryT]):
             while self._in_flight and self._clock.now_ms() < deadline_ms:
                 await self._turn(self._renew, deadline_ms)
         finally:
-            await _cancelled(self._in_flight)
+            await _cancel(self._in_flight)
             self._at_rest.set()
 
     async def stop(self) -> None:
@@ -112,7 +114,7 @@ class Pump(Generic[DeliveryT]):
         await self._at_rest.wait()
 
     async def drain(self) -> int:
-        """Handle what is due now, and what comes of it, until nothing is due; how many items. Instead of ``run``."""
+        """Instead of ``run``: handle what is due now, and what comes of it. Returns how many, once nothing is due."""
         count = 0
         while True:
             count += await self._receive()
@@ -121,7 +123,7 @@ class Pump(Generic[DeliveryT]):
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
 
     async def sweep(self) -> int:
-        """Sweep now; how many runs were queued again."""
+        """Sweep now. Returns how many runs were queued again."""
         return await self._sweep.run()
 
     async def _turn(self, act: Callable[[], Awaitable[int]], until_ms: int | None = None) -> None:
@@ -146,10 +148,10 @@ class Pump(Generic[DeliveryT]):
         return wake_at_ms if next_at_ms is None else min(wake_at_ms, next_at_ms)
 
     async def _renew(self) -> int:
-        """Renew what is in flight if it is time; the next time."""
+        """Renew what is in flight if it is time. Returns when the next time is."""
         now_ms = self._clock.now_ms()
         if now_ms >= self._renew_at_ms:
-            await self._queue.renew(tuple(self._in_flight.values()), now_ms + LEASE_MS)
+            await self._queue.renew(tuple(self._in_flight.values()), now_ms + DELIVERY_LEASE_MS)
             self._renew_at_ms = now_ms + LEASE_RENEW_MS
         return self._renew_at_ms
 
@@ -158,14 +160,14 @@ class Pump(Generic[DeliveryT]):
         if free <= 0:
             return 0
         now_ms = self._clock.now_ms()
-        deliveries = await self._queue.receive(free, now_ms, now_ms + LEASE_MS)
+        deliveries = await self._queue.receive(free, now_ms, now_ms + DELIVERY_LEASE_MS)
         for delivery in deliveries:
-            task = asyncio.create_task(self._settle(delivery))
+            task = asyncio.create_task(self._work_on(delivery))
             self._in_flight[task] = delivery
             task.add_done_callback(self._landed)
         return len(deliveries)
 
-    async def _settle(self, delivery: DeliveryT) -> None:
+    async def _work_on(self, delivery: DeliveryT) -> None:
         try:
             again_at_ms = await self._handle(delivery.item, delivery.deliveries)
             if again_at_ms is None:
@@ -196,7 +198,7 @@ class Pump(Generic[DeliveryT]):
         self._queue.changed.set()
 
 
-async def _cancelled(tasks: dict[asyncio.Task[Any], Any]) -> None:
+async def _cancel(tasks: dict[asyncio.Task[Any], Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

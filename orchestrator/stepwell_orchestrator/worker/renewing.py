@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from stepwell.errors import StepwellError
-from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
+from stepwell_orchestrator.limits import LEASE_RENEW_MS
 from stepwell_orchestrator.ports import Clock
 
 
 @asynccontextmanager
-async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> AsyncIterator[None]:
+async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]], lease_ms: int) -> AsyncIterator[None]:
     """Call ``renew(until_ms)`` every LEASE_RENEW_MS while the block runs; stop for good once it answers False.
+
+    ``until_ms`` is ``lease_ms`` from the time of the call on.
 
     A renewal that fails is left to the next one: the lease outlasts two of them.
     """
-    heart = asyncio.create_task(_beat(clock, renew))
+    heart = asyncio.create_task(_beat(clock, renew, lease_ms))
     try:
         yield
     finally:
@@ -25,11 +27,11 @@ async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> Asy
         await asyncio.gather(heart, return_exceptions=True)
 
 
-async def _beat(clock: Clock, renew: Callable[[int], Awaitable[bool]]) -> None:
+async def _beat(clock: Clock, renew: Callable[[int], Awaitable[bool]], lease_ms: int) -> None:
     held = True
     while held:
         await clock.sleep_until(clock.now_ms() + LEASE_RENEW_MS)
         try:
-            held = await renew(clock.now_ms() + LEASE_MS)
+            held = await renew(clock.now_ms() + lease_ms)
         except StepwellError:
             continue

@@ -1,8 +1,33 @@
-"""Offering an event to everything it may start, resume or cancel."""
+"""Offering an event to everything it may start, resume or cancel.
+
+The router is the worker that has the item of a stored event, or of a rerun. What may come between:
+
+===================================  =====================================  ==========================================
+who dies, or comes between           what the journal shows                 who repeats it, and how
+===================================  =====================================  ==========================================
+a second delivery, or two at once    the run, whose id follows from event   nobody: the same run and the same items
+                                     and function
+  test_driving.py::test_every_delivery_twice_at_once_changes_nothing
+the router dies after it created a   a run that nothing drives              the item's next delivery: it queues the
+run                                                                         same start again
+  test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
+a wait begins while it looks for     the event, and a pause that it missed  the driver that filed the pause: it looks
+pauses                                                                      for the event after that
+  test_waiting.py::test_an_event_between_entry_and_pause_is_not_lost
+the run ends before a second         the end                                nobody: a cancellation that is filed again
+delivery                                                                    is taken out at once
+  test_found_by_simulation.py::test_event_that_is_routed_again_files_nothing_for_an_ended_run
+the router dies in the midst of a    some of them; nothing drives the run   the item's next delivery: it puts the
+rerun's first entries                                                       others
+  test_rerunning.py::test_a_torn_copy_is_completed
+two routers make one rerun           the same entries; a commit is refused  the loser looks again, and finds none
+                                                                            missing
+  test_rerunning.py::test_two_deliveries_at_once_make_one_rerun
+===================================  =====================================  ==========================================
+"""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +43,7 @@ from stepwell_orchestrator.model.decision import Guard, PutEntry, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
-from stepwell_orchestrator.model.queue_item import Refused, Rerun
+from stepwell_orchestrator.model.queue_item import Rerun, WaitRefused
 from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.dispatch import consequence
@@ -56,7 +81,7 @@ class Router:
         if function is not None:
             await self._start(event, new_run(event, function, invoker), function)
         elif invoker is not None:
-            refused = Refused(f"could not find function with ID: {function_id}")
+            refused = WaitRefused(f"could not find function with ID: {function_id}")
             await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
 
     async def rerun(self, work: Rerun) -> None:
@@ -87,9 +112,9 @@ class Router:
         *,
         entries: Sequence[StepEntry] = (),
     ) -> None:
-        """Create a run and queue what follows from that; a repeat does the same again, with the same times in it.
+        """Create a run, file its cancellations, and queue its deadlines and its start.
 
-        ``entries`` are in its journal before anything can drive it.
+        A repeat does the same again, with the same times in it. ``entries`` are in its journal before it can be driven.
         """
         pauses = cancellations(header, function, event, start_ms)
         header = replace(header, cancellations=tuple(pause.key for pause in pauses))
@@ -109,18 +134,20 @@ class Router:
         )
 
     async def _begin_with(self, run_id: str, entries: Sequence[StepEntry]) -> None:
-        """Put a new run's first entries; those that a delivery before this one, or beside it, has put are the same."""
+        """Put a new run's first entries. Those that another delivery has put are the same, and stay."""
         while True:
-            known = (await self.tools.existing(run_id)).entries
+            known = (await self.tools.load(run_id)).entries
             missing = [PutEntry(entry, Guard.ABSENT) for entry in entries if entry.step_id not in known]
             if not missing:
                 return
-            with contextlib.suppress(ConflictError):
+            try:
                 await self.tools.journal.commit(run_id, missing, term=None)
-                return
+            except ConflictError:
+                continue
+            return
 
     async def _offer(self, event: Event) -> None:
-        """Queue what follows for every pause that the event matches."""
+        """Queue the resumption or cancellation of every run with a pause that the event matches."""
         now_ms = self.tools.clock.now_ms()
         async for page in self._candidates(event):
             matched = [pause for pause in page if await self._matches(pause, event, now_ms)]

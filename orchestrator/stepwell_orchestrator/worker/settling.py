@@ -1,10 +1,26 @@
 """Ending a step's wait: by its time, an event, a signal, an invoked run, or a refusal. The first one wins.
 
-Interleavings: whoever ends the wait asks to drive, and as the run's driver commits the final entry with its place, on
-the condition that it is not memoised; then it gives up what the wait held. While another one drives it commits the
-entry without a place, gives up what the wait held, and asks again: the holder may have loaded the run between the two.
-A loser's commit is refused; it repeats what comes after it, in case the winner died before that. An event received
-before the timeout wins over it even when it is routed late: the timer looks for one before it gives up.
+The settler is the worker that has such an item. It asks to drive first. As the driver it commits the final entry with
+its place, on the condition that it is not memoised, and then gives up what the wait held. What may come between:
+
+===================================  =====================================  ==========================================
+who dies, or comes between           what the journal shows                 who repeats it, and how
+===================================  =====================================  ==========================================
+another worker drives                the entry, without a place             the settler asks to drive again, for the
+                                                                            driver may have loaded before
+  test_writing_little.py::test_what_comes_while_another_drives_is_written_all_the_same
+a settler of the same wait was       its entry; the commit is refused       the loser gives up what the wait held, in
+first                                                                       case the winner died
+  test_waiting.py::test_timeout_and_event_in_one_millisecond_resolve_once
+an event before the timeout is       a wait that has no entry of its end    the timer looks for such an event itself,
+routed after it                                                             and ends the wait by it
+  test_waiting.py::test_timeout_and_event_in_one_millisecond_resolve_once
+the settler dies after the commit    the entry; a pause is still filed      the item's next delivery: it gives up, and
+                                                                            asks to drive
+  test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
+the run ends first                   the end; a pause may still be filed    the timer takes it out
+  test_writing_little.py::test_the_wait_of_a_run_that_ended_is_given_up_by_its_timer
+===================================  =====================================  ==========================================
 """
 
 from __future__ import annotations
@@ -16,23 +32,23 @@ from typing import assert_never
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.waits import resume
 from stepwell_orchestrator.engine.waits.waiting import give_up, pause_of
-from stepwell_orchestrator.model.decision import Decision, Guard, PutEntry
 from stepwell_orchestrator.model.queue_item import (
     Cause,
     ChildEnded,
     EventArrived,
-    Refused,
     Settle,
     SignalArrived,
     TimerDue,
+    WaitRefused,
 )
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.worker.committing import Settlement
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.tools import Tools
 
 _End = Callable[[Run, StepEntry], Awaitable[StepEntry | None]]
-"""A pending step's entry as it ends; None when it does not end by that."""
+"""Gives a pending step's entry as it ends, or None when it does not end by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +58,8 @@ class Settler:
     tools: Tools
     driver: Driver
 
-    async def timer(self, work: TimerDue, deliveries: int) -> int | None:
-        """A step's time has come; never before it has."""
+    async def settle_by_time(self, work: TimerDue, deliveries: int) -> int | None:
+        """End a step whose time has come. Returns when to try again: an item may be delivered early by this clock."""
         entry = await self.tools.journal.get_entry(work.run_id, work.step_id)
         if entry is None:
             return None
@@ -52,28 +68,27 @@ class Settler:
         if not entry.pending:
             await self.tools.dispatch(give_up(work.run_id, entry))
             return await self.driver.drive(work.run_id, deliveries)
-        return await self._go_on(work.run_id, work.step_id, self._at_its_time, deliveries)
+        return await self._settle(work.run_id, work.step_id, self._end_by_time, deliveries)
 
     async def settle(self, work: Settle, deliveries: int) -> int | None:
-        """What a step waited for has come."""
+        """End a step's wait by the cause that the item names. Returns when to try again, or None."""
 
         async def end(_run: Run, entry: StepEntry) -> StepEntry | None:
-            return await self._by(entry, work.cause)
+            return await self._end_by_cause(entry, work.cause)
 
-        return await self._go_on(work.run_id, work.step_id, end, deliveries)
+        return await self._settle(work.run_id, work.step_id, end, deliveries)
 
-    async def _go_on(self, run_id: str, step_id: str, end: _End, deliveries: int) -> int | None:
-        async def arrival(run: Run) -> Decision:
+    async def _settle(self, run_id: str, step_id: str, end: _End, deliveries: int) -> int | None:
+        async def find_settlement(run: Run) -> Settlement:
             entry = run.entries.get(step_id)
             if entry is None:
-                return Decision()
+                return Settlement()
             ended = await end(run, entry) if entry.pending and run.header.outcome is None else None
-            puts = () if ended is None else (PutEntry(ended, Guard.NOT_MEMOISED),)
-            return Decision(puts, give_up(run_id, entry))
+            return Settlement(ended, give_up(run_id, entry))
 
-        return await self.driver.drive(run_id, deliveries, arrival)
+        return await self.driver.drive(run_id, deliveries, find_settlement)
 
-    async def _at_its_time(self, run: Run, entry: StepEntry) -> StepEntry:
+    async def _end_by_time(self, run: Run, entry: StepEntry) -> StepEntry:
         now_ms = self.tools.clock.now_ms()
         if entry.op is Op.WAIT_FOR_EVENT:
             event = await self.tools.dispatcher.find_event(pause_of(run, entry))
@@ -81,8 +96,8 @@ class Settler:
                 return resume.by_event(entry, event, now_ms)
         return resume.time_is_up(entry, now_ms)
 
-    async def _by(self, entry: StepEntry, cause: Cause) -> StepEntry | None:
-        """The entry as the cause ends it; None when the cause is gone, so that only its time can end the wait."""
+    async def _end_by_cause(self, entry: StepEntry, cause: Cause) -> StepEntry | None:
+        """Returns the entry as the cause ends it, or None when the cause is gone: then only time can end the wait."""
         now_ms = self.tools.clock.now_ms()
         match cause:
             case EventArrived(event_id):
@@ -94,7 +109,7 @@ class Settler:
                 child = await self.tools.journal.get_header(run_id)
                 outcome = None if child is None else child.outcome
                 return None if outcome is None else resume.by_child(entry, outcome, now_ms)
-            case Refused(message):
+            case WaitRefused(message):
                 return resume.by_refusal(entry, message, now_ms)
             case _:
                 assert_never(cause)

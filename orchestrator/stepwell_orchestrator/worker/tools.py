@@ -56,8 +56,8 @@ class Tools:
         for notice in notices(header, decision, self.clock.now_ms()):
             self.observe(notice)
 
-    async def existing(self, run_id: str) -> Run:
-        """A run that is known to exist."""
+    async def load(self, run_id: str) -> Run:
+        """Load a run that is known to exist."""
         run = await self.journal.load(run_id)
         assert run is not None, f"run {run_id} has a header but cannot be loaded"
         return run

@@ -23,6 +23,8 @@ from stepwell_orchestrator.model.queue_item import (
 from stepwell_orchestrator.ports import Ports
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.cancelling import Canceller
+from stepwell_orchestrator.worker.committing import Committer
+from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.executing import Executor
 from stepwell_orchestrator.worker.gateways import Gateways
@@ -74,7 +76,8 @@ class Worker:
             changed_limits or ChangedLimits(),
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
-        self._driver = Driver(self._tools, caller)
+        committer = Committer(self._tools)
+        self._driver = Driver(self._tools, committer, Discoverer(self._tools, caller, committer))
         gateways = Gateways(self._tools, caller, ports.fetcher)
         self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)
@@ -96,14 +99,14 @@ class Worker:
             case Execute() as work:
                 return await self._executor.execute(work, deliveries)
             case TimerDue() as work:
-                return await self._settler.timer(work, deliveries)
+                return await self._settler.settle_by_time(work, deliveries)
             case Settle() as work:
                 return await self._settler.settle(work, deliveries)
             case Cancel(run_id):
                 await self._canceller.cancel(run_id)
                 return None
             case Deadline() as work:
-                return await self._canceller.deadline(work, item.due_at_ms)
+                return await self._canceller.enforce_deadline(work, item.due_at_ms)
             case Rerun() as work:
                 await self._router.rerun(work)
                 return None

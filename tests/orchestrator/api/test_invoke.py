@@ -12,7 +12,7 @@ import stepwell
 from stepwell.wire.headers import EVENT_ID_SEED
 from stepwell.wire.ids import decode_seed
 from stepwell_orchestrator.controlling.control import Invocation
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import SPARE_ITEM_DELAY_MS
 from tests.orchestrator.world import World, running_world
 
 SEED = "1700000000000,AAECAwQFBgcICQ=="
@@ -56,7 +56,7 @@ async def test_the_function_runs_once_on_the_event(world: World, client: httpx.A
     ended = await world.ended(run["run_id"])
     assert ended.outcome is not None
     assert ended.outcome.output == {"twice": 8, "event": "inngest/function.invoked", "user": {"id": 1}}
-    await world.clock.advance(2 * LEASE_MS)
+    await world.clock.advance(2 * SPARE_ITEM_DELAY_MS)
     assert len((await client.get("/v1/runs")).json()["data"]) == 1
 
 
@@ -130,7 +130,7 @@ async def test_an_invocation_outlives_its_asker() -> None:
         control._handle = die  # the worker is gone
         with pytest.raises(ConnectionError):
             await control.invoke("quiet-once", {"data": {"n": 3}})
-        await world.clock.advance(LEASE_MS)
+        await world.clock.advance(SPARE_ITEM_DELAY_MS)
         [event] = await world.engine.journal.events_since("inngest/function.invoked", 0, after=None, limit=10)
         run = await world.run_of(event.internal_id)
         ended = await world.ended(run.run_id)

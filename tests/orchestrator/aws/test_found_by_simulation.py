@@ -10,7 +10,7 @@ from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, DRIVE_LEASE_MS
 from stepwell_orchestrator.model.notice import Notice
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import RunStatus
@@ -70,13 +70,13 @@ async def test_what_an_overtaken_driver_left_undone_is_done(bed: Bed) -> None:
         asleep = an_entry("sleep:1h", StepStatus.SLEEPING, op=Op.SLEEP, due_at_ms=now_ms + 3_600_000)
         await world.backend.journal.commit(run_id, [absent(asleep)], term=1)
 
-    (route,) = await local.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + LEASE_MS)
+    (route,) = await local.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + DELIVERY_LEASE_MS)
     await world.worker.handle(route.item, 1)
     await local.queue.ack(route)
     (header,) = await world.headers()
-    until_ms = world.clock.now_ms() + LEASE_MS
+    until_ms = world.clock.now_ms() + DRIVE_LEASE_MS
     assert isinstance(await aws.journal.acquire(header.run_id, world.clock.now_ms(), until_ms), Acquired)
-    await world.clock.advance(LEASE_MS)
+    await world.clock.advance(DRIVE_LEASE_MS)
     world.worker = world.new_worker(CrossedJournal(world, "run_of", store_late), world.backend.queue)
     await world.run_to_end()
     assert [header.status for header in await world.headers()] == [RunStatus.COMPLETED]
@@ -91,7 +91,7 @@ async def test_no_part_of_a_long_commit_comes_after_its_term(bed: Bed, over: str
     if over == "the run":
         await journal.commit(run_id, [an_end()], term=None)
     else:
-        await drive(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + LEASE_MS)
+        await drive(journal, now_ms=UNTIL_MS, until_ms=UNTIL_MS + DRIVE_LEASE_MS)
     with pytest.raises(error):
         await journal.commit(run_id, [absent(an_entry(str(number))) for number in range(150)], term=1)
     run = await journal.load(run_id)

@@ -12,7 +12,7 @@ from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
 from stepwell_orchestrator.model.run import Progress, RunStatus
 from stepwell_orchestrator.model.step import StepStatus
-from stepwell_orchestrator.ports import Acquired, Busy, Claimed, Over, Refused
+from stepwell_orchestrator.ports import Acquired, Busy, Claimed, NotClaimed, Over
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -145,7 +145,7 @@ async def test_a_repeated_claim_is_the_claimers(bed: Bed, journal: DynamoJournal
     assert isinstance(claimed, Claimed)
     assert (claimed.entry.status, claimed.entry.claim_until_ms) == (StepStatus.RUNNING, UNTIL_MS)
     rival = await bed.backend().journal.claim(run_id(1), STEP, 0, now_ms=NOW_MS, until_ms=UNTIL_MS)
-    assert rival == Refused(claimed.entry)
+    assert rival == NotClaimed(claimed.entry)
 
 
 @pytest.mark.parametrize("guarded", [absent, unless_memoised])
@@ -219,7 +219,7 @@ async def test_what_the_client_gave_up_may_be_done_again(
         "acquire": ("update_item", lambda: kind(journal.acquire(run_id(2), NOW_MS, UNTIL_MS)), (Acquired, Busy)),
         "release": ("update_item", lambda: kind(journal.release(run_id(1), 1, 1, None)), (type(None), LeaseLostError)),
         "commit": ("put_item", lambda: kind(committed(journal)), (type(None), ConflictError)),
-        "claim": ("update_item", lambda: kind(claimed(journal)), (Claimed, Refused)),
+        "claim": ("update_item", lambda: kind(claimed(journal)), (Claimed, NotClaimed)),
     }
     method, call, (after_lost_call, after_lost_reply) = calls[operation]
     await create_driven(journal)

@@ -8,7 +8,7 @@ import pytest
 
 from stepwell_orchestrator.controlling.control import Control, Handle
 from stepwell_orchestrator.fresh_ids import FreshIds
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import SPARE_ITEM_DELAY_MS
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import RunStatus
@@ -61,7 +61,7 @@ async def test_a_rerun_goes_on_when_its_asker_dies() -> None:
     await world.clock.advance(1)
     with pytest.raises(ConnectionError):
         await control_of(world, handle=die).rerun(original.run_id)
-    await world.clock.advance(LEASE_MS)
+    await world.clock.advance(SPARE_ITEM_DELAY_MS)
     await world.settle()
     assert [header.status for header in await world.headers()] == [RunStatus.COMPLETED, RunStatus.COMPLETED]
 

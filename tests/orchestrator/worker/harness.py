@@ -23,7 +23,7 @@ from stepwell.wire.ids import hash_step_id, ulid_from
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
@@ -160,7 +160,7 @@ class World:
         """Handle everything that is due, all of it at once, ``copies`` times each, until nothing is."""
         while True:
             now_ms = self.clock.now_ms()
-            deliveries = await self.backend.queue.receive(1_000, now_ms, now_ms + LEASE_MS)
+            deliveries = await self.backend.queue.receive(1_000, now_ms, now_ms + DELIVERY_LEASE_MS)
             if not deliveries:
                 return
             await asyncio.gather(*(self._deliver(delivery, copies, worker or self.worker) for delivery in deliveries))

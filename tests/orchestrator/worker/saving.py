@@ -17,7 +17,7 @@ from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
-from stepwell_orchestrator.limits import LEASE_MS, Limits
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, Limits
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from tests.orchestrator.worker.harness import Script, World
 
@@ -162,7 +162,7 @@ async def world_of(program: Program, **options: Any) -> tuple[World, Programmed]
 async def drive_item(world: World) -> QueueItem:
     """The item that drives the only run; the event is routed first."""
     now_ms = world.clock.now_ms()
-    (delivery,) = await world.backend.queue.receive(10, now_ms, now_ms + LEASE_MS)
+    (delivery,) = await world.backend.queue.receive(10, now_ms, now_ms + DELIVERY_LEASE_MS)
     await world.worker.handle(delivery.item, 1)
     await world.backend.queue.ack(delivery)
     (header,) = await world.headers()
@@ -182,6 +182,6 @@ async def take_over(world: World, dead: asyncio.Task[int | None]) -> None:
     """Let the driver die, its lease run out, and another worker drive the run as far as it gets."""
     dead.cancel()
     await asyncio.gather(dead, return_exceptions=True)
-    await world.clock.advance(LEASE_MS + 1)
+    await world.clock.advance(DELIVERY_LEASE_MS + 1)
     run = await world.run()
     await world.worker.handle(QueueItem("again", Drive(run.header.run_id, "test"), world.clock.now_ms()), 1)

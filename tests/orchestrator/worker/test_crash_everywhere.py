@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
 from tests.orchestrator.worker.harness import Script, World
 
@@ -144,7 +144,7 @@ async def live(scenario: Scenario, fate: Fate) -> World:
         if plot is not None:
             await world.clock.advance(1_000)
             await plot(world)
-        await world.clock.advance(LEASE_MS)
+        await world.clock.advance(DELIVERY_LEASE_MS)
     await world.run_to_end()
     return world
 

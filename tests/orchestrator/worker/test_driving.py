@@ -9,7 +9,7 @@ import pytest
 from stepwell.wire.call import DISCOVERY_STEP_ID
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DRIVE_LEASE_MS
 from stepwell_orchestrator.model.notice import NoticeKind
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
@@ -225,7 +225,7 @@ async def test_a_dead_driver_is_replaced_when_its_lease_runs_out() -> None:
     world.script.before_reply = None
     await world.settle()
     assert len(world.script.calls) == 1
-    await world.clock.advance(LEASE_MS)
+    await world.clock.advance(DRIVE_LEASE_MS)
     await world.settle()
     run = await world.run()
     assert run.header.status is RunStatus.COMPLETED

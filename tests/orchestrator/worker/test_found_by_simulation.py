@@ -13,7 +13,7 @@ from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import StoreError
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, DRIVE_LEASE_MS
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
@@ -78,8 +78,8 @@ async def cancel(world: World, run_id: str) -> None:
 
 async def take_over(world: World, run_id: str) -> None:
     """Drive the run as a worker does that finds the lease expired."""
-    now_ms = world.clock.now_ms() + LEASE_MS
-    assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms + LEASE_MS), Acquired)
+    now_ms = world.clock.now_ms() + DRIVE_LEASE_MS
+    assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms + DRIVE_LEASE_MS), Acquired)
 
 
 async def journal_planned_steps(world: World, run_id: str) -> None:
@@ -104,7 +104,7 @@ async def test_retry_survives_a_worker_whose_clock_is_behind(behind_ms: int) -> 
     clock = LateClock(world, behind_ms)
     invoker = ScriptInvoker(world.scripts)
     late = Worker(Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, clock))
-    for delivery in await backend.queue.receive(1, due_ms, due_ms + LEASE_MS):
+    for delivery in await backend.queue.receive(1, due_ms, due_ms + DELIVERY_LEASE_MS):
         assert await late.handle(delivery.item, delivery.deliveries) is None
         await backend.queue.ack(delivery)
     assert len(world.script.calls) == 1
@@ -163,6 +163,21 @@ async def test_driver_whose_lease_was_taken_makes_no_further_call() -> None:
     assert world.script.bodies == {"a": 1}
 
 
+async def test_wait_whose_driver_is_overtaken_ends_without_a_place() -> None:
+    """A timer whose lease is taken over before its commit ends its sleep all the same, and wishes to drive again."""
+    world = World(Script([["sleep:1h"]]))
+    await world.register()
+    await world.send()
+    await world.settle()
+    await world.clock.advance(3_600_000)
+    await world.settle(worker=world.new_worker(CrossedJournal(world, "run_of", take_over), world.backend.queue))
+    (entry,) = (await world.run()).entries.values()
+    assert (entry.status, entry.place) == (StepStatus.COMPLETED, None)
+    header = (await world.run()).header
+    # The wishes of the first drive, of the timer, of the driver that overtook it, and of the timer once more.
+    assert (header.term, header.wanted) == (3, 4)
+
+
 async def test_claimed_step_that_another_worker_finished_is_not_called() -> None:
     """A worker whose claim ran out and whose step was journaled before it read the run does not run the step again."""
     world = World(Script([["p", "q"]]))
@@ -186,10 +201,10 @@ async def test_wish_during_a_discovery_does_not_cost_another_one() -> None:
         assert isinstance(await world.backend.journal.acquire(run_id, now_ms, now_ms), Busy)
 
     worker = world.new_worker(CrossedJournal(world, "commit", wish), world.backend.queue)
-    (routing,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + LEASE_MS)
+    (routing,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + DELIVERY_LEASE_MS)
     await worker.handle(routing.item, 1)
     await world.backend.queue.ack(routing)
-    (driving,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + LEASE_MS)
+    (driving,) = await world.backend.queue.receive(1, world.clock.now_ms(), world.clock.now_ms() + DELIVERY_LEASE_MS)
     await worker.handle(driving.item, 1)
     await world.backend.queue.ack(driving)
     await world.run_to_end()
@@ -206,15 +221,15 @@ async def test_failed_renewal_is_made_up_for_by_the_next() -> None:
         raise StoreError("throttled")
 
     async def work_long(_target: str) -> None:
-        await world.clock.sleep_until(world.clock.now_ms() + 2 * LEASE_MS)
+        await world.clock.sleep_until(world.clock.now_ms() + 2 * DRIVE_LEASE_MS)
 
     world.script.before_reply = work_long
     worker = world.new_worker(CrossedJournal(world, "renew", refuse), world.backend.queue)
     settling = asyncio.create_task(world.settle(worker=worker))
-    await world.clock.advance(LEASE_MS + 5_000)
+    await world.clock.advance(DRIVE_LEASE_MS + 5_000)
     (header,) = await world.headers()
     assert isinstance(await world.backend.journal.acquire(header.run_id, world.clock.now_ms(), 0), Busy)
-    await world.clock.advance(4 * LEASE_MS)
+    await world.clock.advance(4 * DRIVE_LEASE_MS)
     await settling
     assert world.script.bodies == {"a": 1}
 

@@ -14,7 +14,7 @@ from stepwell.wire.encoding import encode
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
@@ -161,7 +161,7 @@ async def test_a_worker_that_dies_between_request_and_commit_is_replaced() -> No
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert (await world.entry("get")).status is StepStatus.RUNNING
-    await world.clock.advance(LEASE_MS)
+    await world.clock.advance(DELIVERY_LEASE_MS)
     await world.run_to_end()
     assert len(fetcher.requests) == 2
     assert (await world.entry("get")).memo["data"]["body"] == '{"n":2}'
@@ -176,7 +176,7 @@ async def test_a_request_may_take_longer_than_a_claim_lasts() -> None:
     working = asyncio.create_task(world.settle())
     await fetcher.begun.wait()
     for _ in range(6):
-        await world.clock.advance(LEASE_MS // 3)
+        await world.clock.advance(DELIVERY_LEASE_MS // 3)
     run = await world.run()
     repeat = items.execute(run.header.run_id, hash_step_id("get"), 0, world.clock.now_ms()).item
     assert await world.worker.handle(repeat, 2) == (await world.entry("get")).claim_until_ms

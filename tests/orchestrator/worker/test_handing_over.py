@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, DRIVE_LEASE_MS
 from stepwell_orchestrator.model.decision import PutProgress
 from stepwell_orchestrator.model.queue_item import Drive, Execute
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Ports
 from stepwell_orchestrator.worker import Worker
-from stepwell_orchestrator.worker.driving import _Held
+from stepwell_orchestrator.worker.held_run import HeldRun
 from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 
 
@@ -36,7 +36,7 @@ async def test_a_driver_hands_its_run_over_between_two_calls() -> None:
     late = stopping(world, lambda: 0 if len(world.script.calls) >= 2 else None)
     for _ in range(2):
         now_ms = world.clock.now_ms()
-        for delivery in await world.backend.queue.receive(10, now_ms, now_ms + LEASE_MS):
+        for delivery in await world.backend.queue.receive(10, now_ms, now_ms + DELIVERY_LEASE_MS):
             assert await late.handle(delivery.item, delivery.deliveries) is None
             await world.backend.queue.ack(delivery)
     run = await world.run()
@@ -53,13 +53,13 @@ async def test_a_planned_step_is_handed_back_unclaimed() -> None:
     """A worker that is late does not claim a step: the item is to be handed out again at once."""
     world = await started(Script([["a", "b"]]))
     now_ms = world.clock.now_ms()
-    for delivery in await world.backend.queue.receive(10, now_ms, now_ms + LEASE_MS):
+    for delivery in await world.backend.queue.receive(10, now_ms, now_ms + DELIVERY_LEASE_MS):
         await world.worker.handle(delivery.item, delivery.deliveries)
         await world.backend.queue.ack(delivery)
-    for delivery in await world.backend.queue.receive(10, now_ms, now_ms + LEASE_MS):
+    for delivery in await world.backend.queue.receive(10, now_ms, now_ms + DELIVERY_LEASE_MS):
         await world.worker.handle(delivery.item, delivery.deliveries)
         await world.backend.queue.ack(delivery)
-    steps = await world.backend.queue.receive(10, now_ms, now_ms + LEASE_MS)
+    steps = await world.backend.queue.receive(10, now_ms, now_ms + DELIVERY_LEASE_MS)
     late = stopping(world, lambda: now_ms)
     for delivery in steps:
         assert isinstance(delivery.item.work, Execute)
@@ -73,7 +73,7 @@ async def test_places_given_without_a_call_are_stored_before_the_next_one() -> N
     await world.settle()
     journal, now_ms = world.backend.journal, world.clock.now_ms()
     run_id = (await world.run()).header.run_id
-    acquired = await journal.acquire(run_id, now_ms, now_ms + LEASE_MS)
+    acquired = await journal.acquire(run_id, now_ms, now_ms + DRIVE_LEASE_MS)
     assert isinstance(acquired, Acquired)
     in_hand = replace(acquired.header.progress, discovered=None)
     assert len(in_hand.placed) == 2
@@ -86,6 +86,7 @@ async def test_places_given_without_a_call_are_stored_before_the_next_one() -> N
 
     world.script.before_reply = before_reply
     driver = world.worker._driver
-    held = await driver._reload(_Held(await world.run(), in_hand, acquired.header.wanted))
-    await driver._go_on(held, world.function, acquired.header.term)
+    header = acquired.header
+    held = HeldRun(await world.run(), world.function, in_hand, header.term, header.wanted)
+    await driver.discoverer.discover_while_owed(await driver.committer.reload(held))
     assert stored_at_calls == [2]

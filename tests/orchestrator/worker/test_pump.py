@@ -9,7 +9,7 @@ import pytest
 
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.errors import StoreError
-from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import Delivery
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
@@ -98,7 +98,7 @@ async def test_an_item_with_a_new_time_comes_again_then(world: World):
     world.work = twice
     await world.send("again")
     async with world.running():
-        await world.clock.advance(LEASE_MS * 2)
+        await world.clock.advance(DELIVERY_LEASE_MS * 2)
     assert world.handled == [(0, "again", 1), (400, "again", 2)]
 
 
@@ -113,10 +113,10 @@ async def test_a_failure_is_logged_and_comes_again_when_its_lease_ends(world: Wo
     world.work = fail_once
     await world.send("bad", "good")
     async with world.running():
-        await world.clock.advance(LEASE_MS - 1)
+        await world.clock.advance(DELIVERY_LEASE_MS - 1)
         assert world.handled == [(0, "bad", 1), (0, "good", 1)]
         await world.clock.advance(1)
-    assert world.handled[2:] == [(LEASE_MS, "bad", 2), (LEASE_MS, "good", 2)]
+    assert world.handled[2:] == [(DELIVERY_LEASE_MS, "bad", 2), (DELIVERY_LEASE_MS, "good", 2)]
     assert [record.getMessage() for record in caplog.records] == [
         f"queue item {name} failed at delivery 1; it comes again when its lease expires" for name in ("bad", "good")
     ]
@@ -138,9 +138,9 @@ async def test_a_long_call_keeps_its_item(world: World):
             await world.clock.advance(LEASE_RENEW_MS)
             await world.send("short")
         lease_left_ms = (await world.backend.queue.next_at_ms() or 0) - world.clock.now_ms()
-        assert LEASE_MS - LEASE_RENEW_MS <= lease_left_ms <= LEASE_MS
+        assert DELIVERY_LEASE_MS - LEASE_RENEW_MS <= lease_left_ms <= DELIVERY_LEASE_MS
         finish.set()
-        await world.clock.advance(LEASE_MS)
+        await world.clock.advance(DELIVERY_LEASE_MS)
     assert [row[1:] for row in world.handled] == [("long", 1), *[("short", 1)] * 20]
     assert await world.backend.queue.next_at_ms() is None
 
@@ -261,7 +261,7 @@ async def test_stopping_does_not_wait_for_ever(world: World):
     assert (ended, running.done()) == ([], False)
     await world.clock.advance(1)
     assert (ended, running.done(), stopping.done()) == (["stuck"], True, True)
-    assert await world.backend.queue.next_at_ms() == NOW_MS + LEASE_MS
+    assert await world.backend.queue.next_at_ms() == NOW_MS + DELIVERY_LEASE_MS
 
 
 async def test_a_cancelled_pump_cancels_what_is_in_flight(world: World):

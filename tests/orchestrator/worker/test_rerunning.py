@@ -14,7 +14,7 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.memo import Input, decode_memo
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.model.queue_item import FromStep, Rerun
 from stepwell_orchestrator.model.run import Run, RunStatus
 from tests.orchestrator.worker.harness import Script, World
@@ -166,7 +166,7 @@ async def live(fate: Fate) -> World:
             await world.settle(worker=mortal)
     except DeadError:
         await asyncio.sleep(0)
-        await world.clock.advance(LEASE_MS)
+        await world.clock.advance(DELIVERY_LEASE_MS)
     await world.run_to_end()
     return world
 

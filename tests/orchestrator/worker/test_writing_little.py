@@ -11,7 +11,7 @@ import pytest
 from stepwell.wire.opcodes import Op
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.engine.runs import ending
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DRIVE_LEASE_MS, FRESH_END_MS
 from stepwell_orchestrator.model.decision import EndRun
 from stepwell_orchestrator.model.function import App
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
@@ -49,7 +49,7 @@ async def ended_and_left(world: World) -> QueueItem:
     """End the only run as a driver that died before it did anything more; the item that it worked on."""
     header = (await world.run()).header
     now_ms = world.clock.now_ms()
-    taken = await world.backend.journal.acquire(header.run_id, now_ms, now_ms + LEASE_MS)
+    taken = await world.backend.journal.acquire(header.run_id, now_ms, now_ms + DRIVE_LEASE_MS)
     assert isinstance(taken, Acquired)
     end = EndRun(ending.completed("done", now_ms))
     held = taken.header
@@ -61,7 +61,7 @@ async def test_an_end_is_told_at_the_redelivery() -> None:
     """A driver that died between the end and what follows from it is made up for when its item comes again."""
     world = await a_world(Script([["sleep:1h"]]))
     item = await ended_and_left(world)
-    await world.clock.advance(2 * LEASE_MS)
+    await world.clock.advance(2 * FRESH_END_MS)
     assert await world.worker.handle(item, 1) is None
     assert await world.events_named(FINISHED) == []
     assert await world.worker.handle(item, 2) is None
@@ -72,7 +72,7 @@ async def test_a_fresh_end_is_told_by_whoever_finds_it() -> None:
     """A copy of the item that comes for the first time tells of an end that its driver may not live to tell of."""
     world = await a_world(Script([["sleep:1h"]]))
     item = await ended_and_left(world)
-    await world.clock.advance(LEASE_MS - 1)
+    await world.clock.advance(FRESH_END_MS - 1)
     assert await world.worker.handle(item, 1) is None
     assert len(await world.events_named(FINISHED)) == 1
 
@@ -139,7 +139,7 @@ async def test_what_comes_while_another_drives_is_written_all_the_same() -> None
     run_id = (await world.run()).header.run_id
     await world.clock.advance(HOUR_MS)
     now_ms = world.clock.now_ms()
-    taken = await world.backend.journal.acquire(run_id, now_ms, now_ms + LEASE_MS)
+    taken = await world.backend.journal.acquire(run_id, now_ms, now_ms + DRIVE_LEASE_MS)
     assert isinstance(taken, Acquired)
     await world.settle()
     [entry] = (await world.run()).entries.values()

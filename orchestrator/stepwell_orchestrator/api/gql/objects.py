@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from stepwell.wire.encoding import encode
-from stepwell.wire.opcodes import Op
 from stepwell.wire.times import format_instant
 from stepwell_orchestrator.api.words import RUN_WORDS, op_word, span_word, step_type
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 from stepwell_orchestrator.views.run_view import attempts, instant_text, step_result, steps_in_order
 
 SEPARATOR: Final = "."
@@ -127,7 +127,7 @@ def trace_object(run: Run) -> Object:
 
 
 def run_output(header: RunHeader) -> Object | None:
-    """How a run ended; None while it has not."""
+    """Returns how a run ended, or None while it goes on."""
     outcome = header.outcome
     if outcome is None:
         return None
@@ -135,7 +135,7 @@ def run_output(header: RunHeader) -> Object | None:
 
 
 def step_output(entry: StepEntry) -> Object | None:
-    """How a step ended; None while it has not."""
+    """Returns how a step ended, or None while it goes on."""
     return _output(*step_result(entry)) if entry.memoised else None
 
 
@@ -183,15 +183,18 @@ def _step_info(entry: StepEntry) -> Object:
     opts, timed_out = entry.opts, entry.status is StepStatus.TIMED_OUT
     until = instant_text(entry.due_at_ms) or format_instant(entry.queued_at_ms)
     ending = {"timeout": until, "timedOut": timed_out if entry.memoised else None}
-    match entry.op:
-        case Op.SLEEP:
+    kind = kind_of(entry.op)
+    match kind:
+        case StepKind.SLEEP:
             return {"__typename": "SleepStepInfo", "sleepUntil": until}
-        case Op.WAIT_FOR_EVENT:
+        case StepKind.WAIT_FOR_EVENT:
             found = {"eventName": opts.get("event", ""), "expression": opts.get("if")}
             return {"__typename": "WaitForEventStepInfo", **found, "foundEventID": opts.get("event_id"), **ending}
-        case Op.INVOKE_FUNCTION:
+        case StepKind.INVOKE:
             return {"__typename": "InvokeStepInfo", "functionID": opts.get("function_id", ""), **ending}
-        case Op.WAIT_FOR_SIGNAL:
+        case StepKind.WAIT_FOR_SIGNAL:
             return {"__typename": "WaitForSignalStepInfo", "signal": opts.get("signal", ""), **ending}
-        case _:
+        case StepKind.RUN | StepKind.INFER | StepKind.FETCH:
             return {"__typename": "RunStepInfo", "type": step_type(entry)}
+        case _:
+            assert_never(kind)

@@ -67,10 +67,10 @@ class Resolver:
         return self._function_object(function)
 
     async def _event(self, _info: Any, query: Mapping[str, Any]) -> Object:
-        return self._event_object(await self._existing_event(query["eventId"]))
+        return self._event_object(await self._find_event(query["eventId"]))
 
     async def _event_v2(self, _info: Any, **arguments: Any) -> Object:
-        return self._event_object(await self._existing_event(arguments["id"]))
+        return self._event_object(await self._find_event(arguments["id"]))
 
     async def _events(self, _info: Any, query: Mapping[str, Any] | None = None) -> list[Object]:
         asked = query or {}
@@ -134,7 +134,7 @@ class Resolver:
         await self._deps.registry.remove_app(app.url)
         return app.id
 
-    async def _existing_event(self, internal_id: str) -> Event:
+    async def _find_event(self, internal_id: str) -> Event:
         event = await self._deps.journal.get_event(internal_id) if is_ulid(internal_id) else None
         if event is None:
             raise ApiError(404, f"there is no event {internal_id[:100]!r}, or not yet")

@@ -54,14 +54,14 @@ async def send_event(request: Request, deps: WithDeps) -> Response:
     return success({"eventId": event_id}, deps.clock.now_ms())
 
 
-async def _not_offered(request: Request) -> Response:
+async def _refuse(request: Request) -> Response:
     raise ApiError(501, f"{request.method} {request.url.path} is not offered by this server", code="not_implemented")
 
 
 _keyed.include_router(runs.router)
 _keyed.include_router(catalogue.router)
 for path in _HOSTED:
-    _keyed.add_api_route(path, _not_offered, methods=list(_METHODS), include_in_schema=False)
+    _keyed.add_api_route(path, _refuse, methods=list(_METHODS), include_in_schema=False)
 for prefix in PREFIXES:
     shown = prefix == SHOWN_PREFIX
     router.include_router(_open, prefix=prefix, include_in_schema=shown)

@@ -11,7 +11,7 @@ from typing import Final
 from stepwell.errors import StepwellError
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.ports import Clock
 
 _BATCH: Final = 10
@@ -46,7 +46,7 @@ class Visibility:
             heart.cancel()
             await asyncio.gather(heart, return_exceptions=True)
 
-    async def hide(self, receipt_handles: Iterable[str], for_ms: int = LEASE_MS) -> None:
+    async def hide(self, receipt_handles: Iterable[str], for_ms: int = DELIVERY_LEASE_MS) -> None:
         """Hide messages for that long from now on; 0: hand them out at once to whoever asks. Raises AwsError."""
         handles = sorted(receipt_handles)
         for start in range(0, len(handles), _BATCH):

@@ -13,7 +13,8 @@ from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.cli.terminal import glyphs
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.terminal.display import duration_text
-from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
+from stepwell_orchestrator.terminal.drawing import draw_timeline
+from stepwell_orchestrator.terminal.timeline import read_timeline
 
 _MISMATCHES_SHOWN = 20
 

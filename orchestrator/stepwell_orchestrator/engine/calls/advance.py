@@ -144,8 +144,8 @@ def _discovered(situation: Situation, changes: Sequence[Change], puts: tuple[Put
     retry_at_ms = next((change.retry_at_ms for change in changes if change.retry_at_ms is not None), None)
     if retry_at_ms is not None:
         return _retry_discovery(situation, puts, changes, retry_at_ms)
-    again = any(change.discover for change in changes) or bool(situation.meanwhile.others)
-    again = again or (not puts and not has_pending(situation.run) and bool(situation.meanwhile.own))
+    again = any(change.discover for change in changes) or bool(situation.changes.others)
+    again = again or (not puts and not has_pending(situation.run) and bool(situation.changes.own))
     if not again and not puts and not has_pending(situation.run):
         stuck = "the function reported no step that could go on; every step it names has finished already"
         return _call_failed(situation, failure("no_progress", stuck))

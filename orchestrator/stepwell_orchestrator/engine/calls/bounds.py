@@ -24,7 +24,7 @@ def too_many_opcodes(situation: Situation, instructions: Instructions) -> Outcom
 
 
 def broken(situation: Situation, puts: Sequence[PutEntry]) -> Outcome | None:
-    """The end of a run that these writes would carry over a limit, or None."""
+    """Returns the end of a run that these writes would carry over a limit, or None where they break none."""
     return _too_large_step(situation, puts) or _too_many_steps(situation, puts) or _too_large_run(situation, puts)
 
 

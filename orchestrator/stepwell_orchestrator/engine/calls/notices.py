@@ -10,7 +10,7 @@ from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Outcome, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 
-_STEP_KINDS = {
+_KIND_BY_STEP_STATUS = {
     StepStatus.PLANNED: NoticeKind.STEP_PLANNED,
     StepStatus.ERRORED: NoticeKind.STEP_RETRYING,
     StepStatus.SLEEPING: NoticeKind.STEP_SLEEPING,
@@ -19,7 +19,7 @@ _STEP_KINDS = {
     StepStatus.FAILED: NoticeKind.STEP_FAILED,
     StepStatus.TIMED_OUT: NoticeKind.STEP_TIMED_OUT,
 }
-_RUN_KINDS = {
+_KIND_BY_RUN_STATUS = {
     RunStatus.COMPLETED: NoticeKind.RUN_COMPLETED,
     RunStatus.FAILED: NoticeKind.RUN_FAILED,
     RunStatus.CANCELLED: NoticeKind.RUN_CANCELLED,
@@ -64,8 +64,8 @@ def created_notice(header: RunHeader, now_ms: int) -> Notice:
 
 
 def step_kind(entry: StepEntry) -> NoticeKind | None:
-    """What there is to tell of a step that was written like this; None where there is nothing."""
-    return _STEP_KINDS.get(entry.status)
+    """Returns what there is to tell of a step that was written like this, or None where there is nothing."""
+    return _KIND_BY_STEP_STATUS.get(entry.status)
 
 
 def step_notice(header: RunHeader, entry: StepEntry, kind: NoticeKind, now_ms: int) -> Notice:
@@ -92,7 +92,7 @@ def end_notice(header: RunHeader, outcome: Outcome) -> Notice:
     started = header.started_at_ms if header.started_at_ms is not None else outcome.ended_at_ms
     return Notice(
         at_ms=outcome.ended_at_ms,
-        kind=_RUN_KINDS[outcome.status],
+        kind=_KIND_BY_RUN_STATUS[outcome.status],
         run_id=header.run_id,
         function_id=header.function_id,
         duration_ms=outcome.ended_at_ms - started,

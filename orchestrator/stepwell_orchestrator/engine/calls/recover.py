@@ -11,7 +11,7 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 
 
 def recover(run: Run, now_ms: int) -> tuple[Command, ...]:
-    """Every command that must be outstanding for this run. Repeating one that is changes nothing."""
+    """Every command that must be outstanding for this run. Repeating one that is outstanding changes nothing."""
     if run.header.outcome is not None:
         return closing_commands(run)
     run_id = run.header.run_id

@@ -31,7 +31,7 @@ class CallReference:
 
     @classmethod
     def decode(cls, text: str) -> Self | None:
-        """The reference in a ``qi_id``; None when there is none."""
+        """Returns the reference in a ``qi_id``, or None when it is of another form."""
         run_id, *numbers = text.split(_SEPARATOR)
         if len(numbers) != 3 or not all(number.isascii() and number.isdigit() for number in numbers):
             return None

@@ -20,22 +20,22 @@ _ENDS: Final = frozenset({Op.STEP, Op.STEP_RUN, Op.STEP_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
-class Meanwhile:
+class ChangesDuringCall:
     """The steps memoised since a call began, by their hashed ids: its ``own``, and those of ``others``."""
 
     own: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
 
 
-QUIET: Final = Meanwhile()
+NO_CHANGES: Final = ChangesDuringCall()
 
 
-def meanwhile(sent: Run, run: Run, reference: CallReference) -> Meanwhile:
+def changes_during(sent: Run, run: Run, reference: CallReference) -> ChangesDuringCall:
     """What was memoised between ``sent``, of which the call was made, and ``run``, the journal at its reply."""
     known = {entry.step_id for entry in sent.entries.values() if entry.memoised}
     new = [entry for entry in run.entries.values() if entry.memoised and entry.step_id not in known]
     own = frozenset(entry.step_id for entry in new if reference.has(entry.place))
-    return Meanwhile(own, frozenset(entry.step_id for entry in new) - own)
+    return ChangesDuringCall(own, frozenset(entry.step_id for entry in new) - own)
 
 
 def stands_alone(reply: Reply) -> bool:
@@ -51,7 +51,7 @@ def stands_alone(reply: Reply) -> bool:
     )
 
 
-def is_void(run: Run, found: Meanwhile, reply: Reply) -> bool:
+def is_void(run: Run, changes: ChangesDuringCall, reply: Reply) -> bool:
     """Whether a reply must not count, because the function may have seen another result of a step than is journaled.
 
     Opcodes count unless they contradict what others saved. A function's end does not count at all then: a failure may
@@ -59,9 +59,9 @@ def is_void(run: Run, found: Meanwhile, reply: Reply) -> bool:
     """
     match reply.outcome:
         case Finished() | Failed():
-            return bool(found.others)
+            return bool(changes.others)
         case Instructions(opcodes):
-            return any(opcode.id in found.others and _contradicts(run, opcode) for opcode in opcodes)
+            return any(opcode.id in changes.others and _contradicts(run, opcode) for opcode in opcodes)
         case _:
             assert_never(reply.outcome)
 

@@ -10,15 +10,17 @@ from stepwell.wire.opcodes import Op, Opcode
 
 
 def memo_of(opcode: Opcode) -> Any:
-    """The memo of a step whose opcode says that it ended: Step, StepRun or StepFailed."""
+    """The memo of a step whose opcode says that it ended: Step, StepRun or StepFailed. Raises ValueError for others."""
     match opcode.op:
         case Op.STEP:
             return opcode.data
         case Op.STEP_FAILED:
             assert opcode.error is not None, "the codec refuses a step error without an error"
             return failure_memo(opcode.error)
-        case _:
+        case Op.STEP_RUN:
             return value_memo(opcode.data)
+        case _:
+            raise ValueError(f"opcode {opcode.op.value} does not say that a step ended")
 
 
 def same(one: Any, other: Any) -> bool:

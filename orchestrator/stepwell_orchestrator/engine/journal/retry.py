@@ -52,7 +52,7 @@ def executed(run: Run) -> int:
 def discovery_attempt(run: Run) -> int:
     """The attempt of the next discovery, from 0.
 
-    A step that a checkpoint saved after the last failure starts the count anew, whoever is driving by then.
+    A step that a checkpoint saved after the last failure starts the count anew, also for the next driver.
     """
     progress = run.header.progress
     return progress.attempt if executed(run) <= progress.executed else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stepwell_orchestrator.engine.journal.call_reference import reply_position
-from stepwell_orchestrator.engine.journal.changes_during_call import QUIET, Meanwhile
+from stepwell_orchestrator.engine.journal.changes_during_call import NO_CHANGES, ChangesDuringCall
 from stepwell_orchestrator.engine.journal.retry import RetryPolicy, discovery_attempt
 from stepwell_orchestrator.engine.journal.stack import next_place
 from stepwell_orchestrator.limits import Limits
@@ -18,7 +18,7 @@ class Situation:
     """A run as it is when its call is answered, and the call: ``target`` is None for a discovery.
 
     ``called_at_ms`` is when the call was made, ``now_ms`` when its reply came. ``max_attempts`` counts the first try.
-    ``call`` numbers the discoveries of a term, from 1. ``meanwhile``: what was memoised between.
+    ``call`` numbers the discoveries of a term, from 1. ``changes``: what was memoised between.
     """
 
     run: Run
@@ -27,7 +27,7 @@ class Situation:
     called_at_ms: int
     now_ms: int
     call: int = 0
-    meanwhile: Meanwhile = QUIET
+    changes: ChangesDuringCall = NO_CHANGES
     limits: Limits = field(default_factory=Limits)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
 

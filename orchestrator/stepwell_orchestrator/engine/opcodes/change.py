@@ -76,7 +76,7 @@ def finished(situation: Situation, opcode: Opcode, memo: object, *, failed: bool
 
 
 def waiting(situation: Situation, opcode: Opcode, expires_at_ms: int, opts: Mapping[str, Any]) -> Change:
-    """A step that somebody else will end: its entry, and the commands that make it wakeable."""
+    """A step that an item of its own will end: its entry, and the commands that make it wakeable."""
     entry = replace(
         entry_of(situation, opcode, StepStatus.WAITING),
         started_at_ms=situation.now_ms,

@@ -60,9 +60,9 @@ def run_again(original: RunHeader, run_id: str, now_ms: int, *, from_step: bool 
 
 
 def invoked(event: Event) -> tuple[str, Invoker | None] | None:
-    """Which function an invocation starts, and for which step of which run (protocol 3.7); None for other events.
+    """Which function an invocation starts, and for which step of which run (protocol 3.7).
 
-    An invocation from outside is for no step.
+    Returns None for any other event. An invocation from outside is for no step.
     """
     internal = event.data.get("_inngest") if event.name == INVOKED_EVENT else None
     if not isinstance(internal, Mapping):

@@ -15,12 +15,12 @@ from stepwell_orchestrator.model.queue_item import (
     EventArrived,
     Execute,
     QueueItem,
-    Refused,
     Rerun,
     Route,
     Settle,
     SignalArrived,
     TimerDue,
+    WaitRefused,
 )
 
 
@@ -74,7 +74,7 @@ def settle(run_id: str, step_id: str, cause: Cause, now_ms: int) -> Send:
     return Send(QueueItem(f"{run_id}:{step_id}:{_occurrence(cause, now_ms)}", Settle(run_id, step_id, cause), now_ms))
 
 
-def settled(run_id: str, step_id: str, now_ms: int) -> Send:
+def wait_ended(run_id: str, step_id: str, now_ms: int) -> Send:
     """Drive a run on, one of whose waits was ended from outside."""
     return Send(QueueItem(f"{run_id}:{step_id}:settled:{now_ms}", TimerDue(run_id, step_id), now_ms))
 
@@ -97,7 +97,7 @@ def _occurrence(cause: Cause, now_ms: int) -> str:
             return f"signal:{now_ms}"
         case ChildEnded(run_id):
             return f"child:{run_id}"
-        case Refused():
+        case WaitRefused():
             return "refused"
         case _:
             assert_never(cause)

@@ -37,7 +37,7 @@ def file_under(expression: str | None, trigger: Mapping[str, Any]) -> tuple[str,
 
 
 def index_in(shape: str, event: Mapping[str, Any]) -> str | None:
-    """The index an event has in a shape; None when it lacks a value, so that no pause of that shape can match."""
+    """Returns the index an event has in a shape, or None when it lacks a value: no pause of that shape can match."""
     if shape == CATCH_ALL:
         return CATCH_ALL
     values = [_at(event, path) for path in decode(shape)]
@@ -68,7 +68,7 @@ def accepts(pause: Pause, trigger: Mapping[str, Any], event: Mapping[str, Any], 
 
 
 def _at(event: Mapping[str, Any], path: list[str]) -> bool | float | str | None:
-    """The scalar at a path; None for anything else, and for numbers so large that no pause is filed under them."""
+    """Returns the scalar at a path, or None: for anything else, and for numbers too large to file a pause under."""
     value: Any = event
     for part in path:
         if not isinstance(value, Mapping) or part not in value:

@@ -9,10 +9,10 @@ from typing import Any, Final
 from stepwell.wire.encoding import encode
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.memo import INVOKE_TIMEOUT, failure_memo, value_memo
-from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Outcome, RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 
 _TIMED_OUT: Final = "Timed out waiting for invoked function to complete"
 _INVOKE_TIMEOUT: Final = {
@@ -24,7 +24,8 @@ def time_is_up(entry: StepEntry, now_ms: int) -> StepEntry:
     """A sleep is over, or a wait has seen nothing in its time."""
     if entry.status is StepStatus.SLEEPING:
         return _ended(entry, StepStatus.COMPLETED, None, now_ms)
-    return _ended(entry, StepStatus.TIMED_OUT, _INVOKE_TIMEOUT if entry.op is Op.INVOKE_FUNCTION else None, now_ms)
+    memo = _INVOKE_TIMEOUT if kind_of(entry.op) is StepKind.INVOKE else None
+    return _ended(entry, StepStatus.TIMED_OUT, memo, now_ms)
 
 
 def by_event(entry: StepEntry, event: Event, now_ms: int) -> StepEntry:

@@ -6,10 +6,9 @@ leaves the entry, from which the commands are derived again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from stepwell.wire.ids import derived_ulid
-from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.matching import file_under
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, TakeSignal, Unwatch, Watch
@@ -18,6 +17,7 @@ from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 
 INVOKED_EVENT = "inngest/function.invoked"
 
@@ -26,26 +26,32 @@ def take(run: Run, entry: StepEntry) -> tuple[Command, ...]:
     """The commands that make a waiting step wakeable, its timeout included. Repeating them changes nothing."""
     assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
     timer = items.timer(run.header.run_id, entry.step_id, entry.due_at_ms)
-    match entry.op:
-        case Op.WAIT_FOR_EVENT:
+    kind = kind_of(entry.op)
+    match kind:
+        case StepKind.WAIT_FOR_EVENT:
             return (timer, Watch(pause_of(run, entry)))
-        case Op.WAIT_FOR_SIGNAL:
+        case StepKind.WAIT_FOR_SIGNAL:
             return (timer, TakeSignal(_signal_wait(run.header.run_id, entry), entry.opts["conflict"] == "replace"))
-        case Op.INVOKE_FUNCTION:
+        case StepKind.INVOKE:
             return (timer, Emit(_invoked_event(run, entry)))
-        case _:
+        case StepKind.RUN | StepKind.SLEEP | StepKind.INFER | StepKind.FETCH:
             return (timer,)
+        case _:
+            assert_never(kind)
 
 
 def give_up(run_id: str, entry: StepEntry) -> tuple[Command, ...]:
     """The commands that follow the end of a step's wait, however it ended."""
-    match entry.op:
-        case Op.WAIT_FOR_EVENT:
+    kind = kind_of(entry.op)
+    match kind:
+        case StepKind.WAIT_FOR_EVENT:
             return (Unwatch((_pause_key(run_id, entry),)),)
-        case Op.WAIT_FOR_SIGNAL:
+        case StepKind.WAIT_FOR_SIGNAL:
             return (DropSignal(_signal_wait(run_id, entry)),)
-        case _:
+        case StepKind.RUN | StepKind.SLEEP | StepKind.INVOKE | StepKind.INFER | StepKind.FETCH:
             return ()
+        case _:
+            assert_never(kind)
 
 
 def pause_of(run: Run, entry: StepEntry) -> Pause:

@@ -198,7 +198,8 @@ class Run:
 
     def timeline(self) -> str:
         """The run drawn as ``stepwell run`` draws it: a bar a step on one time axis."""
-        from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
+        from stepwell_orchestrator.terminal.drawing import draw_timeline
+        from stepwell_orchestrator.terminal.timeline import read_timeline
 
         header = self._run.header
         drawn = read_timeline(run_body(header), trace_rows(self._run), now_ms=self._situation.now_ms)

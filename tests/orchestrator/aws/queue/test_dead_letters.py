@@ -16,7 +16,7 @@ from stepwell_orchestrator.aws.queue.dead_letters import back_off_ms
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.queue import SUSPICIOUS_DELIVERIES
 from stepwell_orchestrator.entry.sweep import LOOK_MS, sweeping
-from stepwell_orchestrator.limits import LEASE_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.worker.worker import Worker
 from tests.orchestrator.aws import strict
 from tests.orchestrator.aws.account import Account, an_account, context
@@ -271,7 +271,7 @@ def failing(account: Account, patch: pytest.MonkeyPatch) -> None:
     for _ in range(SUSPICIOUS_DELIVERIES):
         assert account.run()["trouble"] is None
         account.work()
-        account._turn_to(account.bed.clock.now_ms() + LEASE_MS + SECOND_MS)
+        account._turn_to(account.bed.clock.now_ms() + DELIVERY_LEASE_MS + SECOND_MS)
 
 
 def test_a_run_says_what_its_item_keeps_failing_by(account: Account, monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ import pytest
 
 from stepwell_orchestrator.aws.queue.messages import Delivery
 from stepwell_orchestrator.aws.service import AwsError
-from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from tests.conformance.samples import run_id
 from tests.orchestrator.aws.bed import Bed
@@ -41,7 +41,7 @@ async def test_items_of_a_consumer_that_died_come_back_after_a_lease(bed: Bed):
     deliveries = await received(bed, 25)
     await bed.backend().visibility.hide(handles(deliveries))
     assert beats(bed) == [10, 10, 5]
-    await bed.clock.advance(LEASE_MS - 1)
+    await bed.clock.advance(DELIVERY_LEASE_MS - 1)
     assert take(bed) == []
     await bed.clock.advance(2)
     assert len(take(bed)) == 25
@@ -54,7 +54,7 @@ async def test_leases_are_renewed_while_the_work_goes_on(bed: Bed):
         await bed.clock.advance(20 * LEASE_RENEW_MS + 1)
         assert take(bed) == []
     assert beats(bed) == [3] * 21
-    await bed.clock.advance(LEASE_MS)
+    await bed.clock.advance(DELIVERY_LEASE_MS)
     assert beats(bed) == [3] * 21
     assert len(take(bed)) == 3
 
@@ -76,7 +76,7 @@ async def test_a_message_that_is_gone_stops_nothing(bed: Bed):
     first, second = await received(bed, 2)
     done(bed, first.receipt_handle)
     async with bed.backend().visibility.leased(handles([first, second])):
-        await bed.clock.advance(10 * LEASE_MS)
+        await bed.clock.advance(10 * DELIVERY_LEASE_MS)
         assert take(bed) == []
 
 
@@ -86,7 +86,7 @@ async def test_a_renewal_that_fails_is_left_to_the_next(bed: Bed, caplog: pytest
     async with bed.backend().visibility.leased(handles(deliveries)):
         await bed.clock.advance(1)
         bed.clients["sqs"].plan("change_message_visibility_batch", refused("RequestThrottled"), lost_call)
-        await bed.clock.advance(10 * LEASE_MS)
+        await bed.clock.advance(10 * DELIVERY_LEASE_MS)
         assert take(bed) == []
     assert [record.getMessage() for record in caplog.records] == ["the leases of 1 messages could not be renewed"] * 2
 
@@ -120,5 +120,5 @@ async def test_the_heart_stops_with_the_work(bed: Bed):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     before = len(beats(bed))
-    await bed.clock.advance(LEASE_MS)
+    await bed.clock.advance(DELIVERY_LEASE_MS)
     assert len(beats(bed)) == before

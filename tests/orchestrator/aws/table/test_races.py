@@ -11,7 +11,7 @@ import pytest
 from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.run import RunHeader, RunStatus
-from stepwell_orchestrator.ports import Acquired, Busy, Claimed, Over, Refused, Unknown
+from stepwell_orchestrator.ports import Acquired, Busy, Claimed, NotClaimed, Over, Unknown
 from tests.conformance.samples import (
     NOW_MS,
     UNTIL_MS,
@@ -241,7 +241,7 @@ async def test_of_two_claims_one_holds(journals: Any):
             for worker in (one, two)
         ]
         answers = interleaved(claims, order)
-        assert sorted(type(answer).__name__ for answer in answers) == [Claimed.__name__, Refused.__name__]
+        assert sorted(type(answer).__name__ for answer in answers) == [Claimed.__name__, NotClaimed.__name__]
         assert answers[0].entry == answers[1].entry
 
 

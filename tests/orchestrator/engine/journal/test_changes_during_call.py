@@ -10,7 +10,12 @@ from stepwell.wire.opcodes import Op
 from stepwell.wire.reply import Reply
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.journal.call_reference import CALL_SPAN, REPLY_SPAN, CallReference
-from stepwell_orchestrator.engine.journal.changes_during_call import Meanwhile, is_void, meanwhile, stands_alone
+from stepwell_orchestrator.engine.journal.changes_during_call import (
+    ChangesDuringCall,
+    changes_during,
+    is_void,
+    stands_alone,
+)
 from stepwell_orchestrator.engine.journal.retry import discovery_attempt
 from stepwell_orchestrator.model.step import Place, StepStatus
 from tests.orchestrator.engine.builders import (
@@ -42,7 +47,7 @@ def test_a_call_knows_its_own_steps() -> None:
         entry("arrived"),
         entry("flaky", StepStatus.ERRORED),
     )
-    found = meanwhile(SENT, now, REFERENCE)
+    found = changes_during(SENT, now, REFERENCE)
     assert found.own == {OWN.step_id}
     assert found.others == {OTHER.step_id, op(Op.STEP_RUN, "old").id, op(Op.STEP_RUN, "arrived").id}
 
@@ -67,9 +72,9 @@ def test_a_call_knows_its_own_steps() -> None:
 def test_a_reply_is_void_when_others_know_better(reply: Reply, void_by_others: bool) -> None:
     """An end, or another result than the journaled one; and never because of what the call saved itself."""
     now = run(placed("before", 1, 0), OWN, OTHER)
-    assert is_void(now, meanwhile(SENT, now, REFERENCE), reply) is void_by_others
+    assert is_void(now, changes_during(SENT, now, REFERENCE), reply) is void_by_others
     now = run(placed("before", 1, 0), OWN)
-    assert not is_void(now, meanwhile(SENT, now, REFERENCE), reply)
+    assert not is_void(now, changes_during(SENT, now, REFERENCE), reply)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +99,11 @@ def test_what_others_saved_is_told_to_the_function_at_once() -> None:
     now = run(placed("before", 1, 0), OWN, OTHER, discovered=1)
     reply = instructed(op(Op.SLEEP, "nap", opts={"duration": "1h"}))
     decisions = {
-        named: advance(replace(situation(now), meanwhile=found), reply).progress
-        for named, found in (("others", meanwhile(SENT, now, REFERENCE)), ("own", Meanwhile(frozenset({OWN.step_id}))))
+        named: advance(replace(situation(now), changes=found), reply).progress
+        for named, found in (
+            ("others", changes_during(SENT, now, REFERENCE)),
+            ("own", ChangesDuringCall(frozenset({OWN.step_id}))),
+        )
     }
     assert [progress and progress.discovered for progress in decisions.values()] == [None, 3]
 

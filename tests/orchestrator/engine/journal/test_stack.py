@@ -18,7 +18,7 @@ def ids(*names: str) -> tuple[str, ...]:
     return tuple(hash_step_id(name) for name in names)
 
 
-def settle(of: Run, term: int) -> Run:
+def place_arrivals(of: Run, term: int) -> Run:
     return replace(of, header=replace(of.header, progress=arrange(of, term)))
 
 
@@ -43,15 +43,15 @@ def test_sequential_runs_need_no_rearranging() -> None:
 def test_arrivals_follow_in_the_order_they_ended() -> None:
     """Steps without a place are put behind all placed ones, by their end and then by their id."""
     of = run(entry("late", ended_at_ms=NOW_MS), placed("a", 1, 0), entry("early", ended_at_ms=NOW_MS - 9))
-    assert stack_of(settle(of, 1)) == ids("a", "early", "late")
+    assert stack_of(place_arrivals(of, 1)) == ids("a", "early", "late")
     assert arrange(of, 1).placed[hash_step_id("early")] == Place(1, 1)
 
 
 def test_an_arrival_never_moves_what_was_seen_before() -> None:
     """A step that ended earlier but was seen later stands behind the ones a function has already been shown."""
-    first = settle(run(entry("seen", ended_at_ms=NOW_MS)), 1)
+    first = place_arrivals(run(entry("seen", ended_at_ms=NOW_MS)), 1)
     late = entry("slow-write", ended_at_ms=NOW_MS - 9)
-    later = settle(replace(first, entries={**first.entries, late.step_id: late}), 1)
+    later = place_arrivals(replace(first, entries={**first.entries, late.step_id: late}), 1)
     assert stack_of(later) == ids("seen", "slow-write")
 
 
@@ -69,7 +69,7 @@ def test_a_fence_turns_a_dead_drivers_late_write_into_an_arrival() -> None:
     mine, stale = placed("mine", 2, 0), placed("stale", 1, 1)
     grown = replace(fenced, entries={**fenced.entries, mine.step_id: mine, stale.step_id: stale})
     assert stack_of(grown) == ids("a", "mine")
-    assert stack_of(settle(grown, 2)) == ids("a", "mine", "stale")
+    assert stack_of(place_arrivals(grown, 2)) == ids("a", "mine", "stale")
 
 
 def test_a_takeover_owes_a_discovery() -> None:
@@ -83,7 +83,7 @@ def test_showing_steps_one_by_one_only_ever_appends(arrivals: list[tuple[str, in
     of, seen = run(), ()
     for name, ended in arrivals:
         arrival = entry(name, ended_at_ms=ended)
-        of = settle(replace(of, entries={**of.entries, arrival.step_id: arrival}), 1)
+        of = place_arrivals(replace(of, entries={**of.entries, arrival.step_id: arrival}), 1)
         assert stack_of(of)[: len(seen)] == seen
         seen = stack_of(of)
     assert set(seen) == set(of.entries)

@@ -17,7 +17,7 @@ from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.aws.logs import NOISY, set_up_logs
 from stepwell_orchestrator.entry.queue import SUSPICIOUS_DELIVERIES, Batches
-from stepwell_orchestrator.limits import LEASE_MS, LEASE_RENEW_MS
+from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS, THROTTLED_REDELIVERY_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from tests.orchestrator.aws import strict
 from tests.orchestrator.aws.account import Account, context
@@ -95,7 +95,7 @@ def test_one_failure_is_one_failure(account: Account):
     assert sorted(handed) == [("a", 1), ("b", 1), ("c", 1)]
     [record] = [record for record in event["Records"] if record["messageId"] in failed]
     assert json.loads(record["body"])["id"] == "b"
-    assert hidden_ms(account) == {"b": LEASE_MS}
+    assert hidden_ms(account) == {"b": DELIVERY_LEASE_MS}
 
 
 def test_a_failed_item_comes_back_when_its_lease_ends(account: Account):
@@ -103,7 +103,7 @@ def test_a_failed_item_comes_back_when_its_lease_ends(account: Account):
     handed = worked_by(account, failing("a"))
     queued(account, "a")
     account.work()
-    account.advance(LEASE_MS - 1)
+    account.advance(DELIVERY_LEASE_MS - 1)
     assert handed == [("a", 1)]
     account.advance(2)
     assert handed == [("a", 1), ("a", 2)]
@@ -124,7 +124,11 @@ def test_a_failed_item_does_not_wait_for_its_batch(account: Account):
     queued(account, "failing", "quick", "slow")
     event = account.batch()
     account.queue(event, context("queue", 900_000))
-    assert hidden_ms(account) == {"failing": LEASE_MS - elapsed_ms, "quick": LEASE_MS, "slow": LEASE_MS}
+    assert hidden_ms(account) == {
+        "failing": DELIVERY_LEASE_MS - elapsed_ms,
+        "quick": DELIVERY_LEASE_MS,
+        "slow": DELIVERY_LEASE_MS,
+    }
 
 
 def test_an_item_that_is_to_come_again_does(account: Account):
@@ -165,7 +169,7 @@ def test_a_throttle_is_nobodys_failure(account: Account, caplog: pytest.LogCaptu
         event = account.batch()
         assert event["Records"][0]["attributes"]["ApproximateReceiveCount"] == "1"
         assert account.deliver(event) == set()
-        account._turn_to(account.bed.clock.now_ms() + LEASE_MS)
+        account._turn_to(account.bed.clock.now_ms() + THROTTLED_REDELIVERY_MS)
     assert [deliveries for _, deliveries in handed] == [1, 2, 3, 4, 5]
     assert "comes again in 30000 ms" in caplog.text
 
@@ -189,7 +193,7 @@ def test_an_item_that_keeps_failing_is_told_with_its_run(account: Account, caplo
     queued(account, "a")
     for _ in range(SUSPICIOUS_DELIVERIES):
         account.work()
-        account._turn_to(account.bed.clock.now_ms() + LEASE_MS + 1)
+        account._turn_to(account.bed.clock.now_ms() + DELIVERY_LEASE_MS + 1)
     told = [record for record in caplog.records if "dead letter queue" in record.getMessage()]
     assert len(told) == 1
     assert (told[0].run_id, told[0].item) == ("run-a", "a")

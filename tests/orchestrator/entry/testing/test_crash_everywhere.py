@@ -11,7 +11,7 @@ import stepwell
 from stepwell.testing import CrashError, Engine, ExpectationError, SyncEngine
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.model.decision import PutEntry
-from stepwell_orchestrator.worker.driving import Driver
+from stepwell_orchestrator.worker.committing import Committer
 from tests.orchestrator.entry.testing.apps import reminder
 
 Body = Callable[[], Any]
@@ -241,7 +241,8 @@ async def test_a_journal_that_is_late_is_found_by_a_crash(monkeypatch: pytest.Mo
 
 async def test_a_run_that_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that does not make up for what a dead worker left undone leaves the run asleep."""
-    monkeypatch.setattr("stepwell_orchestrator.worker.driving.recover", lambda _run, _now_ms: ())
+    for module in ("committing", "driving"):
+        monkeypatch.setattr(f"stepwell_orchestrator.worker.{module}.recover", lambda _run, _now_ms: ())
     [first, *_] = (await found(shop(lambda: None))).report.findings
     assert first.boundary == 'after the commit of step "charge" (completed), step "nap" (sleeping) in shop-pay'
     assert first.problem == "the run of shop-pay does not end"
@@ -251,13 +252,13 @@ async def test_a_run_that_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch)
 
 async def test_an_engine_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the engine's own is told, even when the run ends as it should."""
-    fence = Driver.__dict__["_recover"]
+    take_over = Committer.take_over
 
-    async def clumsy(driver: Driver, *args: Any) -> Any:
-        await fence(driver, *args)
+    async def clumsy(committer: Committer, *args: Any) -> Any:
+        await take_over(committer, *args)
         raise RuntimeError("dropped it")
 
-    monkeypatch.setattr(Driver, "_recover", clumsy)
+    monkeypatch.setattr(Committer, "take_over", clumsy)
     findings = (await found(shop(lambda: None))).report.findings
     assert findings[0].problem == "the engine raised RuntimeError: dropped it"
     assert len(findings) == 8

@@ -7,8 +7,7 @@ from stepwell_orchestrator.aws.table.dynamo import Refused, Update, binary, numb
 from stepwell_orchestrator.aws.table.items import CLAIMABLE, CLAIMED, DOCUMENT, STARTED, WRITER
 from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
 from stepwell_orchestrator.aws.table.table import LEASE_UNTIL
-from stepwell_orchestrator.ports import Claim, Claimed, Unknown
-from stepwell_orchestrator.ports import Refused as NotClaimed
+from stepwell_orchestrator.ports import Claim, Claimed, NotClaimed, Unknown
 
 
 class Claims(Part):

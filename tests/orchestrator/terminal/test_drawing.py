@@ -6,7 +6,8 @@ import pytest
 from rich.cells import cell_len
 
 from stepwell_orchestrator.terminal.display import ASCII, UNICODE, Glyphs
-from stepwell_orchestrator.terminal.timeline import draw_timeline, read_timeline
+from stepwell_orchestrator.terminal.drawing import draw_timeline
+from stepwell_orchestrator.terminal.timeline import read_timeline
 from tests.orchestrator.cli.samples import RUN_ID, START_MS, run_answer, trace_row
 
 DAY = 86_400_000

@@ -1,0 +1,59 @@
+"""The documents of a run: its progress, its outcome, its origin."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stepwell.wire.encoding import decode, encode
+from stepwell_orchestrator.documents.members import members_of
+from stepwell_orchestrator.model.pause import PauseKey
+from stepwell_orchestrator.model.run import Invoker, Outcome, Progress, RunHeader, RunStatus
+from stepwell_orchestrator.model.step import Place
+
+_NONE: Final = encode({})
+_NO_PROGRESS: Final = Progress()
+
+
+def progress_document(progress: Progress) -> bytes:
+    """A run's progress."""
+    return encode(members_of(progress))
+
+
+def read_progress(document: bytes) -> Progress:
+    """The progress in a document."""
+    if document == _NONE:
+        return _NO_PROGRESS
+    body = decode(document)
+    body["placed"] = {step_id: Place(*place) for step_id, place in body.get("placed", {}).items()}
+    body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
+    return Progress(**body)
+
+
+def outcome_document(outcome: Outcome) -> bytes:
+    """How a run ended."""
+    return encode(members_of(outcome))
+
+
+def read_outcome(document: bytes) -> Outcome:
+    """The outcome in a document."""
+    body = decode(document)
+    return Outcome(**body | {"status": RunStatus(body["status"])})
+
+
+def origin_document(header: RunHeader) -> bytes:
+    """Where a run comes from and what may cancel it: fixed when it is created."""
+    members = members_of(header)
+    return encode(
+        {name: members[name] for name in ("original_run_id", "invoked_by", "cancellations") if name in members}
+    )
+
+
+def read_origin(document: bytes) -> dict[str, Any]:
+    """The members of a header that an origin document holds."""
+    if document == _NONE:
+        return {}
+    body: dict[str, Any] = decode(document)
+    if "invoked_by" in body:
+        body["invoked_by"] = Invoker(*body["invoked_by"])
+    body["cancellations"] = tuple(PauseKey(*key) for key in body.get("cancellations", ()))
+    return body

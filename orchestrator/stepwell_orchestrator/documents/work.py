@@ -1,0 +1,86 @@
+"""The document of a queue item's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+from stepwell.wire.encoding import decode, encode
+from stepwell_orchestrator.documents.members import members_of
+from stepwell_orchestrator.model.queue_item import (
+    Cancel,
+    CancelMatching,
+    Cause,
+    ChildEnded,
+    Deadline,
+    Drive,
+    EventArrived,
+    Execute,
+    FromStep,
+    Rerun,
+    Route,
+    Settle,
+    SignalArrived,
+    TimerDue,
+    WaitRefused,
+    Work,
+)
+
+
+def work_document(work: Work) -> bytes:
+    """A queue item's work: a list whose first member says which."""
+    match work:
+        case Route(event_id):
+            return encode(["route", event_id])
+        case Drive(run_id, reason):
+            return encode(["drive", run_id, reason])
+        case Execute(run_id, step_id, attempt):
+            return encode(["execute", run_id, step_id, attempt])
+        case TimerDue(run_id, step_id):
+            return encode(["timer", run_id, step_id])
+        case Cancel(run_id, requested_at_ms):
+            return encode(["cancel", run_id, requested_at_ms])
+        case Settle(run_id, step_id, cause):
+            return encode(["settle", run_id, step_id, [_CAUSE_NAMES[type(cause)], *members_of(cause).values()]])
+        case Deadline(run_id, kind, limit_ms):
+            return encode(["deadline", run_id, kind, limit_ms])
+        case Rerun(run_id, original_run_id, requested_at_ms, from_step):
+            start = [] if from_step is None else [members_of(from_step)]
+            return encode(["rerun", run_id, original_run_id, requested_at_ms, *start])
+        case CancelMatching():
+            return encode(["cancel matching", members_of(work)])
+    assert_never(work)
+
+
+def read_work(document: bytes) -> Work:
+    """The work in a document."""
+    kind, *members = decode(document)
+    return _WORK[kind](*members)
+
+
+_WORK: Mapping[str, Callable[..., Work]] = {
+    "route": Route,
+    "drive": Drive,
+    "execute": Execute,
+    "timer": TimerDue,
+    "cancel": Cancel,
+    "settle": lambda run_id, step_id, cause: Settle(run_id, step_id, _CAUSES[cause[0]](*cause[1:])),
+    "deadline": Deadline,
+    "rerun": lambda *members: Rerun(*members[:3], *map(_from_step, members[3:])),
+    "cancel matching": lambda members: CancelMatching(**members),
+}
+
+
+def _from_step(members: dict[str, Any]) -> FromStep:
+    if "arguments" in members:
+        members["arguments"] = tuple(members["arguments"])
+    return FromStep(**members)
+
+
+_CAUSES: Mapping[str, Callable[..., Cause]] = {
+    "event": EventArrived,
+    "signal": SignalArrived,
+    "child": ChildEnded,
+    "refused": WaitRefused,
+}
+_CAUSE_NAMES = {kind: name for name, kind in _CAUSES.items()}
