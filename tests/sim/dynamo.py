@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
+from stepwell_orchestrator.aws.attribute_values import Item
 from stepwell_orchestrator.aws.backend import AwsBackend, Services
 from stepwell_orchestrator.aws.service import AwsError, Service, in_place
 from stepwell_orchestrator.aws.table import items
-from stepwell_orchestrator.aws.table.dynamo import Item
 from stepwell_orchestrator.aws.table.journal import commits
 from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
 from stepwell_orchestrator.aws.table.table import LEASED_UNDER, PK, SK

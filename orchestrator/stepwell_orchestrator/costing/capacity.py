@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stepwell_orchestrator.aws.table.dynamo import Item
+from stepwell_orchestrator.aws.attribute_values import Item
 from stepwell_orchestrator.aws.table.sizes import WRITE_UNIT_BYTES, item_bytes
 
 READ_UNIT_BYTES: Final = 4 * 1024

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from stepwell_orchestrator.aws.table.dynamo import Item, Key
+from stepwell_orchestrator.aws.attribute_values import Item, Key
 from stepwell_orchestrator.aws.table.sizes import item_bytes
 from stepwell_orchestrator.aws.table.table import PK, SCHEMA, SK
 from stepwell_orchestrator.costing.capacity import index_write_units, indexes_of, read_units, stored_bytes, write_units

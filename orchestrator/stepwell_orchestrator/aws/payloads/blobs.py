@@ -9,8 +9,8 @@ import hashlib
 import zlib
 from typing import Any, Final
 
+from stepwell_orchestrator.aws.attribute_values import Value, binary
 from stepwell_orchestrator.aws.service import AwsError, Service
-from stepwell_orchestrator.aws.table.dynamo import Value, binary
 from stepwell_orchestrator.errors import StoreError
 
 INLINE_BYTES_MAX: Final = 64 * 1024

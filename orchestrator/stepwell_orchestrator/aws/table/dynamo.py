@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, assert_never
 
+from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, text
 from stepwell_orchestrator.aws.service import AwsError, Service
 from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
-
-Value = Mapping[str, Any]
-"""An attribute's value as DynamoDB spells it: ``{"S": "x"}``."""
-Item = Mapping[str, Value]
-Key = Mapping[str, Value]
 
 GET_MAX: Final = 100
 """Items that one batch may ask for."""
@@ -196,29 +192,9 @@ class Table:
         return await self._dynamodb.call(operation, **parameters)
 
 
-def text(value: str) -> Value:
-    """A string."""
-    return {"S": value}
-
-
-def number(value: int) -> Value:
-    """An integer."""
-    return {"N": str(value)}
-
-
-def binary(value: bytes) -> Value:
-    """Bytes."""
-    return {"B": value}
-
-
 def key_of(pk: str, sk: str) -> Key:
     """An item's key."""
     return {PK: text(pk), SK: text(sk)}
-
-
-def integer(item: Item, name: str) -> int | None:
-    """An attribute's integer (None: it has none)."""
-    return int(item[name]["N"]) if name in item else None
 
 
 def _met_a_transaction(error: AwsError) -> bool:

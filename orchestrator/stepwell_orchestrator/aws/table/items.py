@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from stepwell_orchestrator.aws.attribute_values import Item, Value, binary, integer, number, text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.payloads.blobs import Blobs, compress, decompress
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Item, Put, Table, Value, binary, integer, number, text
+from stepwell_orchestrator.aws.table.dynamo import Put, Table
 from stepwell_orchestrator.aws.table.retention import Keeping
 from stepwell_orchestrator.aws.table.table import (
     APP,

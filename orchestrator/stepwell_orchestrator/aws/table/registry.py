@@ -7,23 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.aws.attribute_values import Item, Key, binary, integer, number, text
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table.dynamo import (
-    Action,
-    Delete,
-    Item,
-    Key,
-    Put,
-    Range,
-    Refused,
-    Table,
-    Update,
-    binary,
-    integer,
-    key_of,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import Action, Delete, Put, Range, Refused, Table, Update, key_of
 from stepwell_orchestrator.aws.table.registry_cache import Registered, RegisteredApp, packed, unpacked
 from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
-from stepwell_orchestrator.aws.table.dynamo import Value, number
+from stepwell_orchestrator.aws.attribute_values import Value, number
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.step import StepEntry
 

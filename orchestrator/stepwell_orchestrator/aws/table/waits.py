@@ -8,22 +8,10 @@ from contextlib import suppress
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
+from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, binary, number, text
 from stepwell_orchestrator.aws.payloads.blobs import compress, decompress
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table.dynamo import (
-    Delete,
-    Item,
-    Key,
-    Put,
-    Range,
-    Refused,
-    Table,
-    Value,
-    binary,
-    key_of,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import Delete, Put, Range, Refused, Table, key_of
 from stepwell_orchestrator.aws.table.names import in_key
 from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.documents import pause_document, read_pause

@@ -20,13 +20,13 @@ from stepwell.errors import DefinitionError
 from stepwell.serving.lambda_handler import LambdaHandler
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
+from stepwell_orchestrator.aws.attribute_values import Item, Key
 from stepwell_orchestrator.aws.backend import Names, Services
 from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.imitated_clients import REGION, offline_client
 from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table import table
-from stepwell_orchestrator.aws.table.dynamo import Item, Key
 from stepwell_orchestrator.costing.bill import FIRED, Work
 from stepwell_orchestrator.costing.durations import Invocation
 from stepwell_orchestrator.costing.ledger import Ledger, Usage, queue_usage

@@ -5,18 +5,9 @@ from typing import Any
 
 import pytest
 
+from stepwell_orchestrator.aws.attribute_values import number, text
 from stepwell_orchestrator.aws.service import AwsError
-from stepwell_orchestrator.aws.table.dynamo import (
-    Delete,
-    Put,
-    Range,
-    Refused,
-    Table,
-    Update,
-    key_of,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import Delete, Put, Range, Refused, Table, Update, key_of
 from stepwell_orchestrator.errors import StoreError
 from tests.orchestrator.aws.bed import Bed
 from tests.orchestrator.aws.faults import Fault, conflict_in_transaction, refused

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from stepwell_orchestrator.aws.attribute_values import binary, number
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Refused, Update, binary, number
+from stepwell_orchestrator.aws.table.dynamo import Refused, Update
 from stepwell_orchestrator.aws.table.items import CLAIMABLE, CLAIMED, DOCUMENT, STARTED, WRITER
 from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
 from stepwell_orchestrator.aws.table.table import LEASE_UNTIL

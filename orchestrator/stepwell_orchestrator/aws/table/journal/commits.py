@@ -14,20 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from stepwell_orchestrator.aws.attribute_values import Item, Value, binary, number, text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import (
-    TRANSACTION_MAX,
-    Action,
-    Item,
-    Put,
-    Refused,
-    Update,
-    Value,
-    binary,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import TRANSACTION_MAX, Action, Put, Refused, Update
 from stepwell_orchestrator.aws.table.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER
 from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
 from stepwell_orchestrator.aws.table.journal.leases import HELD, drives

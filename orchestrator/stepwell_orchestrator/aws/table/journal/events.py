@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from stepwell_orchestrator.aws.attribute_values import text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Put, Range, Refused, key_of, text
+from stepwell_orchestrator.aws.table.dynamo import Put, Range, Refused, key_of
 from stepwell_orchestrator.aws.table.items import Items
 from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
 from stepwell_orchestrator.aws.table.table import PK, SK, TTL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stepwell_orchestrator.aws.table.dynamo import Item
+from stepwell_orchestrator.aws.attribute_values import Item
 from stepwell_orchestrator.aws.table.items import WRITER, Items
 from stepwell_orchestrator.fresh_ids import Entropy
 

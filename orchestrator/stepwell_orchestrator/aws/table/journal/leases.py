@@ -19,19 +19,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from stepwell_orchestrator.aws.attribute_values import Item, Key, binary, integer, number, text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import (
-    Item,
-    Key,
-    Range,
-    Refused,
-    Update,
-    binary,
-    integer,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import Range, Refused, Update
 from stepwell_orchestrator.aws.table.items import BEGUN, DOCUMENT, KEPT, PROGRESS, TERM, WANTED, WRITER
 from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
 from stepwell_orchestrator.aws.table.table import LEASE_UNTIL, LEASED_UNDER, LEASES, PK, SK

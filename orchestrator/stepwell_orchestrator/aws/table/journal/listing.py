@@ -12,9 +12,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import GET_MAX, Item, Key, Range, Table, Value, text
+from stepwell_orchestrator.aws.table.dynamo import GET_MAX, Range, Table
 from stepwell_orchestrator.aws.table.items import status_of
 from stepwell_orchestrator.aws.table.journal.journal_part import Part
 from stepwell_orchestrator.aws.table.table import APP, CREATED, FUNCTION, LISTED_UNDER, LISTING, NAME, PK, SK

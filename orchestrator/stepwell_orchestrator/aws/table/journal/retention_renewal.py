@@ -16,20 +16,10 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from stepwell.wire.times import DAY_MS
+from stepwell_orchestrator.aws.attribute_values import Item, Key, integer, number, text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import (
-    Item,
-    Key,
-    Put,
-    Range,
-    Refused,
-    Update,
-    integer,
-    key_of,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import Put, Range, Refused, Update, key_of
 from stepwell_orchestrator.aws.table.items import DOCUMENT, EVENTS, KEPT, TERM
 from stepwell_orchestrator.aws.table.journal.journal_part import Part
 from stepwell_orchestrator.aws.table.journal.listing import newest

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stepwell_orchestrator.aws.attribute_values import Item, number, text
 from stepwell_orchestrator.aws.gather_limited import together
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Item, Put, Range, Refused, number, text
+from stepwell_orchestrator.aws.table.dynamo import Put, Range, Refused
 from stepwell_orchestrator.aws.table.journal.journal_part import Part
 from stepwell_orchestrator.aws.table.table import CREATED, PK, SK, TTL
 from stepwell_orchestrator.model.event import Event

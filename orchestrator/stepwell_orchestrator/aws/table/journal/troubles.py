@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from stepwell_orchestrator.aws.attribute_values import text
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Refused, Update, text
+from stepwell_orchestrator.aws.table.dynamo import Refused, Update
 from stepwell_orchestrator.aws.table.items import STATUS, TROUBLE
 from stepwell_orchestrator.aws.table.journal.journal_part import Part
 from stepwell_orchestrator.aws.table.table import PK
