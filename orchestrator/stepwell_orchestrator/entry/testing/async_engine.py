@@ -1,11 +1,11 @@
-"""The engine as a test holds it."""
+"""The engine of a test that is ``async``: what both faces of it do."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
@@ -21,35 +21,23 @@ from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.entry.testing.stubs import Raisable, Stub
 from stepwell_orchestrator.entry.testing.world import World
 
-if TYPE_CHECKING:
-    from stepwell_orchestrator.entry.testing.blocking import SyncEngine
-
 PATIENCE_S: Final = 30.0
 START: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 Duration = str | dt.timedelta | float
 
 
-class Engine:
-    """The real engine and the real adapter in this process, in memory, on a time that only the test moves.
+class AsyncEngine:
+    """``Engine`` without its door to the blocking one.
 
-    Between two calls nothing happens: work is done in ``settle``, ``advance``, ``advance_to`` and ``send_one`` alone.
-    ``now`` is the time it starts at. ``patience`` is how many seconds of real time one stretch of work may take. Use it
-    in one thread, with ``async with`` or ``close``. Serving an app again takes its functions as they are now.
-    ``faults`` is for ``crash_everywhere``.
+    ``now`` is the time it starts at, ``patience`` how many seconds of real time one stretch of work may take, and
+    ``faults`` is for ``crash_everywhere``. Use it in one thread.
     """
 
     def __init__(self, *, now: dt.datetime = START, patience: float = PATIENCE_S, faults: Faults | None = None) -> None:
         self._world = World(_instant_ms("now", now), patience, faults)
         self._start = self.now
         self._patience = patience
-
-    @staticmethod
-    def sync(*, now: dt.datetime = START, patience: float = PATIENCE_S) -> SyncEngine:
-        """The same engine for tests that are not ``async``."""
-        from stepwell_orchestrator.entry.testing.blocking import SyncEngine
-
-        return SyncEngine(lambda faults: Engine(now=now, patience=patience, faults=faults))
 
     async def __aenter__(self) -> Self:
         return self
@@ -157,7 +145,7 @@ class Engine:
         await self._world.cancel(run.id)
 
     async def crash_everywhere(
-        self, scenario: Callable[[Engine], Awaitable[Any]], *, only: str | None = None, limit: int = FAULTS_MAX
+        self, scenario: Callable[[Self], Awaitable[Any]], *, only: str | None = None, limit: int = FAULTS_MAX
     ) -> CrashReport:
         """Live through a scenario again and again, each time letting the worker die at another place.
 
@@ -173,7 +161,7 @@ class Engine:
         refuse_used(used=bool(self.runs or self.report() or self.now != self._start))
         crashes = Crashes(only, limit)
         for trial in crashes:
-            async with Engine(now=self._start, patience=self._patience, faults=trial.faults) as engine:
+            async with type(self)(now=self._start, patience=self._patience, faults=trial.faults) as engine:
                 engine.serve(*self._world.apps)
                 with trial.living():
                     trial.returned = await scenario(engine)
