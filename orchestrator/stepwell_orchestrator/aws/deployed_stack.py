@@ -30,7 +30,7 @@ class StackError(StepwellError):
     """A stack could not be reached, or did not do what it was asked."""
 
 
-class Stack:
+class DeployedStack:
     """One stack. Every method raises StackError."""
 
     def __init__(self, name: str, clients: Clients) -> None:

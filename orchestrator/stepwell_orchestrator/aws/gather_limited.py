@@ -12,7 +12,7 @@ ResultT = TypeVar("ResultT")
 AT_ONCE: Final = 10
 
 
-async def together(
+async def gather_limited(
     call: Callable[[ArgumentT], Awaitable[ResultT]], arguments: Iterable[ArgumentT], *, at_once: int = AT_ONCE
 ) -> list[ResultT]:
     """The results of a call for each argument, in order; at most ``at_once`` are under way.

@@ -7,7 +7,7 @@ from typing import Any, Final
 REGION: Final = "us-east-1"
 
 
-def offline_client(name: str) -> Any:
+def imitated_client(name: str) -> Any:
     """A service's client. Whoever asks for one has put an imitation in place, or it will find no credentials good."""
     import botocore.session
     from botocore.config import Config

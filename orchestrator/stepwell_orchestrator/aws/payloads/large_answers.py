@@ -13,7 +13,7 @@ PREFIX: Final = "answer/"
 GOOD_FOR_MS: Final = 5 * MINUTE_MS
 
 
-class Handouts:
+class LargeAnswers:
     """Where such answers lie. ``s3`` answers ``presign_get`` with a ``Url`` (``WholeObjects``)."""
 
     def __init__(self, s3: Service, *, bucket: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from stepwell.errors import StepwellError, WireError
 from stepwell.wire.encoding import decode
 from stepwell.wire.times import DAY_MS, HOUR_MS, format_instant
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.queue.messages import Delivery, Poison, read_message
 from stepwell_orchestrator.aws.queue.queue import SqsQueue
 from stepwell_orchestrator.aws.service import Service
@@ -61,7 +61,7 @@ class DeadLetters:
             messages = response.get("Messages", ())
             if not messages:
                 break
-            count += sum(await together(self._redrive, messages))
+            count += sum(await gather_limited(self._redrive, messages))
         return count
 
     async def _redrive(self, message: Mapping[str, Any]) -> bool:

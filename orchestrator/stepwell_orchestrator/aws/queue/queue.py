@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.queue.messages import MESSAGE_BYTES_MAX, Delivery, message_body, message_group
 from stepwell_orchestrator.aws.queue.schedules import INPUT_BYTES_MAX, Schedules
 from stepwell_orchestrator.aws.service import Service
@@ -69,8 +69,8 @@ class SqsQueue:
                 far.append((item, body))
             else:
                 near.append(_entry(len(near), item, body, now_ms))
-        await together(self._send_batch, _batches(near))
-        await together(lambda message: self._schedules.create(*message, now_ms), far)
+        await gather_limited(self._send_batch, _batches(near))
+        await gather_limited(lambda message: self._schedules.create(*message, now_ms), far)
 
     async def _send_batch(self, entries: Sequence[Entry]) -> None:
         for pause_ms in (0, *(_PAUSE_MS << tried for tried in range(_TRIES - 1))):

@@ -53,7 +53,7 @@ class Delete:
 Action = Put | Update | Delete
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not an error)
+class ConditionFailed(Exception):  # noqa: N818 (an answer, not an error)
     """Conditions did not hold and nothing was written.
 
     ``olds`` has the items as they were found (None: there is none) by the number of the action that was refused.
@@ -136,19 +136,19 @@ class Table:
                 return
 
     async def do(self, action: Action, returning: Literal["NONE", "ALL_OLD", "ALL_NEW"] = "NONE") -> Item:
-        """One action; the item as ``returning`` says. Raises Refused when its condition does not hold."""
+        """One action; the item as ``returning`` says. Raises ConditionFailed when its condition does not hold."""
         operation, parameters = _spelled(self.name, action)
         try:
             response = await self._call(operation, **parameters, ReturnValues=returning)
         except AwsError as error:
             if error.code == "ConditionalCheckFailedException":
-                raise Refused({0: error.response.get("Item")}) from error
+                raise ConditionFailed({0: error.response.get("Item")}) from error
             raise
         item: Item = response.get("Attributes", {})
         return item
 
     async def transact(self, actions: Sequence[Action], token: str) -> None:
-        """All actions or none. Raises Refused when conditions do not hold.
+        """All actions or none. Raises ConditionFailed when conditions do not hold.
 
         Done again under its ``token``, within ten minutes, a transaction that was done does nothing.
         """
@@ -164,7 +164,7 @@ class Table:
             reasons = error.response.get("CancellationReasons", ())
             refused = {n: reason.get("Item") for n, reason in enumerate(reasons) if reason["Code"] == _CONDITION_FAILED}
             if refused:
-                raise Refused(refused) from error
+                raise ConditionFailed(refused) from error
             raise
 
     async def _get_batch(self, keys: Sequence[Key]) -> list[Item]:

@@ -9,8 +9,8 @@ from typing import Final
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.aws.attribute_values import Item, Key, binary, integer, number, text
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table.dynamo import Action, Delete, Put, Range, Refused, Table, Update, key_of
-from stepwell_orchestrator.aws.table.registry_cache import Registered, RegisteredApp, packed, unpacked
+from stepwell_orchestrator.aws.table.dynamo import Action, ConditionFailed, Delete, Put, Range, Table, Update, key_of
+from stepwell_orchestrator.aws.table.registry_cache import CachedRegistry, RegisteredApp, packed, unpacked
 from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.fresh_ids import Entropy
@@ -47,7 +47,7 @@ class DynamoRegistry:
         self._table = Table(dynamodb, table)
         self._clock = clock
         self._entropy = entropy
-        self._known = Registered()
+        self._known = CachedRegistry()
         self._read_at_ms: int | None = None
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
@@ -98,13 +98,13 @@ class DynamoRegistry:
         functions = (await self._current()).functions.values()
         return [function for function in functions if app_id in (None, function.app_id)]
 
-    async def _recent(self) -> Registered:
+    async def _recent(self) -> CachedRegistry:
         """What was registered within the last second, and is now as far as this process has changed it."""
         if self._read_at_ms is not None and 0 <= self._clock.now_ms() - self._read_at_ms < _KNOWN_MS:
             return self._known
         return await self._current()
 
-    async def _current(self) -> Registered:
+    async def _current(self) -> CachedRegistry:
         """What is registered now.
 
         The counter is read before the apps: a change in between leaves the older count with the newer apps, and the
@@ -119,7 +119,7 @@ class DynamoRegistry:
             rows = Range(f"{PK} = :pk AND begins_with({SK}, :sk)", {":pk": text(_PARTITION), ":sk": text(_APPS)})
             apps = _whole_apps([item async for item in self._table.items(rows)])
             if apps is not None:
-                known = Registered(version, apps)
+                known = CachedRegistry(version, apps)
             else:
                 version = await self._version()
         raise _overtaken()
@@ -128,7 +128,7 @@ class DynamoRegistry:
         item = await self._table.get(_VERSION_KEY)
         return 0 if item is None else integer(item, _VERSION) or 0
 
-    async def _change(self, known: Registered, actions: Sequence[Action]) -> bool:
+    async def _change(self, known: CachedRegistry, actions: Sequence[Action]) -> bool:
         """Write, and raise the counter; False, with nothing changed, when it is not where it was."""
         raised = Update(
             _VERSION_KEY,
@@ -138,7 +138,7 @@ class DynamoRegistry:
         )
         try:
             await self._table.transact([raised, *actions], self._entropy(_TOKEN_BYTES).hex())
-        except Refused:
+        except ConditionFailed:
             return False
         self._read_at_ms = None
         return True

@@ -20,7 +20,7 @@ class RegisteredApp:
     parts: int
 
 
-class Registered:
+class CachedRegistry:
     """All apps at one version of the registry. Version 0 is that of an empty one.
 
     Two apps may spell one slug ("a-b" + "c", "a" + "b-c"): the last one registered has it.

@@ -19,7 +19,7 @@ _KEY_MARGIN_MS: Final = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class Retention:
     """The rules of one deployment. A run is kept for ``retention_ms`` after its end."""
 
     retention_ms: int = RETENTION_MS_DEFAULT

@@ -11,7 +11,7 @@ from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, binary, number, text
 from stepwell_orchestrator.aws.payloads.blobs import compress, decompress
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table.dynamo import Delete, Put, Range, Refused, Table, key_of
+from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Delete, Put, Range, Table, key_of
 from stepwell_orchestrator.aws.table.names import in_key
 from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.documents import pause_document, read_pause
@@ -99,7 +99,7 @@ class DynamoWaits:
         condition = f"attribute_not_exists({PK}) OR {_EXPIRES} <= :now OR ({_IS_WAITER})"
         try:
             await self._table.do(Put(item, condition, {":now": number(now_ms), **_waiter(wait)}))
-        except Refused:
+        except ConditionFailed:
             return False
         return True
 
@@ -110,7 +110,7 @@ class DynamoWaits:
 
     async def drop_signal(self, wait: SignalWait) -> None:
         """Stop waiting, unless another step is the waiter by now."""
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             await self._table.do(Delete(_signal_key(wait.name), _IS_WAITER, _waiter(wait)))
 
     async def _put_shape(self, event_name: str, shape: str) -> None:

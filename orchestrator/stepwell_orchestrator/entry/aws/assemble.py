@@ -11,7 +11,7 @@ from stepwell_orchestrator.aws.backend import AwsBackend
 from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
 from stepwell_orchestrator.aws.queue.dead_letters import DeadLetters
-from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.logs import log_notice, set_up_logs
@@ -55,8 +55,8 @@ class Deployment:
     @cached_property
     def backend(self) -> AwsBackend:
         """The ports on AWS."""
-        keeping = Keeping(self.settings.retention_days * DAY_MS)
-        return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy, keeping)
+        retention = Retention(self.settings.retention_days * DAY_MS)
+        return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy, retention)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:

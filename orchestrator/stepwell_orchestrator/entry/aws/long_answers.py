@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Leave = Callable[..., Awaitable[str]]
-"""``Handouts.leave``."""
+"""``LargeAnswers.leave``."""
 
 
 class LongAnswers:

@@ -23,7 +23,7 @@ from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.aws.attribute_values import Item, Key
 from stepwell_orchestrator.aws.backend import Names, Services
 from stepwell_orchestrator.aws.clients import Clients
-from stepwell_orchestrator.aws.imitated_clients import REGION, offline_client
+from stepwell_orchestrator.aws.imitated_clients import REGION, imitated_client
 from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table import table
@@ -70,8 +70,8 @@ class Rehearsal:
         self.scheduler = StandInScheduler()
         self._logs = logs
         self._lambda = StandInLambda(apps)
-        self._database = offline_client("dynamodb")
-        self._bucket = offline_client("s3")
+        self._database = imitated_client("dynamodb")
+        self._bucket = imitated_client("s3")
         self._names = self._made()
         self.ledger = Ledger(self._look)
         self._entropy = random.Random(self._names.table)  # noqa: S311 - it tells writes apart
