@@ -22,8 +22,8 @@ class LargeAnswers:
 
     async def leave(self, body: bytes, *, content_type: str, content_encoding: str) -> str:
         """Put a body into the bucket, and return the URL at which whoever has it may get it. Raises AwsError."""
-        place = {"Bucket": self._bucket, "Key": f"{PREFIX}{hashlib.sha256(body).hexdigest()}"}
+        address = {"Bucket": self._bucket, "Key": f"{PREFIX}{hashlib.sha256(body).hexdigest()}"}
         encoding = {"ContentEncoding": content_encoding} if content_encoding else {}
-        await self._s3.call("put_object", **place, Body=body, ContentType=content_type, **encoding)
-        signed = await self._s3.call("presign_get", **place, ExpiresIn=GOOD_FOR_MS // SECOND_MS)
+        await self._s3.call("put_object", **address, Body=body, ContentType=content_type, **encoding)
+        signed = await self._s3.call("presign_get", **address, ExpiresIn=GOOD_FOR_MS // SECOND_MS)
         return str(signed["Url"])

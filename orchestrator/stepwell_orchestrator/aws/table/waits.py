@@ -74,8 +74,8 @@ class DynamoWaits:
 
         Shapes share an index when their values are the same: those of others are read and left out.
         """
-        place = _place("", "") if after is None else _place(after.run_id, after.pause_id)
-        values = {":pk": text(_pauses_partition(event_name, index)), ":sk": text(place)}
+        after_sk = _pause_sk("", "") if after is None else _pause_sk(after.run_id, after.pause_id)
+        values = {":pk": text(_pauses_partition(event_name, index)), ":sk": text(after_sk)}
         rows = Range(f"{PK} = :pk AND {SK} > :sk", values, limit=limit)
         page = await self._table.query(rows)
         found = _pauses_of(shape, event_name, index, page.items)
@@ -134,12 +134,12 @@ def _pauses_partition(event_name: str, index: str) -> str:
     return f"p#{index}#{in_key(event_name)}"
 
 
-def _place(run_id: str, pause_id: str) -> str:
+def _pause_sk(run_id: str, pause_id: str) -> str:
     return f"{run_id}#{pause_id}"
 
 
 def _pause_key(key: PauseKey) -> Key:
-    return key_of(_pauses_partition(key.event_name, key.filed_under), _place(key.run_id, key.pause_id))
+    return key_of(_pauses_partition(key.event_name, key.filed_under), _pause_sk(key.run_id, key.pause_id))
 
 
 def _pauses_of(shape: str, event_name: str, index: str, items: Sequence[Item]) -> list[Pause]:

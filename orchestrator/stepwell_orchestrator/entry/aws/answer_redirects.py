@@ -18,7 +18,7 @@ Leave = Callable[..., Awaitable[str]]
 """``LargeAnswers.leave``."""
 
 
-class LongAnswers:
+class LargeAnswerRedirects:
     """Hands out long answers to GET requests by redirects; everything else passes."""
 
     def __init__(self, app: ASGIApp, leave: Leave) -> None:

@@ -26,7 +26,7 @@ PREVIOUS: Final = "AWSPREVIOUS"
 _log = logging.getLogger("stepwell.keys")
 
 
-class Keys:
+class SecretKeys:
     """The keys in one secret: its text, or several separated by commas, and those of the text before.
 
     The first one is in force, all are accepted. ``values`` is one list for ever, so that whoever holds it sees a
@@ -42,7 +42,7 @@ class Keys:
         self._read_again_at_ms = 0
 
     async def refresh(self) -> None:
-        """Read the secret if that is due. Keys that are known stay in force when it cannot be read.
+        """Read the secret if that is due. SecretKeys that are known stay in force when it cannot be read.
 
         Raises StoreError when no key is known yet.
         """
@@ -97,11 +97,11 @@ class Keys:
         return [key.strip() for key in str(response.get("SecretString") or "").split(",") if key.strip()]
 
 
-def signing_keys(secrets: Service, clock: Clock, secret_id: str) -> Keys:
+def signing_keys(secrets: Service, clock: Clock, secret_id: str) -> SecretKeys:
     """The keys calls are signed with and the API is asked with."""
-    return Keys(secrets, clock, secret_id, hash_signing_key)
+    return SecretKeys(secrets, clock, secret_id, hash_signing_key)
 
 
-def event_keys(secrets: Service, clock: Clock, secret_id: str) -> Keys:
+def event_keys(secrets: Service, clock: Clock, secret_id: str) -> SecretKeys:
     """The keys events are accepted with; they may look like anything."""
-    return Keys(secrets, clock, secret_id, str)
+    return SecretKeys(secrets, clock, secret_id, str)

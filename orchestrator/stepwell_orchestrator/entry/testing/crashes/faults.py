@@ -123,9 +123,9 @@ class Faults:
             return
         if what and not life.over:
             self._moved = False
-            place = f"{side} {what}"
-            self._times[place] += 1
-            boundary = place if self._times[place] == 1 else f"{place} #{self._times[place]}"
+            point = f"{side} {what}"
+            self._times[point] += 1
+            boundary = point if self._times[point] == 1 else f"{point} #{self._times[point]}"
             self.boundaries.append(boundary)
             if boundary == self.fault:
                 self.struck = life.over = True
