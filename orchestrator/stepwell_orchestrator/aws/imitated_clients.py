@@ -8,7 +8,7 @@ REGION: Final = "us-east-1"
 
 
 def imitated_client(name: str) -> Any:
-    """A service's client. Whoever asks for one has put an imitation in place, or it will find no credentials good."""
+    """Make a service's client. Without an imitation behind it, the service refuses its credentials."""
     import botocore.session
     from botocore.config import Config
 

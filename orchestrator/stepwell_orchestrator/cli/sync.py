@@ -59,7 +59,7 @@ def sync(
         body = asyncio.run(_deployed_stack(stack).sync(_in_stack(target, path)))
     else:
         _check(target, path)
-        body = asyncio.run(_synced(read_server(url), target))
+        body = asyncio.run(_sync(read_server(url), target))
     if as_json:
         print_json(body)
         return
@@ -99,6 +99,6 @@ def _is_url(target: str) -> bool:
     return target.startswith(("http://", "https://"))
 
 
-async def _synced(server: Server, target: str) -> dict[str, Any]:
+async def _sync(server: Server, target: str) -> dict[str, Any]:
     async with connected(server) as client:
         return await client.sync(target)

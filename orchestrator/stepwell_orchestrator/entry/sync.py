@@ -48,12 +48,12 @@ class Registration:
         left_ms = context.get_remaining_time_in_millis()
         time_ms = left_ms - min(left_ms // MARGIN_SHARE, MARGIN_MAX_MS)
         if is_custom_resource(event):
-            result = await self._in_time(lambda: self._requested(event), time_ms)
+            result = await self._in_time(lambda: self._serve_resource(event), time_ms)
             if event["RequestType"] == "Delete":
                 result = ResourceResult({})
             await answer(event, result, self._put)
             return {"ok": result.problem is None, "error": result.problem}
-        result = await self._in_time(lambda: self._asked(event), time_ms)
+        result = await self._in_time(lambda: self._serve_request(event), time_ms)
         return {"ok": True, **result.data} if result.problem is None else {"ok": False, "error": result.problem}
 
     async def _in_time(self, work: Callable[[], Awaitable[Mapping[str, Any]]], time_ms: int) -> ResourceResult:
@@ -71,7 +71,7 @@ class Registration:
         _log.error("not registered: %s", problem)
         return ResourceResult({}, problem)
 
-    async def _requested(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _serve_resource(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         url = target_url(event.get("ResourceProperties") or {})
         sync = await self._sync()
         if event["RequestType"] == "Delete":
@@ -87,7 +87,7 @@ class Registration:
             if old_url != url:
                 await sync.forget(old_url)
 
-    async def _asked(self, event: Any) -> Mapping[str, Any]:
+    async def _serve_request(self, event: Any) -> Mapping[str, Any]:
         asked = event if isinstance(event, Mapping) else {}
         if asked.get("action") != "sync":
             raise SyncError('ask with {"action": "sync", "function": name or ARN} or {"action": "sync", "url": URL}')

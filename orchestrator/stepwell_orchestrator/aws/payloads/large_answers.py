@@ -21,7 +21,7 @@ class LargeAnswers:
         self._bucket = bucket
 
     async def leave(self, body: bytes, *, content_type: str, content_encoding: str) -> str:
-        """Put a body into the bucket, and return the URL at which whoever has it may get it. Raises AwsError."""
+        """Put a body into the bucket. Returns the URL that gives it to anybody. Raises AwsError."""
         address = {"Bucket": self._bucket, "Key": f"{PREFIX}{hashlib.sha256(body).hexdigest()}"}
         encoding = {"ContentEncoding": content_encoding} if content_encoding else {}
         await self._s3.call("put_object", **address, Body=body, ContentType=content_type, **encoding)

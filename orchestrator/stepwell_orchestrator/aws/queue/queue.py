@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 
 
 class SqsQueue:
-    """One queue. An id that is sent again is a second message: whoever works on items copes with that.
+    """One queue. An id that is sent again is a second message, which the worker copes with.
 
     An item that is longer than a schedule may be goes around in the queue every 15 minutes instead.
     """
@@ -44,7 +44,7 @@ class SqsQueue:
         await self._send([(item, message_body(item)) for item in first_of_id.values()])
 
     async def hand_back(self, delivery: Delivery, at_ms: int) -> None:
-        """Queue a received item anew for ``at_ms``; its message is done then. Raises StoreError.
+        """Queue a received item anew for ``at_ms``. After that its message is done. Raises StoreError.
 
         The new message carries on the count of deliveries, in which a hand-out before the item's time has no part.
         """

@@ -136,7 +136,7 @@ class Table:
                 return
 
     async def do(self, action: Action, returning: Literal["NONE", "ALL_OLD", "ALL_NEW"] = "NONE") -> Item:
-        """One action; the item as ``returning`` says. Raises ConditionFailed when its condition does not hold."""
+        """Do one action. Returns the item as ``returning`` says. Raises ConditionFailed."""
         operation, parameters = _spelled(self.name, action)
         try:
             response = await self._call(operation, **parameters, ReturnValues=returning)
@@ -148,9 +148,9 @@ class Table:
         return item
 
     async def transact(self, actions: Sequence[Action], token: str) -> None:
-        """All actions or none. Raises ConditionFailed when conditions do not hold.
+        """Do all actions or none. Raises ConditionFailed when conditions do not hold.
 
-        Done again under its ``token``, within ten minutes, a transaction that was done does nothing.
+        Done again under its ``token`` within ten minutes, a transaction that was done does nothing.
         """
         if len(actions) == 1:
             await self.do(actions[0])
@@ -182,7 +182,7 @@ class Table:
         return items
 
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """A call, made again when another transaction was at the same item at that moment."""
+        """Make a call, again when another transaction was at the same item at that moment."""
         for _ in range(_TRIES - 1):
             try:
                 return await self._dynamodb.call(operation, **parameters)

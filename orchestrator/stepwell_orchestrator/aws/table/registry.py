@@ -51,7 +51,7 @@ class DynamoRegistry:
         self._read_at_ms: int | None = None
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
-        """Replace an app and all its functions; False when the checksum is the stored one."""
+        """Replace an app and all its functions. Returns False when the checksum is the stored one."""
         document = packed(app, functions)
         parts = [document[start : start + _PART_BYTES] for start in range(0, len(document), _PART_BYTES)]
         if len(parts) > _PARTS_MAX:
@@ -70,7 +70,7 @@ class DynamoRegistry:
         raise _overtaken()
 
     async def remove_app(self, url: str) -> bool:
-        """Forget the app served at ``url``; False when there is none."""
+        """Forget the app served at ``url``. Returns False when there is none."""
         for _ in range(_TRIES):
             known = await self._current()
             removals = [removal for held in known.apps.values() if held.app.url == url for removal in _removal(held)]
@@ -129,7 +129,7 @@ class DynamoRegistry:
         return 0 if item is None else integer(item, _VERSION) or 0
 
     async def _change(self, known: CachedRegistry, actions: Sequence[Action]) -> bool:
-        """Write, and raise the counter; False, with nothing changed, when it is not where it was."""
+        """Write, and raise the counter. Returns False, and nothing changes, when the counter is not where it was."""
         raised = Update(
             _VERSION_KEY,
             f"SET {_VERSION} = :next",
@@ -163,7 +163,7 @@ def _removal(held: RegisteredApp | None, start: int = 0) -> list[Action]:
 
 
 def _whole_apps(items: Sequence[Item]) -> list[RegisteredApp] | None:
-    """The apps whose parts these are; None when some parts were replaced while they were read."""
+    """Put the apps together from their parts. Returns None when some parts were replaced while they were read."""
     parts_of: dict[str, list[Item]] = {}
     for item in items:
         parts_of.setdefault(item[SK]["S"].rpartition("#")[0], []).append(item)

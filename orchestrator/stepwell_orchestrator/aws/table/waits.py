@@ -39,7 +39,7 @@ class DynamoWaits:
         self._known_shapes: set[tuple[str, str]] = set()
 
     async def put_pause(self, pause: Pause) -> None:
-        """File a pause: its shape first, so that whoever sees the pause can find it."""
+        """File a pause. Its shape comes first, so that a router that reads the shapes finds every pause there is."""
         await self._put_shape(pause.key.event_name, pause.shape)
         item = {
             **_pause_key(pause.key),

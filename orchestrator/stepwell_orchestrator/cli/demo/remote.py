@@ -113,7 +113,7 @@ async def _look(client: Client, seen: _Seen, *, since_ms: int) -> None:
 
 
 async def _records(client: Client, seen: _Seen, runs: Sequence[Mapping[str, Any]]) -> list[RunRecord | None]:
-    """The runs with their orders and steps; None for one that came of no order of this demo."""
+    """Read the runs with their orders and steps. Returns None for one that came of no order of this demo."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def record(run: Mapping[str, Any]) -> RunRecord | None:

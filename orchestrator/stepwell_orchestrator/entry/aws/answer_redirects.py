@@ -36,11 +36,14 @@ class LargeAnswerRedirects:
             messages.append(message)
 
         await self._app(scope, receive, keep)
-        for message in await self._carried(messages):
+        for message in await self._redirect(messages):
             await send(message)
 
-    async def _carried(self, messages: list[Message]) -> list[Message]:
-        """The answer, or the redirect in its place, which keeps what it says of this server."""
+    async def _redirect(self, messages: list[Message]) -> list[Message]:
+        """Leave a long answer in the bucket, and return the redirect to it. Returns any other answer as it is.
+
+        The redirect keeps the headers that say something of this server.
+        """
         body = b"".join(message.get("body", b"") for message in messages)
         start = messages[0]
         if start["status"] != 200 or len(body) <= RESPONSE_BYTES_MAX:

@@ -89,19 +89,19 @@ class AsyncEngine:
         error: Raisable | None = None,
         function: str | Function[Any] | None = None,
     ) -> None:
-        """Let the next ``times`` executions of the steps with that id raise ``error``; None: all of them."""
+        """Let the next ``times`` executions of the steps with that id raise ``error``. None stands for all of them."""
         self._world.stubs.fail(step, times, error, _slug(function))
 
     async def send(self, event: str | Event, data: Any = None) -> str:
         """Send an event, and return its internal id. A millisecond passes first, so that no two come at one time.
 
-        What follows from it happens at the next ``settle`` or ``advance``. Raises EventError.
+        The runs it starts or resumes go on at the next ``settle`` or ``advance``. Raises EventError.
         """
         wire = _event(event, data).to_wire()
         return await self._world.send_from_outside(wire)
 
     async def send_signal(self, signal: str, data: Any = None) -> str | None:
-        """Send a signal; the id of the run that waits for it, which goes on at the next ``settle``, or None."""
+        """Send a signal. Returns the id of the run that waits for it, which goes on at the next ``settle``, or None."""
         return await self._world.send_signal(signal, data)
 
     async def send_one(
@@ -169,7 +169,10 @@ class AsyncEngine:
         return crashes.verdict()
 
     def report(self) -> str:
-        """The timelines of the runs that have not completed, and what was stubbed in vain; empty when all is well."""
+        """Draw the timelines of the runs that have not completed, and name what was stubbed in vain.
+
+        Returns an empty text when all is well.
+        """
         open_runs = [run.timeline() for run in self.runs if not run.completed]
         unused = self._world.stubs.unused()
         never = [f"never executed, though stubbed or told to fail: {', '.join(unused)}"] if unused else []

@@ -83,15 +83,15 @@ class SyncEngine:
         error: Raisable | None = None,
         function: str | Function[Any] | None = None,
     ) -> None:
-        """Let the next ``times`` executions of the steps with that id raise ``error``; None: all of them."""
+        """Let the next ``times`` executions of the steps with that id raise ``error``. None stands for all of them."""
         self._engine.fail_step(step, times=times, error=error, function=function)
 
     def send(self, event: str | Event, data: Any = None) -> str:
-        """Send an event; what follows from it happens at the next ``settle`` or ``advance``."""
+        """Send an event. The runs it starts or resumes go on at the next ``settle`` or ``advance``."""
         return self._do(self._engine.send(event, data))
 
     def send_signal(self, signal: str, data: Any = None) -> str | None:
-        """Send a signal; the id of the run that waits for it, which goes on at the next ``settle``, or None."""
+        """Send a signal. Returns the id of the run that waits for it, which goes on at the next ``settle``, or None."""
         return self._do(self._engine.send_signal(signal, data))
 
     def send_one(self, event: str | Event, data: Any = None, *, function: str | Function[Any] | None = None) -> Run:
