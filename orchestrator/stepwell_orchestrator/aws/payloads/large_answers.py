@@ -1,4 +1,4 @@
-"""Answers that are too long for Lambda to carry: left in the bucket, with a URL that is good for some minutes."""
+"""Answers that are too large for Lambda to carry: left in the bucket, with a URL that is good for some minutes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GOOD_FOR_MS: Final = 5 * MINUTE_MS
 
 
 class LargeAnswers:
-    """Where such answers lie. ``s3`` answers ``presign_get`` with a ``Url`` (``WholeObjects``)."""
+    """Where such answers lie in the bucket. ``s3`` answers ``presign_get`` with a ``Url`` (``WholeObjects``)."""
 
     def __init__(self, s3: Service, *, bucket: str) -> None:
         self._s3 = s3

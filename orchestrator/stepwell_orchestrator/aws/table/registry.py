@@ -36,8 +36,8 @@ _TOKEN_BYTES: Final = 16
 class DynamoRegistry:
     """Apps and their functions in one table. The port says what each method promises.
 
-    Whoever asks for functions reads the counter when it was last read a second ago or more; the apps are only read
-    again, and parsed, when it has moved. So a change by another process is seen within a second, and a function that
+    A process reads the counter when it last did so a second ago or more. It reads and parses the apps again only when
+    the counter has moved. So a change by another process is seen within a second, and a function that
     is not known is looked for again at once. A change needs the counter where it was when the apps were read, and
     raises it. All methods raise StoreError when the table cannot be reached. ``entropy`` names each change, so that one
     that is repeated after a lost reply finds itself done, and the same one of another process does not.

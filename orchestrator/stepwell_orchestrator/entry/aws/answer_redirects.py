@@ -1,4 +1,4 @@
-"""Around the API in Lambda: an answer that is too long to be carried becomes a redirect to where it lies.
+"""Around the API in Lambda: an answer that is too large to be carried becomes a redirect to where it lies.
 
 A run's state may be 32 MiB, and the function that needs it fetches it from here (protocol 4.4). A client that follows
 redirects notices nothing: it drops its bearer on the way to another host, and the URL says what it may get.
@@ -19,7 +19,7 @@ Leave = Callable[..., Awaitable[str]]
 
 
 class LargeAnswerRedirects:
-    """Hands out long answers to GET requests by redirects; everything else passes."""
+    """Answers GET requests by redirects to large answers. Everything else passes."""
 
     def __init__(self, app: ASGIApp, leave: Leave) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class LargeAnswerRedirects:
             await send(message)
 
     async def _redirect(self, messages: list[Message]) -> list[Message]:
-        """Leave a long answer in the bucket, and return the redirect to it. Returns any other answer as it is.
+        """Leave a large answer in the bucket, and return the redirect to it. Returns any other answer as it is.
 
         The redirect keeps the headers that say something of this server.
         """

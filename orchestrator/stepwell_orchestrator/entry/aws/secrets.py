@@ -1,6 +1,6 @@
 """The keys of a deployment, kept in Secrets Manager and read again every few minutes, so that they can be rotated.
 
-What a secret held before its last change is still accepted: whoever was given that is told the new value later.
+What a secret held before its last change is still accepted, so that a client may learn the new value later.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = logging.getLogger("stepwell.keys")
 class SecretKeys:
     """The keys in one secret: its text, or several separated by commas, and those of the text before.
 
-    The first one is in force, all are accepted. ``values`` is one list for ever, so that whoever holds it sees a
+    The first one is in force, all are accepted. ``values`` stays one and the same list, so that its users see a
     rotation. ``check`` raises SignatureError for what is no such key.
     """
 
