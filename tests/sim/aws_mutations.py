@@ -13,6 +13,7 @@ from stepwell_orchestrator.aws.table.dynamo import Action, Put, Table
 from stepwell_orchestrator.aws.table.journal import claims, commits, events, leases
 from stepwell_orchestrator.aws.table.journal.events import Events
 from stepwell_orchestrator.aws.table.journal.runs import Runs
+from stepwell_orchestrator.aws.table.journal.writers import new_writer
 from stepwell_orchestrator.aws.table.waits import DynamoWaits
 from stepwell_orchestrator.model.decision import Guard
 from stepwell_orchestrator.model.event import Event
@@ -89,11 +90,11 @@ def record_events_afterwards(patch: Patch) -> None:
     put_record, do = Events._put_record, Table.do
 
     async def put_event(self: Events, event: Event) -> bool:
-        writer = self._writer()
+        writer = new_writer(self._entropy)
         item = await self._items.event(event, writer)
         try:
             await do(self._table, Put(item, "attribute_not_exists(pk)"))
-        except dynamo.Refused:
+        except dynamo.ConditionFailed:
             return False
         await put_record(self, event)
         return True

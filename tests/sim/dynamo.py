@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
+from stepwell_orchestrator.aws.attribute_values import Item
 from stepwell_orchestrator.aws.backend import AwsBackend, Services
-from stepwell_orchestrator.aws.service import AwsError, Service, in_place
+from stepwell_orchestrator.aws.service import AwsError, Service, inline
 from stepwell_orchestrator.aws.table import items
-from stepwell_orchestrator.aws.table.dynamo import Item
 from stepwell_orchestrator.aws.table.journal import commits
 from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
 from stepwell_orchestrator.aws.table.table import LEASED_UNDER, PK, SK
@@ -102,7 +102,7 @@ class DynamoBackend(Queued):
         super().close()
 
     def _backend(self, service: Callable[..., Service]) -> AwsBackend:
-        services = {name: service(name, client, in_place) for name, client in self._bed.clients.items()}
+        services = {name: service(name, client, inline) for name, client in self._bed.clients.items()}
         return AwsBackend.of(Services(**services), self._bed.names, self._bed.clock, self._entropy)
 
 
@@ -201,7 +201,7 @@ class _NodeService(Service):
     """A service as one worker reaches it."""
 
     def __init__(self, name: str, client: Any, node: Node) -> None:
-        super().__init__(name, client, in_place)
+        super().__init__(name, client, inline)
         self._node = node
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:

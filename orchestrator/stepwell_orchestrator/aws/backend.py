@@ -12,7 +12,7 @@ from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.aws.table.registry import DynamoRegistry
-from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.waits import DynamoWaits
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.ports import Clock
@@ -54,7 +54,7 @@ class AwsBackend:
 
     @classmethod
     def of(
-        cls, services: Services, names: Names, clock: Clock, entropy: Entropy, keeping: Keeping | None = None
+        cls, services: Services, names: Names, clock: Clock, entropy: Entropy, retention: Retention | None = None
     ) -> Self:
         """The ports on those services. ``entropy`` tells this process's writes from others'."""
         schedules = Schedules(
@@ -67,7 +67,7 @@ class AwsBackend:
         blobs = Blobs(services.s3, bucket=names.bucket)
         return cls(
             journal=DynamoJournal(
-                services.dynamodb, blobs, table=names.table, entropy=entropy, keeping=keeping or Keeping()
+                services.dynamodb, blobs, table=names.table, entropy=entropy, retention=retention or Retention()
             ),
             waits=DynamoWaits(services.dynamodb, table=names.table),
             registry=DynamoRegistry(services.dynamodb, clock, table=names.table, entropy=entropy),

@@ -30,15 +30,15 @@ class StackError(StepwellError):
     """A stack could not be reached, or did not do what it was asked."""
 
 
-class Stack:
-    """One stack. Every method raises StackError."""
+class DeployedStack:
+    """One CloudFormation stack. Every method raises StackError."""
 
     def __init__(self, name: str, clients: Clients) -> None:
         self._name = name
         self._clients = clients
 
     async def output(self, key: str) -> str:
-        """One of its outputs."""
+        """Return one of its outputs."""
         try:
             response = await self._clients.stacks.call("describe_stacks", StackName=self._name)
         except Exception as error:
@@ -49,7 +49,7 @@ class Stack:
         return str(outputs[key])
 
     async def sync(self, target: Mapping[str, Any]) -> dict[str, Any]:
-        """Have it register an app: ``function`` or ``url``, and ``path``. What it answers, when that is good."""
+        """Have it register an app: ``function`` or ``url``, and ``path``. Returns the answer of its sync function."""
         function = await self.output(SYNC_FUNCTION)
         payload = encode({"action": "sync", **target})
         try:

@@ -12,12 +12,12 @@ ResultT = TypeVar("ResultT")
 AT_ONCE: Final = 10
 
 
-async def together(
+async def gather_limited(
     call: Callable[[ArgumentT], Awaitable[ResultT]], arguments: Iterable[ArgumentT], *, at_once: int = AT_ONCE
 ) -> list[ResultT]:
-    """The results of a call for each argument, in order; at most ``at_once`` are under way.
+    """Call for each argument, with at most ``at_once`` calls under way. Returns the results in the order of arguments.
 
-    None is left behind: when some fail, the first of them in order is raised after all have come to an end.
+    No call is left behind: when some fail, the first failure in order is raised after all calls have ended.
     """
     turns = asyncio.Semaphore(at_once)
 

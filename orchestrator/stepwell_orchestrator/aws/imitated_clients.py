@@ -7,8 +7,8 @@ from typing import Any, Final
 REGION: Final = "us-east-1"
 
 
-def offline_client(name: str) -> Any:
-    """A service's client. Whoever asks for one has put an imitation in place, or it will find no credentials good."""
+def imitated_client(name: str) -> Any:
+    """Make a service's client. Without an imitation behind it, the service refuses its credentials."""
     import botocore.session
     from botocore.config import Config
 

@@ -92,6 +92,6 @@ def in_threads(executor: Executor) -> Carry:
     return carry
 
 
-async def in_place(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+async def inline(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Carries calls where they are made: for stores in this process, whose answers are immediate."""
     return work()

@@ -20,7 +20,7 @@ def cancel(run_id: RunId, url: Url = None, as_json: AsJson = False) -> None:
 
     Exit codes: 0 it is cancelled, 1 it had ended otherwise, no such run or no server, 2 an ambiguous id.
     """
-    cancelled, status = asyncio.run(_cancelled(read_server(url), run_id))
+    cancelled, status = asyncio.run(_cancel(read_server(url), run_id))
     if as_json:
         print_json({"run_id": cancelled, "status": status})
     if status != "Cancelled":
@@ -30,8 +30,8 @@ def cancel(run_id: RunId, url: Url = None, as_json: AsJson = False) -> None:
         console.print(f"{glyphs(console).done} run {cancelled} is cancelled", soft_wrap=True)
 
 
-async def _cancelled(server: Server, text: str) -> tuple[str, str]:
-    """The run's id and the status it has now."""
+async def _cancel(server: Server, text: str) -> tuple[str, str]:
+    """Cancel a run. Returns its id and the status it has now."""
     async with connected(server) as client:
         run_id = await client.resolve(text)
         await client.cancel(run_id)

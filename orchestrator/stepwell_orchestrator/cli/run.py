@@ -51,9 +51,9 @@ def run(
     arguments or a file that cannot be written.
     """
     if export is not None:
-        _export(asyncio.run(_journal(read_server(url), run_id)), export, as_json=as_json)
+        _export(asyncio.run(_fetch_journal(read_server(url), run_id)), export, as_json=as_json)
         return
-    found, trace = asyncio.run(_looked_up(read_server(url), run_id))
+    found, trace = asyncio.run(_look_up(read_server(url), run_id))
     if as_json:
         print_json({**found.data, "steps": trace.data})
         return
@@ -69,13 +69,13 @@ def show(console: Console, found: Answer, trace: Answer) -> None:
         console.print(f"{glyphs(console).failed} {one_line(trouble)}", soft_wrap=True, markup=False, highlight=False)
 
 
-async def _looked_up(server: Server, text: str) -> tuple[Answer, Answer]:
+async def _look_up(server: Server, text: str) -> tuple[Answer, Answer]:
     async with connected(server) as client:
         run_id = await client.resolve(text)
         return await client.run(run_id), await client.trace(run_id)
 
 
-async def _journal(server: Server, text: str) -> dict[str, Any]:
+async def _fetch_journal(server: Server, text: str) -> dict[str, Any]:
     async with connected(server) as client:
         return await client.journal(await client.resolve(text))
 

@@ -53,7 +53,7 @@ def runs(
         query["status"] = ",".join(status)
     if function:
         query["function_id"] = function
-    found = asyncio.run(_listed(read_server(url), query))
+    found = asyncio.run(_list(read_server(url), query))
     if as_json:
         print_json(found)
         return
@@ -64,7 +64,7 @@ def runs(
     print_columns(console, [("run", "status", "started (UTC)", "took", "function"), *map(_row, found)])
 
 
-async def _listed(server: Server, query: dict[str, str]) -> list[dict[str, Any]]:
+async def _list(server: Server, query: dict[str, str]) -> list[dict[str, Any]]:
     async with connected(server) as client:
         return await client.runs(query)
 

@@ -71,7 +71,7 @@ def send(
     timeout_ms = option_ms("--timeout", timeout, "30s")
     console = None if as_json else standard_output()
     try:
-        internal_id, followed = asyncio.run(_sent(read_server(url), event, console, wait=wait, timeout_ms=timeout_ms))
+        internal_id, followed = asyncio.run(_send(read_server(url), event, console, wait=wait, timeout_ms=timeout_ms))
     except KeyboardInterrupt:
         message = "stopped waiting; what was sent goes on, `stepwell runs` shows how"
         raise CommandError(message, exit_code=EXIT_INTERRUPTED) from None
@@ -82,17 +82,17 @@ def send(
         _judge(name, followed, timeout)
 
 
-async def _sent(
+async def _send(
     server: Server, event: Mapping[str, Any], console: Console | None, *, wait: bool, timeout_ms: int | None
 ) -> tuple[str, Followed | None]:
     async with connected(server) as client:
         internal_id = await client.send_event(event)
         if console is not None:
             console.print(f"{glyphs(console).done} {event['name']} accepted as {internal_id}", soft_wrap=True)
-        return internal_id, await _followed(client, internal_id, console, timeout_ms) if wait else None
+        return internal_id, await _follow(client, internal_id, console, timeout_ms) if wait else None
 
 
-async def _followed(client: Client, internal_id: str, console: Console | None, timeout_ms: int | None) -> Followed:
+async def _follow(client: Client, internal_id: str, console: Console | None, timeout_ms: int | None) -> Followed:
     clock = SystemClock()
     until_ms = None if timeout_ms is None else clock.now_ms() + timeout_ms
     return await Follower(client, clock, _Printer(console)).follow(internal_id, until_ms=until_ms)

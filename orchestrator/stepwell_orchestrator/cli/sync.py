@@ -14,7 +14,7 @@ from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import glyphs, print_json, standard_output
 
 if TYPE_CHECKING:
-    from stepwell_orchestrator.aws.deployed_stack import Stack
+    from stepwell_orchestrator.aws.deployed_stack import DeployedStack
 
 EPILOG = """Example:
 
@@ -56,10 +56,10 @@ def sync(
     Exit codes: 0 registered, 1 refused or no app there, 2 wrong arguments.
     """
     if stack is not None:
-        body = asyncio.run(_stack(stack).sync(_in_stack(target, path)))
+        body = asyncio.run(_deployed_stack(stack).sync(_in_stack(target, path)))
     else:
         _check(target, path)
-        body = asyncio.run(_synced(read_server(url), target))
+        body = asyncio.run(_sync(read_server(url), target))
     if as_json:
         print_json(body)
         return
@@ -68,12 +68,12 @@ def sync(
     console.print(f"{glyphs(console).done} the app at {target} {outcome}", soft_wrap=True)
 
 
-def _stack(name: str) -> Stack:
+def _deployed_stack(name: str) -> DeployedStack:
     """Imported when it is asked for: most commands have nothing to do with AWS."""
     from stepwell_orchestrator.aws.clients import Clients
-    from stepwell_orchestrator.aws.deployed_stack import Stack
+    from stepwell_orchestrator.aws.deployed_stack import DeployedStack
 
-    return Stack(name, Clients())
+    return DeployedStack(name, Clients())
 
 
 def _in_stack(target: str, path: str | None) -> dict[str, str]:
@@ -99,6 +99,6 @@ def _is_url(target: str) -> bool:
     return target.startswith(("http://", "https://"))
 
 
-async def _synced(server: Server, target: str) -> dict[str, Any]:
+async def _sync(server: Server, target: str) -> dict[str, Any]:
     async with connected(server) as client:
         return await client.sync(target)

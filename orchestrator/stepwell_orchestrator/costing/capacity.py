@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stepwell_orchestrator.aws.table.dynamo import Item
+from stepwell_orchestrator.aws.attribute_values import Item
 from stepwell_orchestrator.aws.table.sizes import WRITE_UNIT_BYTES, item_bytes
 
 READ_UNIT_BYTES: Final = 4 * 1024
@@ -29,7 +29,7 @@ class Index:
     held: frozenset[str]
 
     def entry(self, item: Item | None) -> Item | None:
-        """The item's entry; None when it has none, for want of the key."""
+        """Project the item into the index. Returns None when it lacks the key, and so has no entry."""
         if item is None or not self.key <= item.keys():
             return None
         return {name: value for name, value in item.items() if name in self.held}

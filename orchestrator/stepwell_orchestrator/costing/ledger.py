@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from stepwell_orchestrator.aws.table.dynamo import Item, Key
+from stepwell_orchestrator.aws.attribute_values import Item, Key
 from stepwell_orchestrator.aws.table.sizes import item_bytes
 from stepwell_orchestrator.aws.table.table import PK, SCHEMA, SK
 from stepwell_orchestrator.costing.capacity import index_write_units, indexes_of, read_units, stored_bytes, write_units
@@ -128,15 +128,15 @@ class Ledger:
 
     def _write(self, table: str, operation: str, item: Item, *, done: bool, times: int = 1) -> Usage:
         """A write of an item, or to the item of a key. The table charges it ``times``, its indexes follow once."""
-        place = (item[PK]["S"], item[SK]["S"])
+        key = (item[PK]["S"], item[SK]["S"])
         # What was never seen was not there.
-        before = self._seen.get(place)
+        before = self._seen.get(key)
         after = item if operation == "put_item" else None
         if not done:
             return Usage(write_units=times * write_units(before, after), data_bytes=item_bytes(item))
         if operation == "update_item":
             after = self._look(table, item)
-        self._seen[place] = after
+        self._seen[key] = after
         units = times * write_units(before, after)
         units += sum(index_write_units(index, before, after) for index in self._indexes)
         return Usage(write_units=units, data_bytes=item_bytes(after or item))

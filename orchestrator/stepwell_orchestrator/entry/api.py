@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from stepwell.serving.lambda_handler import LambdaHandler
-from stepwell_orchestrator.aws.payloads.large_answers import Handouts
+from stepwell_orchestrator.aws.payloads.large_answers import LargeAnswers
+from stepwell_orchestrator.entry.aws.answer_redirects import LargeAnswerRedirects
 from stepwell_orchestrator.entry.aws.assemble import SERVER_KIND, Deployment, this_process
-from stepwell_orchestrator.entry.aws.long_answers import LongAnswers
 
 if TYPE_CHECKING:
     from mangum import Mangum
@@ -25,8 +25,8 @@ def serving(deployment: Deployment) -> Mangum:
     from starlette.middleware.gzip import GZipMiddleware
 
     zipping = GZipMiddleware(_WithKeys(deployment), minimum_size=ZIPPED_BYTES_MIN, compresslevel=_ZIP_LEVEL)
-    handouts = Handouts(deployment.clients.services.s3, bucket=deployment.settings.names.bucket)
-    return Mangum(LongAnswers(zipping, handouts.leave), lifespan="off")
+    large_answers = LargeAnswers(deployment.clients.services.s3, bucket=deployment.settings.names.bucket)
+    return Mangum(LargeAnswerRedirects(zipping, large_answers.leave), lifespan="off")
 
 
 class _WithKeys:

@@ -40,7 +40,7 @@ class InProcessTransport:
             raise EventError(f"send_sync: {_NO_ANSWER.format('send')}") from None
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
-        """Resume the run that waits for a signal; its id, or None when nobody waits. Raises ConnectionError."""
+        """Resume the run that waits for a signal. Returns its id, or None when none waits. Raises ConnectionError."""
         try:
             return await self._hand_over(self.control.signal(signal, data))
         except TimeoutError:

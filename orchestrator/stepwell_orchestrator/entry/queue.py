@@ -1,4 +1,30 @@
-"""The Lambda function on the queue: a batch of items at once, each done, handed back, or reported as failed alone."""
+"""The Lambda function on the queue: a batch of items at once, each done, handed back, or reported as failed alone.
+
+| what happens to an item              | its message                  | when it comes again                  | test    |
+| ------------------------------------ | ---------------------------- | ------------------------------------ | ------- |
+| it is done                           | is deleted by Lambda         | never                                | 1       |
+| its worker names a time              | is done: a new one is queued | then                                 | 2       |
+| it came early                        | is done: a new one is queued | when it is due; this delivery does   | 3       |
+|                                      |                              | not count                            |         |
+| it met a throttle                    | is done: a new one is queued | a lease later, however often that    | 4       |
+|                                      |                              | happens                              |         |
+| it fails, or its signing key is      | is reported as failed        | a lease later; in the end from the   | 1, 5, 6 |
+| missing                              |                              | dead letters                         |         |
+| handing it back fails                | is reported as failed        | a lease later                        | 7       |
+| it takes as long as the function     | is reported as failed        | a lease later                        | 8       |
+| lives                                |                              |                                      |         |
+| the function is killed               | stays leased                 | a lease later                        | 9       |
+
+1. ``tests/orchestrator/entry/aws/test_queue.py::test_one_failure_is_one_failure``
+2. ``tests/orchestrator/entry/aws/test_queue.py::test_an_item_that_is_to_come_again_does``
+3. ``tests/orchestrator/entry/aws/test_queue.py::test_an_early_item_is_not_worked_on``
+4. ``tests/orchestrator/entry/aws/test_queue.py::test_a_throttle_is_nobodys_failure``
+5. ``tests/orchestrator/entry/aws/test_queue.py::test_a_failed_item_comes_back_when_its_lease_ends``
+6. ``tests/orchestrator/entry/aws/test_queue.py::test_keys_that_cannot_be_read_fail_the_items``
+7. ``tests/orchestrator/entry/aws/test_queue.py::test_a_lost_handing_back_leaves_the_message``
+8. ``tests/orchestrator/entry/aws/test_queue.py::test_a_batch_ends_before_lambda_ends_it``
+9. ``tests/orchestrator/aws/queue/test_visibility.py::test_items_of_a_consumer_that_died_come_back_after_a_lease``
+"""
 
 from __future__ import annotations
 
@@ -26,15 +52,17 @@ _log = logging.getLogger("stepwell.queue")
 class Batches:
     """Works on batches of queue items.
 
-    The messages of a batch are leased while it lasts. Those whose item failed come back when their lease ends, and
-    after too many deliveries end in the dead letter queue; those of a function that was killed come back likewise.
+    The messages of a batch are leased while it lasts, and each comes to its own end: done, handed back, or failed.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
     async def handle(self, event: Any, context: Any) -> dict[str, Any]:
-        """Work on one batch; the answer names the messages that are not done. Raises WireError for another event."""
+        """Work on one batch. Returns an answer that names the messages that are not done.
+
+        Raises WireError for an event that is no batch of SQS messages.
+        """
         received = [receive(record) for record in _records(event)]
         if not received:
             return {"batchItemFailures": []}
@@ -42,7 +70,7 @@ class Batches:
         deadline.begin(context.get_remaining_time_in_millis())
         failed = {message.message_id: message for message in received}
         async with self._deployment.backend.visibility.leased(one.receipt_handle for one in received) as leased:
-            tasks = [asyncio.create_task(self._done(one, leased)) for one in received]
+            tasks = [asyncio.create_task(self._finish(one, leased)) for one in received]
             left_ms = deadline.killed_in_ms()
             await asyncio.wait(tasks, timeout=None if left_ms is None else left_ms / SECOND_MS)
         for task in tasks:
@@ -52,22 +80,26 @@ class Batches:
                 task.cancel()
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
-    async def _done(self, message: Delivery | Poison, leased: set[str]) -> str | None:
-        """The message's id once it is done; None when it failed, and then it comes back when its lease ends."""
+    async def _finish(self, message: Delivery | Poison, leased: set[str]) -> str | None:
+        """Work on a message's item. Returns the message's id when it is done, and None when it failed.
+
+        One that failed is renewed no more and comes back when its lease ends.
+        """
         if isinstance(message, Poison):
             _log.error("a message cannot be read: %s", message.reason, extra={"message_id": message.message_id})
-        elif await self._worked_on(message):
+        elif await self._work_on(message):
             return message.message_id
         leased.discard(message.receipt_handle)
         with suppress(StepwellError):
             await self._deployment.backend.visibility.hide([message.receipt_handle])
         return None
 
-    async def _worked_on(self, delivery: Delivery) -> bool:
+    async def _work_on(self, delivery: Delivery) -> bool:
+        """Work on an item, and hand it back if it is to come again. Returns False when that failed."""
         item = delivery.item
         with about(**_subject(delivery)):
             try:
-                again_at_ms = await self._again_at_ms(delivery)
+                again_at_ms = await self._handle_item(delivery)
                 if again_at_ms is not None:
                     await self._deployment.backend.queue.hand_back(delivery, again_at_ms)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's alone
@@ -92,8 +124,8 @@ class Batches:
             except StepwellError:
                 _log.warning("the run could not be marked", exc_info=True)
 
-    async def _again_at_ms(self, delivery: Delivery) -> int | None:
-        """Work on an item, unless it came early; when it is to be handed out again."""
+    async def _handle_item(self, delivery: Delivery) -> int | None:
+        """Have the worker handle an item, unless it came early. Returns when it is to be handed out again, if ever."""
         if self._deployment.clock.now_ms() < delivery.item.due_at_ms:
             return delivery.item.due_at_ms
         await self._deployment.signing_keys.refresh()

@@ -31,9 +31,9 @@ class Sweeping:
         before_ms, self._swept_at_ms = self._swept_at_ms, self._deployment.clock.now_ms()
         runs = await self._sweep.run()
         looks = before_ms // LOOK_MS != self._swept_at_ms // LOOK_MS
-        return {"runs": runs, "redriven": await self._redriven() if looks else 0}
+        return {"runs": runs, "redriven": await self._redrive() if looks else 0}
 
-    async def _redriven(self) -> int:
+    async def _redrive(self) -> int:
         try:
             return await self._deployment.dead_letters.redrive()
         except StepwellError:

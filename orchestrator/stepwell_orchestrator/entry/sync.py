@@ -11,7 +11,13 @@ from typing import Any, Final
 from stepwell.errors import StepwellError
 from stepwell.wire.times import SECOND_MS
 from stepwell_orchestrator.entry.aws.assemble import SERVER_KIND, Deployment, this_process
-from stepwell_orchestrator.entry.aws.custom_resource import Outcome, Put, answer, is_custom_resource, put_by_urllib
+from stepwell_orchestrator.entry.aws.custom_resource import (
+    Put,
+    ResourceResult,
+    answer,
+    is_custom_resource,
+    put_by_urllib,
+)
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.aws.syncing import DeployedSync, SyncError, target_url
 
@@ -42,19 +48,19 @@ class Registration:
         left_ms = context.get_remaining_time_in_millis()
         time_ms = left_ms - min(left_ms // MARGIN_SHARE, MARGIN_MAX_MS)
         if is_custom_resource(event):
-            outcome = await self._in_time(lambda: self._requested(event), time_ms)
+            result = await self._in_time(lambda: self._serve_resource(event), time_ms)
             if event["RequestType"] == "Delete":
-                outcome = Outcome({})
-            await answer(event, outcome, self._put)
-            return {"ok": outcome.problem is None, "error": outcome.problem}
-        outcome = await self._in_time(lambda: self._asked(event), time_ms)
-        return {"ok": True, **outcome.data} if outcome.problem is None else {"ok": False, "error": outcome.problem}
+                result = ResourceResult({})
+            await answer(event, result, self._put)
+            return {"ok": result.problem is None, "error": result.problem}
+        result = await self._in_time(lambda: self._serve_request(event), time_ms)
+        return {"ok": True, **result.data} if result.problem is None else {"ok": False, "error": result.problem}
 
-    async def _in_time(self, work: Callable[[], Awaitable[Mapping[str, Any]]], time_ms: int) -> Outcome:
+    async def _in_time(self, work: Callable[[], Awaitable[Mapping[str, Any]]], time_ms: int) -> ResourceResult:
         """What came of the work, an error or too long a time included."""
         try:
             async with asyncio.timeout(time_ms / SECOND_MS):
-                return Outcome(await work())
+                return ResourceResult(await work())
         except TimeoutError:
             problem = f"the app did not answer within {time_ms // SECOND_MS} s; is it starting slowly, or stuck?"
         except StepwellError as error:
@@ -63,9 +69,9 @@ class Registration:
             _log.exception("a registration failed")
             problem = f"{type(error).__name__}: {error}; the log of the sync function has the details"
         _log.error("not registered: %s", problem)
-        return Outcome({}, problem)
+        return ResourceResult({}, problem)
 
-    async def _requested(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _serve_resource(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         url = target_url(event.get("ResourceProperties") or {})
         sync = await self._sync()
         if event["RequestType"] == "Delete":
@@ -81,7 +87,7 @@ class Registration:
             if old_url != url:
                 await sync.forget(old_url)
 
-    async def _asked(self, event: Any) -> Mapping[str, Any]:
+    async def _serve_request(self, event: Any) -> Mapping[str, Any]:
         asked = event if isinstance(event, Mapping) else {}
         if asked.get("action") != "sync":
             raise SyncError('ask with {"action": "sync", "function": name or ARN} or {"action": "sync", "url": URL}')

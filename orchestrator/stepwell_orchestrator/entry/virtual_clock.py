@@ -31,7 +31,7 @@ class VirtualClock:
             await alarm
 
     def next_at_ms(self) -> int | None:
-        """When the next sleeper wakes; None when nobody sleeps."""
+        """Return when the next sleeper wakes, or None when nobody sleeps."""
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None

@@ -20,7 +20,7 @@ from moto.sqs.models import sqs_backends
 
 from stepwell_orchestrator.aws.backend import AwsBackend, Names, Services
 from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
-from stepwell_orchestrator.aws.service import Carry, Meter, Service, in_place
+from stepwell_orchestrator.aws.service import Carry, Meter, Service, inline
 from stepwell_orchestrator.aws.table import table
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from tests.orchestrator.aws import strict, strict_timers
@@ -50,11 +50,11 @@ class Bed:
     clock: VirtualClock = field(default_factory=VirtualClock)
     seeds: Iterator[int] = field(default_factory=itertools.count)
 
-    def services(self, carry: Carry = in_place, meter: Meter | None = None) -> Services:
+    def services(self, carry: Carry = inline, meter: Meter | None = None) -> Services:
         """The services as a process of the deployment sees them."""
         return Services(**{name: Service(name, client, carry, meter) for name, client in self.clients.items()})
 
-    def backend(self, carry: Carry = in_place, meter: Meter | None = None) -> AwsBackend:
+    def backend(self, carry: Carry = inline, meter: Meter | None = None) -> AwsBackend:
         """Another process of the deployment."""
         entropy = random.Random(next(self.seeds)).randbytes
         return AwsBackend.of(self.services(carry, meter), self.names, self.clock, entropy)

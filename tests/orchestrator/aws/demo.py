@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from examples.orders.app import app
 from stepwell.wire.times import MINUTE_MS
+from stepwell_orchestrator.cli.demo.order_records import RunRecord, mismatches, read_records
 from stepwell_orchestrator.cli.demo.orders import Order, clone_root, read_orders
-from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches, read_records
 from stepwell_orchestrator.cli.demo.summary import print_verdict
 from stepwell_orchestrator.cli.terminal import standard_output
 from tests.orchestrator.aws.account import Account, an_account

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from stepwell_orchestrator.aws.backend import Services
 from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.invoke_lambda import WholeReplies
-from stepwell_orchestrator.aws.service import Service, in_place
+from stepwell_orchestrator.aws.service import Service, inline
 from stepwell_orchestrator.entry.aws.assemble import Deployment
 from stepwell_orchestrator.entry.aws.settings import DeployedSettings
 from stepwell_orchestrator.entry.queue import Batches
@@ -90,7 +90,7 @@ class _MortalService(Service):
     """A service as a process calls it that may die before any call."""
 
     def __init__(self, name: str, client: Any, fate: Fate) -> None:
-        super().__init__(name, client, in_place)
+        super().__init__(name, client, inline)
         self._fate = fate
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:

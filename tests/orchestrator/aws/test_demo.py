@@ -12,8 +12,8 @@ import pytest
 
 import stepwell
 from examples.orders.app import app
+from stepwell_orchestrator.cli.demo.order_records import RunRecord, mismatches, order_id
 from stepwell_orchestrator.cli.demo.orders import Order, read_orders
-from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches, order_id
 from stepwell_orchestrator.views.run_view import run_body, trace_rows
 from tests.examples.engine import ServedExample
 from tests.orchestrator.aws.account import Account, an_account

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stepwell_orchestrator.aws.gather_limited import AT_ONCE, together
+from stepwell_orchestrator.aws.gather_limited import AT_ONCE, gather_limited
 
 
 async def test_results_come_in_order():
@@ -19,8 +19,8 @@ async def test_results_come_in_order():
                 gate.set()
         return number * number
 
-    assert await together(call, range(4)) == [0, 1, 4, 9]
-    assert await together(call, range(0)) == []
+    assert await gather_limited(call, range(4)) == [0, 1, 4, 9]
+    assert await gather_limited(call, range(0)) == []
 
 
 @pytest.mark.parametrize("at_once", [1, 3, AT_ONCE])
@@ -35,7 +35,7 @@ async def test_not_too_many_are_under_way(at_once: int):
         await asyncio.sleep(0)
         under_way -= 1
 
-    await together(call, range(30), at_once=at_once)
+    await gather_limited(call, range(30), at_once=at_once)
     assert most == at_once
 
 
@@ -55,5 +55,5 @@ async def test_a_failure_leaves_no_call_behind():
         ended.append(number)
 
     with pytest.raises(ValueError, match="call 1"):
-        await together(call, range(5))
+        await gather_limited(call, range(5))
     assert sorted(ended) == [0, 3, 4]

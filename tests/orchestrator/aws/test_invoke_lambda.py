@@ -27,7 +27,7 @@ from stepwell_orchestrator.aws.invoke_lambda import (
     is_lambda_url,
     lambda_url,
 )
-from stepwell_orchestrator.aws.service import AwsError, Service, in_place, in_threads
+from stepwell_orchestrator.aws.service import AwsError, Service, in_threads, inline
 from stepwell_orchestrator.limits import REQUEST_BYTES_MAX
 from stepwell_orchestrator.ports import CallError
 
@@ -85,7 +85,7 @@ def refused(code: str) -> ClientError:
 
 def invoker_of(client: FakeLambda, clock: SteppedClock | None = None) -> LambdaInvoker:
     """An invoker over a fake client."""
-    return LambdaInvoker(Service("lambda", WholeReplies(client), in_place), clock or SteppedClock())
+    return LambdaInvoker(Service("lambda", WholeReplies(client), inline), clock or SteppedClock())
 
 
 async def told(client: FakeLambda) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from stepwell_orchestrator.cli.demo.order_records import RunRecord, mismatches
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Expectation, Order, read_orders
-from stepwell_orchestrator.cli.demo.outcome import RunRecord, mismatches
 from tests.orchestrator.cli.conftest import Stepwell
 from tests.orchestrator.cli.samples import RUN_ID
 

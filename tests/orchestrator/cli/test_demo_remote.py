@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell_orchestrator.cli.client import Answer
+from stepwell_orchestrator.cli.demo.order_records import mismatches
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Expectation, Order
-from stepwell_orchestrator.cli.demo.outcome import mismatches
 from stepwell_orchestrator.cli.demo.remote import fulfil_remotely, tally_of
 from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.model.run import RunStatus

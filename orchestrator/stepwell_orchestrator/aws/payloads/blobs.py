@@ -9,8 +9,8 @@ import hashlib
 import zlib
 from typing import Any, Final
 
+from stepwell_orchestrator.aws.attribute_values import Value, binary
 from stepwell_orchestrator.aws.service import AwsError, Service
-from stepwell_orchestrator.aws.table.dynamo import Value, binary
 from stepwell_orchestrator.errors import StoreError
 
 INLINE_BYTES_MAX: Final = 64 * 1024
@@ -40,7 +40,7 @@ class WholeObjects:
         return {**response, "Body": response["Body"].read()}
 
     def presign_get(self, *, ExpiresIn: int, **parameters: Any) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        """A URL at which anybody gets an object for that many seconds; nothing is asked of the service for it."""
+        """Sign a URL that gives an object to anybody for that many seconds. The service is not asked for it."""
         return {"Url": self.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=ExpiresIn)}
 
 

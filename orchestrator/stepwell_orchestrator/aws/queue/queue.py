@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.queue.messages import MESSAGE_BYTES_MAX, Delivery, message_body, message_group
 from stepwell_orchestrator.aws.queue.schedules import INPUT_BYTES_MAX, Schedules
 from stepwell_orchestrator.aws.service import Service
@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 
 
 class SqsQueue:
-    """One queue. An id that is sent again is a second message: whoever works on items copes with that.
+    """One queue. An id that is sent again is a second message, which the worker copes with.
 
     An item that is longer than a schedule may be goes around in the queue every 15 minutes instead.
     """
@@ -44,7 +44,7 @@ class SqsQueue:
         await self._send([(item, message_body(item)) for item in first_of_id.values()])
 
     async def hand_back(self, delivery: Delivery, at_ms: int) -> None:
-        """Queue a received item anew for ``at_ms``; its message is done then. Raises StoreError.
+        """Queue a received item anew for ``at_ms``. After that its message is done. Raises StoreError.
 
         The new message carries on the count of deliveries, in which a hand-out before the item's time has no part.
         """
@@ -69,8 +69,8 @@ class SqsQueue:
                 far.append((item, body))
             else:
                 near.append(_entry(len(near), item, body, now_ms))
-        await together(self._send_batch, _batches(near))
-        await together(lambda message: self._schedules.create(*message, now_ms), far)
+        await gather_limited(self._send_batch, _batches(near))
+        await gather_limited(lambda message: self._schedules.create(*message, now_ms), far)
 
     async def _send_batch(self, entries: Sequence[Entry]) -> None:
         for pause_ms in (0, *(_PAUSE_MS << tried for tried in range(_TRIES - 1))):

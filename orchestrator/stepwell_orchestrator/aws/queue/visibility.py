@@ -1,4 +1,23 @@
-"""Leases on received messages: nobody else sees them while they are worked on, and somebody does when that ends."""
+"""Leases on received messages: nobody else sees them while they are worked on, and somebody does when that ends.
+
+SQS hides what it hands out for as long as a consumer may run, a quarter of an hour. A lease is much shorter.
+
+| who dies or comes between                | the queue shows          | who takes the message                | test   |
+| ---------------------------------------- | ------------------------ | ------------------------------------ | ------ |
+| the consumer dies                        | a lease that runs out    | the next consumer, a lease later     | 1      |
+| the work takes long                      | a lease that is renewed  | nobody                               | 2      |
+| up to two renewals in a row fail         | a lease that still runs  | nobody                               | 3      |
+| a message is done, or was handed out     | nothing to renew         | nobody: it is passed over            | 4, 5   |
+| again                                    |                          |                                      |        |
+| the work is cancelled or fails           | a lease that runs out    | the next consumer, a lease later     | 6      |
+
+1. ``tests/orchestrator/aws/queue/test_visibility.py::test_items_of_a_consumer_that_died_come_back_after_a_lease``
+2. ``tests/orchestrator/aws/queue/test_visibility.py::test_leases_are_renewed_while_the_work_goes_on``
+3. ``tests/orchestrator/aws/queue/test_visibility.py::test_a_renewal_that_fails_is_left_to_the_next``
+4. ``tests/orchestrator/aws/queue/test_visibility.py::test_what_is_done_is_not_renewed``
+5. ``tests/orchestrator/aws/queue/test_visibility.py::test_a_message_that_is_gone_stops_nothing``
+6. ``tests/orchestrator/aws/queue/test_visibility.py::test_the_heart_stops_with_the_work``
+"""
 
 from __future__ import annotations
 
@@ -20,11 +39,7 @@ logger = logging.getLogger("stepwell.queue")
 
 
 class Visibility:
-    """What other consumers see of messages that this one received.
-
-    The queue hides what it hands out for as long as a consumer may run. A lease is much shorter, so that the messages
-    of a consumer that died come back soon. A message that is done or was handed out again is passed over.
-    """
+    """What other consumers see of the messages that this one received."""
 
     def __init__(self, sqs: Service, clock: Clock, *, url: str) -> None:
         self._sqs = sqs
@@ -35,8 +50,8 @@ class Visibility:
     async def leased(self, receipt_handles: Iterable[str]) -> AsyncIterator[set[str]]:
         """Lease messages at once and renew that every LEASE_RENEW_MS while the block runs.
 
-        Whoever is done with a message takes its handle out of the set. A renewal that fails is left to the next one:
-        a lease outlasts two of them.
+        The consumer takes the handle of a message out of the set when it is done with it. A renewal that fails is
+        logged and left to the next one: a lease outlasts two of them.
         """
         in_flight = set(receipt_handles)
         heart = asyncio.create_task(self._beat(in_flight))
@@ -47,7 +62,7 @@ class Visibility:
             await asyncio.gather(heart, return_exceptions=True)
 
     async def hide(self, receipt_handles: Iterable[str], for_ms: int = DELIVERY_LEASE_MS) -> None:
-        """Hide messages for that long from now on; 0: hand them out at once to whoever asks. Raises AwsError."""
+        """Hide messages for that long from now on. With 0 they are handed out again at once. Raises AwsError."""
         handles = sorted(receipt_handles)
         for start in range(0, len(handles), _BATCH):
             await self._hide(handles[start : start + _BATCH], for_ms // SECOND_MS)

@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, assert_never
 
+from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, text
 from stepwell_orchestrator.aws.service import AwsError, Service
 from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
-
-Value = Mapping[str, Any]
-"""An attribute's value as DynamoDB spells it: ``{"S": "x"}``."""
-Item = Mapping[str, Value]
-Key = Mapping[str, Value]
 
 GET_MAX: Final = 100
 """Items that one batch may ask for."""
@@ -57,7 +53,7 @@ class Delete:
 Action = Put | Update | Delete
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not an error)
+class ConditionFailed(Exception):  # noqa: N818 (an answer, not an error)
     """Conditions did not hold and nothing was written.
 
     ``olds`` has the items as they were found (None: there is none) by the number of the action that was refused.
@@ -140,21 +136,21 @@ class Table:
                 return
 
     async def do(self, action: Action, returning: Literal["NONE", "ALL_OLD", "ALL_NEW"] = "NONE") -> Item:
-        """One action; the item as ``returning`` says. Raises Refused when its condition does not hold."""
+        """Do one action. Returns the item as ``returning`` says. Raises ConditionFailed."""
         operation, parameters = _spelled(self.name, action)
         try:
             response = await self._call(operation, **parameters, ReturnValues=returning)
         except AwsError as error:
             if error.code == "ConditionalCheckFailedException":
-                raise Refused({0: error.response.get("Item")}) from error
+                raise ConditionFailed({0: error.response.get("Item")}) from error
             raise
         item: Item = response.get("Attributes", {})
         return item
 
     async def transact(self, actions: Sequence[Action], token: str) -> None:
-        """All actions or none. Raises Refused when conditions do not hold.
+        """Do all actions or none. Raises ConditionFailed when conditions do not hold.
 
-        Done again under its ``token``, within ten minutes, a transaction that was done does nothing.
+        Done again under its ``token`` within ten minutes, a transaction that was done does nothing.
         """
         if len(actions) == 1:
             await self.do(actions[0])
@@ -168,7 +164,7 @@ class Table:
             reasons = error.response.get("CancellationReasons", ())
             refused = {n: reason.get("Item") for n, reason in enumerate(reasons) if reason["Code"] == _CONDITION_FAILED}
             if refused:
-                raise Refused(refused) from error
+                raise ConditionFailed(refused) from error
             raise
 
     async def _get_batch(self, keys: Sequence[Key]) -> list[Item]:
@@ -186,7 +182,7 @@ class Table:
         return items
 
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """A call, made again when another transaction was at the same item at that moment."""
+        """Make a call, again when another transaction was at the same item at that moment."""
         for _ in range(_TRIES - 1):
             try:
                 return await self._dynamodb.call(operation, **parameters)
@@ -196,29 +192,9 @@ class Table:
         return await self._dynamodb.call(operation, **parameters)
 
 
-def text(value: str) -> Value:
-    """A string."""
-    return {"S": value}
-
-
-def number(value: int) -> Value:
-    """An integer."""
-    return {"N": str(value)}
-
-
-def binary(value: bytes) -> Value:
-    """Bytes."""
-    return {"B": value}
-
-
 def key_of(pk: str, sk: str) -> Key:
     """An item's key."""
     return {PK: text(pk), SK: text(sk)}
-
-
-def integer(item: Item, name: str) -> int | None:
-    """An attribute's integer (None: it has none)."""
-    return int(item[name]["N"]) if name in item else None
 
 
 def _met_a_transaction(error: AwsError) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.attribute_values import Item, Value, binary, integer, number, text
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.payloads.blobs import Blobs, compress, decompress
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Item, Put, Table, Value, binary, integer, number, text
-from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.dynamo import Put, Table
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.table import (
     APP,
     CREATED,
@@ -81,7 +82,7 @@ class Items:
 
     table: Table
     blobs: Blobs
-    keeping: Keeping
+    retention: Retention
 
     async def event(self, event: Event, writer: bytes) -> Item:
         """An event."""
@@ -93,7 +94,7 @@ class Items:
             DOCUMENT: await self.blobs.pack(event_document(event)),
             LISTED_UNDER: text(listed_under),
             WRITER: binary(writer),
-            TTL: self.keeping.event(event),
+            TTL: self.retention.event(event),
         }
 
     async def read_event(self, item: Item) -> Event:
@@ -114,7 +115,7 @@ class Items:
             WANTED: number(header.wanted),
             TERM: number(header.term),
             PROGRESS: await self.progress(header.progress),
-            KEPT: number(header.created_at_ms + self.keeping.life_ms),
+            KEPT: number(header.created_at_ms + self.retention.life_ms),
             LISTED_UNDER: text(keys.listed_under(keys.RUNS, header.run_id)),
         }
         return item if header.started_at_ms is None else item | {BEGUN: number(header.started_at_ms)}
@@ -152,7 +153,7 @@ class Items:
         if len(value["B"]) <= _OUTCOME_INLINE_MAX:
             return value, None
         digest = hashlib.sha256(value["B"]).digest()
-        item = {**keys.payload_key(run_id, digest), DOCUMENT: value, TTL: self.keeping.after_end(outcome.ended_at_ms)}
+        item = {**keys.payload_key(run_id, digest), DOCUMENT: value, TTL: self.retention.after_end(outcome.ended_at_ms)}
         return binary(_IN_PAYLOAD + digest), Put(item)
 
     async def entry(self, run_id: str, entry: StepEntry, writer: bytes) -> Item:
@@ -161,7 +162,7 @@ class Items:
             **keys.entry_key(run_id, entry.step_id),
             DOCUMENT: await self.blobs.pack(entry_document(entry)),
             WRITER: binary(writer),
-            TTL: self.keeping.entry(entry),
+            TTL: self.retention.entry(entry),
         }
         if entry.memoised:
             item[MEMOISED] = number(1)
@@ -179,7 +180,7 @@ class Items:
 
     async def read_entries(self, items: Sequence[Item]) -> dict[str, StepEntry]:
         """The entries in items by step id."""
-        documents = await together(self.blobs.unpack, [item[DOCUMENT] for item in items])
+        documents = await gather_limited(self.blobs.unpack, [item[DOCUMENT] for item in items])
         step_ids = [item[SK]["S"].removeprefix(keys.ENTRY_PREFIX) for item in items]
         entries = read_entries(zip(step_ids, documents, strict=True))
         return {

@@ -6,7 +6,8 @@ import hashlib
 from typing import Final
 
 from stepwell.wire.times import HOUR_MS
-from stepwell_orchestrator.aws.table.dynamo import Key, key_of
+from stepwell_orchestrator.aws.attribute_values import Key
+from stepwell_orchestrator.aws.table.dynamo import key_of
 from stepwell_orchestrator.aws.table.names import in_key
 from stepwell_orchestrator.model.event import is_internal
 

@@ -7,24 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.aws.attribute_values import Item, Key, binary, integer, number, text
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table.dynamo import (
-    Action,
-    Delete,
-    Item,
-    Key,
-    Put,
-    Range,
-    Refused,
-    Table,
-    Update,
-    binary,
-    integer,
-    key_of,
-    number,
-    text,
-)
-from stepwell_orchestrator.aws.table.registry_cache import Registered, RegisteredApp, packed, unpacked
+from stepwell_orchestrator.aws.table.dynamo import Action, ConditionFailed, Delete, Put, Range, Table, Update, key_of
+from stepwell_orchestrator.aws.table.registry_cache import CachedRegistry, RegisteredApp, packed, unpacked
 from stepwell_orchestrator.aws.table.table import PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.fresh_ids import Entropy
@@ -50,8 +36,8 @@ _TOKEN_BYTES: Final = 16
 class DynamoRegistry:
     """Apps and their functions in one table. The port says what each method promises.
 
-    Whoever asks for functions reads the counter when it was last read a second ago or more; the apps are only read
-    again, and parsed, when it has moved. So a change by another process is seen within a second, and a function that
+    A process reads the counter when it last did so a second ago or more. It reads and parses the apps again only when
+    the counter has moved. So a change by another process is seen within a second, and a function that
     is not known is looked for again at once. A change needs the counter where it was when the apps were read, and
     raises it. All methods raise StoreError when the table cannot be reached. ``entropy`` names each change, so that one
     that is repeated after a lost reply finds itself done, and the same one of another process does not.
@@ -61,11 +47,11 @@ class DynamoRegistry:
         self._table = Table(dynamodb, table)
         self._clock = clock
         self._entropy = entropy
-        self._known = Registered()
+        self._known = CachedRegistry()
         self._read_at_ms: int | None = None
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
-        """Replace an app and all its functions; False when the checksum is the stored one."""
+        """Replace an app and all its functions. Returns False when the checksum is the stored one."""
         document = packed(app, functions)
         parts = [document[start : start + _PART_BYTES] for start in range(0, len(document), _PART_BYTES)]
         if len(parts) > _PARTS_MAX:
@@ -84,7 +70,7 @@ class DynamoRegistry:
         raise _overtaken()
 
     async def remove_app(self, url: str) -> bool:
-        """Forget the app served at ``url``; False when there is none."""
+        """Forget the app served at ``url``. Returns False when there is none."""
         for _ in range(_TRIES):
             known = await self._current()
             removals = [removal for held in known.apps.values() if held.app.url == url for removal in _removal(held)]
@@ -112,13 +98,13 @@ class DynamoRegistry:
         functions = (await self._current()).functions.values()
         return [function for function in functions if app_id in (None, function.app_id)]
 
-    async def _recent(self) -> Registered:
+    async def _recent(self) -> CachedRegistry:
         """What was registered within the last second, and is now as far as this process has changed it."""
         if self._read_at_ms is not None and 0 <= self._clock.now_ms() - self._read_at_ms < _KNOWN_MS:
             return self._known
         return await self._current()
 
-    async def _current(self) -> Registered:
+    async def _current(self) -> CachedRegistry:
         """What is registered now.
 
         The counter is read before the apps: a change in between leaves the older count with the newer apps, and the
@@ -133,7 +119,7 @@ class DynamoRegistry:
             rows = Range(f"{PK} = :pk AND begins_with({SK}, :sk)", {":pk": text(_PARTITION), ":sk": text(_APPS)})
             apps = _whole_apps([item async for item in self._table.items(rows)])
             if apps is not None:
-                known = Registered(version, apps)
+                known = CachedRegistry(version, apps)
             else:
                 version = await self._version()
         raise _overtaken()
@@ -142,8 +128,8 @@ class DynamoRegistry:
         item = await self._table.get(_VERSION_KEY)
         return 0 if item is None else integer(item, _VERSION) or 0
 
-    async def _change(self, known: Registered, actions: Sequence[Action]) -> bool:
-        """Write, and raise the counter; False, with nothing changed, when it is not where it was."""
+    async def _change(self, known: CachedRegistry, actions: Sequence[Action]) -> bool:
+        """Write, and raise the counter. Returns False, and nothing changes, when the counter is not where it was."""
         raised = Update(
             _VERSION_KEY,
             f"SET {_VERSION} = :next",
@@ -152,7 +138,7 @@ class DynamoRegistry:
         )
         try:
             await self._table.transact([raised, *actions], self._entropy(_TOKEN_BYTES).hex())
-        except Refused:
+        except ConditionFailed:
             return False
         self._read_at_ms = None
         return True
@@ -177,7 +163,7 @@ def _removal(held: RegisteredApp | None, start: int = 0) -> list[Action]:
 
 
 def _whole_apps(items: Sequence[Item]) -> list[RegisteredApp] | None:
-    """The apps whose parts these are; None when some parts were replaced while they were read."""
+    """Put the apps together from their parts. Returns None when some parts were replaced while they were read."""
     parts_of: dict[str, list[Item]] = {}
     for item in items:
         parts_of.setdefault(item[SK]["S"].rpartition("#")[0], []).append(item)

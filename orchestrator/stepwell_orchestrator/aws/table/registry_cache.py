@@ -1,4 +1,4 @@
-"""What is registered, as one process keeps it: parsed once, looked up in memory. Pure."""
+"""The registry as one process caches it: parsed once, looked up in memory. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepwell_orchestrator.model.function import App, Function
 
 @dataclass(frozen=True, slots=True)
 class RegisteredApp:
-    """An app, since which version of the registry it is so, and in how many parts it is stored."""
+    """An app at the version of the registry that registered it. ``parts`` is the number of items it is stored in."""
 
     app: App
     functions: tuple[Function, ...]
@@ -20,7 +20,7 @@ class RegisteredApp:
     parts: int
 
 
-class Registered:
+class CachedRegistry:
     """All apps at one version of the registry. Version 0 is that of an empty one.
 
     Two apps may spell one slug ("a-b" + "c", "a" + "b-c"): the last one registered has it.

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
-from stepwell_orchestrator.aws.table.dynamo import Value, number
+from stepwell_orchestrator.aws.attribute_values import Value, number
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.step import StepEntry
 
 RETENTION_MS_DEFAULT: Final = 30 * DAY_MS
 _UNTOUCHED_MS: Final = 38 * DAY_MS
 _RENEWED_MS: Final = 7 * DAY_MS
-"""How long before a run's items would be too young to outlive its end they are renewed: as long may the sweep fail."""
+"""How long before it would be too late a run's items are renewed, and so how long the sweep may fail."""
 _KEY_MARGIN_MS: Final = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class Retention:
     """The rules of one deployment. A run is kept for ``retention_ms`` after its end."""
 
     retention_ms: int = RETENTION_MS_DEFAULT
@@ -51,18 +51,18 @@ class Keeping:
         return self.until(expires_at_ms + _KEY_MARGIN_MS)
 
     def is_old(self, created_at_ms: int, now_ms: int) -> bool:
-        """Whether a run is old enough for its items to need renewal, if they have not had it."""
+        """Tell whether a run is old enough for its items to need renewal, if they have not had it."""
         return self.is_short(created_at_ms + self.life_ms, now_ms)
 
     def is_short(self, kept_until_ms: int, now_ms: int) -> bool:
-        """Whether what is kept until then may be forgotten too soon after its run's end."""
+        """Tell whether what is kept until then may be forgotten too soon after its run's end."""
         return kept_until_ms - now_ms < self.retention_ms + _RENEWED_MS
 
     def renewed_until_ms(self, now_ms: int, due_at_ms: Iterable[int | None]) -> int:
-        """Until when a run's items are kept that has those times to wait for."""
+        """Return until when the items are kept of a run that waits for those times."""
         return max(now_ms, *(time for time in due_at_ms if time is not None), 0) + self.life_ms
 
     @staticmethod
     def until(at_ms: int) -> Value:
-        """What may be removed from that time on."""
+        """Spell a time from which on an item may be removed."""
         return number(-(-at_ms // SECOND_MS))

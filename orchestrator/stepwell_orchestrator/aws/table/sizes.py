@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, assert_never
 
-from stepwell_orchestrator.aws.table.dynamo import Action, Delete, Put, Update, Value
+from stepwell_orchestrator.aws.attribute_values import Value
+from stepwell_orchestrator.aws.table.dynamo import Action, Delete, Put, Update
 
 WRITE_UNIT_BYTES: Final = 1024
 _CONTAINER_BYTES: Final = 3

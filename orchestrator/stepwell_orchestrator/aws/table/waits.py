@@ -8,22 +8,10 @@ from contextlib import suppress
 from typing import Final
 
 from stepwell.wire.times import DAY_MS, SECOND_MS
+from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, binary, number, text
 from stepwell_orchestrator.aws.payloads.blobs import compress, decompress
 from stepwell_orchestrator.aws.service import Service
-from stepwell_orchestrator.aws.table.dynamo import (
-    Delete,
-    Item,
-    Key,
-    Put,
-    Range,
-    Refused,
-    Table,
-    Value,
-    binary,
-    key_of,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Delete, Put, Range, Table, key_of
 from stepwell_orchestrator.aws.table.names import in_key
 from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.documents import pause_document, read_pause
@@ -51,7 +39,7 @@ class DynamoWaits:
         self._known_shapes: set[tuple[str, str]] = set()
 
     async def put_pause(self, pause: Pause) -> None:
-        """File a pause: its shape first, so that whoever sees the pause can find it."""
+        """File a pause. Its shape comes first, so that a router that reads the shapes finds every pause there is."""
         await self._put_shape(pause.key.event_name, pause.shape)
         item = {
             **_pause_key(pause.key),
@@ -86,8 +74,8 @@ class DynamoWaits:
 
         Shapes share an index when their values are the same: those of others are read and left out.
         """
-        place = _place("", "") if after is None else _place(after.run_id, after.pause_id)
-        values = {":pk": text(_pauses_partition(event_name, index)), ":sk": text(place)}
+        after_sk = _pause_sk("", "") if after is None else _pause_sk(after.run_id, after.pause_id)
+        values = {":pk": text(_pauses_partition(event_name, index)), ":sk": text(after_sk)}
         rows = Range(f"{PK} = :pk AND {SK} > :sk", values, limit=limit)
         page = await self._table.query(rows)
         found = _pauses_of(shape, event_name, index, page.items)
@@ -111,7 +99,7 @@ class DynamoWaits:
         condition = f"attribute_not_exists({PK}) OR {_EXPIRES} <= :now OR ({_IS_WAITER})"
         try:
             await self._table.do(Put(item, condition, {":now": number(now_ms), **_waiter(wait)}))
-        except Refused:
+        except ConditionFailed:
             return False
         return True
 
@@ -122,7 +110,7 @@ class DynamoWaits:
 
     async def drop_signal(self, wait: SignalWait) -> None:
         """Stop waiting, unless another step is the waiter by now."""
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             await self._table.do(Delete(_signal_key(wait.name), _IS_WAITER, _waiter(wait)))
 
     async def _put_shape(self, event_name: str, shape: str) -> None:
@@ -146,12 +134,12 @@ def _pauses_partition(event_name: str, index: str) -> str:
     return f"p#{index}#{in_key(event_name)}"
 
 
-def _place(run_id: str, pause_id: str) -> str:
+def _pause_sk(run_id: str, pause_id: str) -> str:
     return f"{run_id}#{pause_id}"
 
 
 def _pause_key(key: PauseKey) -> Key:
-    return key_of(_pauses_partition(key.event_name, key.filed_under), _place(key.run_id, key.pause_id))
+    return key_of(_pauses_partition(key.event_name, key.filed_under), _pause_sk(key.run_id, key.pause_id))
 
 
 def _pauses_of(shape: str, event_name: str, index: str, items: Sequence[Item]) -> list[Pause]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.cli.bench.idle import month
 from stepwell_orchestrator.costing.bill import Line, Rates, Work, bill
 from stepwell_orchestrator.costing.prices import Good, dollars
@@ -170,6 +170,6 @@ def _of_routing(waiting: int) -> tuple[Count, ...]:
 
 def _kept(stored_bytes: float, rates: Rates) -> float:
     """What it costs to keep so much in the table for as long as entries are kept, backups included."""
-    gb_months = stored_bytes / _GB * Keeping().life_ms / DAY_MS / _MONTH_DAYS
+    gb_months = stored_bytes / _GB * Retention().life_ms / DAY_MS / _MONTH_DAYS
     goods = (Good.TABLE_GB_MONTH, Good.BACKUP_GB_MONTH)
     return sum(dollars(rates.prices, good, gb_months) for good in goods)

@@ -17,8 +17,8 @@ from stepwell_orchestrator.cli.settings import Server, read_server
 from stepwell_orchestrator.cli.terminal import print_json, standard_output
 
 if TYPE_CHECKING:
+    from stepwell_orchestrator.cli.demo.order_records import DemoResult
     from stepwell_orchestrator.cli.demo.orders import Order
-    from stepwell_orchestrator.cli.demo.outcome import Outcome
     from stepwell_orchestrator.cli.demo.progress import Show
 
 EPILOG = """Examples:
@@ -48,8 +48,8 @@ def demo(
     Exit codes: 0 every run ended as the file says it must, 1 one did not, 2 wrong arguments.
     """
     # The whole engine comes with these: the other commands start faster without it.
+    from stepwell_orchestrator.cli.demo.order_records import mismatches
     from stepwell_orchestrator.cli.demo.orders import clone_root, read_orders
-    from stepwell_orchestrator.cli.demo.outcome import mismatches
     from stepwell_orchestrator.cli.demo.progress import showing
     from stepwell_orchestrator.cli.demo.remote import tally_of
     from stepwell_orchestrator.cli.demo.summary import print_summary, print_timeline, print_verdict, summary_json
@@ -78,7 +78,7 @@ def demo(
         raise typer.Exit(EXIT_NEGATIVE)
 
 
-async def _here(root: Path, orders: Sequence[Order], tally: Tally, show: Show) -> Outcome:
+async def _here(root: Path, orders: Sequence[Order], tally: Tally, show: Show) -> DemoResult:
     """In this process, on an engine of its own."""
     from stepwell_orchestrator.cli.demo.engine import fulfil
     from stepwell_orchestrator.cli.demo.orders import load_app
@@ -88,7 +88,7 @@ async def _here(root: Path, orders: Sequence[Order], tally: Tally, show: Show) -
     return await fulfil(load_app(root), orders, tally, show)
 
 
-async def _there(server: Server, orders: Sequence[Order], show: Show) -> Outcome:
+async def _there(server: Server, orders: Sequence[Order], show: Show) -> DemoResult:
     """On a server that has the example."""
     from stepwell_orchestrator.cli.client import connected
     from stepwell_orchestrator.cli.demo.remote import fulfil_remotely

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stepwell_orchestrator.cli.demo.order_records import DemoResult, read_records
 from stepwell_orchestrator.cli.demo.orders import Order
-from stepwell_orchestrator.cli.demo.outcome import Outcome, read_records
 from stepwell_orchestrator.cli.demo.progress import Show
 from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.entry.embedded import Embedded
@@ -23,7 +23,7 @@ _PATIENCE_MS: Final = 60_000
 """Runs that have not ended by then are reported as they stand."""
 
 
-async def fulfil(app: App, orders: Sequence[Order], tally: Tally, show: Show) -> Outcome:
+async def fulfil(app: App, orders: Sequence[Order], tally: Tally, show: Show) -> DemoResult:
     """Send every order as an event and wait until nothing moves any more."""
     with tempfile.TemporaryDirectory(prefix="stepwell-demo-") as folder:
         database = Path(folder, "demo.db")
@@ -33,14 +33,14 @@ async def fulfil(app: App, orders: Sequence[Order], tally: Tally, show: Show) ->
             events = [_event(order) for order in orders for _ in range(2 if order.sent_twice else 1)]
             for start in range(0, len(events), _BATCH):
                 await engine.ingest.accept_events(events[start : start + _BATCH], None)
-            while not await _settled(engine, tally) and engine.clock.now_ms() < started_ms + _PATIENCE_MS:
+            while not await _is_at_rest(engine, tally) and engine.clock.now_ms() < started_ms + _PATIENCE_MS:
                 await engine.clock.sleep_until(engine.clock.now_ms() + _LOOK_EVERY_MS)
                 show(tally)
             wall_ms = engine.clock.now_ms() - started_ms
-            return Outcome(await read_records(engine.journal), wall_ms)
+            return DemoResult(await read_records(engine.journal), wall_ms)
 
 
-async def _settled(engine: Embedded, tally: Tally) -> bool:
+async def _is_at_rest(engine: Embedded, tally: Tally) -> bool:
     """Whether every run has ended and nothing is queued that could start another."""
     return tally.created == tally.ended and await engine.queue.next_at_ms() is None
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from stepwell.wire.times import MINUTE_MS, SECOND_MS, format_instant, parse_instant_ms
 from stepwell_orchestrator.cli.client import Client
+from stepwell_orchestrator.cli.demo.order_records import DemoResult, RunRecord, order_id
 from stepwell_orchestrator.cli.demo.orders import FULFIL, Order
-from stepwell_orchestrator.cli.demo.outcome import Outcome, RunRecord, order_id
 from stepwell_orchestrator.cli.demo.progress import Show
 from stepwell_orchestrator.cli.demo.tally import StepTally, Tally
 from stepwell_orchestrator.model.run import RunStatus
@@ -47,7 +47,7 @@ class _Seen:
     """Runs of the example that came of other orders."""
 
 
-async def fulfil_remotely(client: Client, orders: Sequence[Order], clock: Clock, show: Show) -> Outcome:
+async def fulfil_remotely(client: Client, orders: Sequence[Order], clock: Clock, show: Show) -> DemoResult:
     """Send every order as an event and wait until all that must come of them has ended, or nothing moves any more.
 
     Raises CommandError.
@@ -65,7 +65,7 @@ async def fulfil_remotely(client: Client, orders: Sequence[Order], clock: Clock,
         over = quiet >= (_QUIET_LOOKS if len(seen.ended) >= wanted else _QUIET_LOOKS_MAX)
         show(tally_of(seen.ended.values()))
     unfinished = [record for record in await _records(client, seen, list(seen.open.values())) if record is not None]
-    return Outcome([*seen.ended.values(), *unfinished], clock.now_ms() - started_ms)
+    return DemoResult([*seen.ended.values(), *unfinished], clock.now_ms() - started_ms)
 
 
 def tally_of(records: Iterable[RunRecord]) -> Tally:
@@ -113,7 +113,7 @@ async def _look(client: Client, seen: _Seen, *, since_ms: int) -> None:
 
 
 async def _records(client: Client, seen: _Seen, runs: Sequence[Mapping[str, Any]]) -> list[RunRecord | None]:
-    """The runs with their orders and steps; None for one that came of no order of this demo."""
+    """Read the runs with their orders and steps. Returns None for one that came of no order of this demo."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def record(run: Mapping[str, Any]) -> RunRecord | None:

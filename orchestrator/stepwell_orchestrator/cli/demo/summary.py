@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stepwell_orchestrator.cli.demo.outcome import RunRecord
+from stepwell_orchestrator.cli.demo.order_records import RunRecord
 from stepwell_orchestrator.cli.demo.tally import Tally
 from stepwell_orchestrator.cli.terminal import glyphs
 from stepwell_orchestrator.model.run import RunStatus

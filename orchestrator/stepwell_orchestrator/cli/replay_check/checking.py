@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stepwell.authoring.app import App
 from stepwell_orchestrator.cli.replay_check.judging import function_gone, judge
-from stepwell_orchestrator.cli.replay_check.opening import opened
+from stepwell_orchestrator.cli.replay_check.opening import open_results
 from stepwell_orchestrator.cli.replay_check.recording import Recording
 from stepwell_orchestrator.cli.replay_check.replaying import disconnected, replay_journal
 from stepwell_orchestrator.cli.replay_check.report import Report
@@ -24,4 +24,4 @@ async def _check(app: App, recording: Recording, *, ignore_output: bool) -> Repo
     if function is None:
         return function_gone(app, recording)
     replayed = await replay_journal(app, function, recording)
-    return judge(*await opened(function, recording, replayed), ignore_output=ignore_output)
+    return judge(*await open_results(function, recording, replayed), ignore_output=ignore_output)

@@ -15,10 +15,10 @@ from stepwell_orchestrator.cli.replay_check.replaying import Replayed
 _BEFORE, _NOW = "before", "now"
 
 
-async def opened(function: Function[Any], recording: Recording, replayed: Replayed) -> tuple[Recording, Replayed]:
-    """Both with the function's result as one that invokes it would get it; as they are where there is none to compare.
+async def open_results(function: Function[Any], recording: Recording, replayed: Replayed) -> tuple[Recording, Replayed]:
+    """Read both results as a function that invokes this one would get them. Returns both with these results.
 
-    So they are also when the middleware cannot read what was recorded.
+    Returns them as they are when there is no result to compare, or the middleware cannot read what was recorded.
     """
     before, now = recording.outcome, replayed.outcome
     if before is None or before.error is not None or not isinstance(now, Finished):

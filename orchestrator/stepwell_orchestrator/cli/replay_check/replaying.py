@@ -44,15 +44,15 @@ async def replay_journal(
     """
     recorded = {step.id: Recorded(step.op, step.opts) for step in recording.steps.values()}
 
-    async def replayed_with(count: int) -> Replayed:
+    async def replay_with(count: int) -> Replayed:
         replay = Replay(recording.call(count, function.retries + 1), recorded=recorded)
-        return await _replayed(app, function, replay, rest_s, recording.exported_at_ms)
+        return await _replay(app, function, replay, rest_s, recording.exported_at_ms)
 
-    whole = await replayed_with(len(recording.stack))
+    whole = await replay_with(len(recording.stack))
     if function.is_async or tuple(whole.replay.given) == recording.stack[: len(whole.replay.given)]:
         return whole
     for count in range(len(recording.stack)):
-        part = await replayed_with(count)
+        part = await replay_with(count)
         if _ends_here(part):
             return part
     return whole
@@ -64,7 +64,7 @@ def _ends_here(replayed: Replayed) -> bool:
     return replay.problem is not None or outcome is None or raised_before
 
 
-async def _replayed(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:
+async def _replay(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:
     runtime = Runtime(
         send=app.send_wire,
         send_signal=app.send_signal,

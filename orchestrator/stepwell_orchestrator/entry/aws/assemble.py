@@ -11,11 +11,11 @@ from stepwell_orchestrator.aws.backend import AwsBackend
 from stepwell_orchestrator.aws.clients import Clients
 from stepwell_orchestrator.aws.invoke_lambda import LambdaInvoker
 from stepwell_orchestrator.aws.queue.dead_letters import DeadLetters
-from stepwell_orchestrator.aws.table.retention import Keeping
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.logs import log_notice, set_up_logs
-from stepwell_orchestrator.entry.aws.secrets import Keys, event_keys, signing_keys
+from stepwell_orchestrator.entry.aws.secrets import SecretKeys, event_keys, signing_keys
 from stepwell_orchestrator.entry.aws.settings import DeployedSettings, read_deployed_settings
 from stepwell_orchestrator.fresh_ids import Entropy, FreshIds
 from stepwell_orchestrator.limits import Limits
@@ -55,8 +55,8 @@ class Deployment:
     @cached_property
     def backend(self) -> AwsBackend:
         """The ports on AWS."""
-        keeping = Keeping(self.settings.retention_days * DAY_MS)
-        return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy, keeping)
+        retention = Retention(self.settings.retention_days * DAY_MS)
+        return AwsBackend.of(self.clients.services, self.settings.names, self.clock, self._entropy, retention)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
@@ -67,12 +67,12 @@ class Deployment:
         )
 
     @cached_property
-    def signing_keys(self) -> Keys:
+    def signing_keys(self) -> SecretKeys:
         """What calls are signed with, and the API is asked with."""
         return signing_keys(self.clients.secrets, self.clock, self.settings.signing_key_secret)
 
     @cached_property
-    def event_keys(self) -> Keys:
+    def event_keys(self) -> SecretKeys:
         """What events are sent with."""
         return event_keys(self.clients.secrets, self.clock, self.settings.event_key_secret)
 

@@ -23,7 +23,7 @@ Put = Callable[[str, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ResourceResult:
     """What came of a request. ``data`` are the resource's attributes."""
 
     data: Mapping[str, Any]
@@ -44,17 +44,17 @@ def physical_id(event: Mapping[str, Any]) -> str:
     return f"stepwell-sync-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-async def answer(event: Mapping[str, Any], outcome: Outcome, put: Put) -> None:
+async def answer(event: Mapping[str, Any], result: ResourceResult, put: Put) -> None:
     """Tell CloudFormation what came of its request, a few times if need be. Never raises."""
     body = json.dumps(
         {
-            "Status": "SUCCESS" if outcome.problem is None else "FAILED",
-            "Reason": (outcome.problem or "done")[:REASON_CHARS_MAX],
+            "Status": "SUCCESS" if result.problem is None else "FAILED",
+            "Reason": (result.problem or "done")[:REASON_CHARS_MAX],
             "PhysicalResourceId": physical_id(event),
             "StackId": event.get("StackId"),
             "RequestId": event.get("RequestId"),
             "LogicalResourceId": event.get("LogicalResourceId"),
-            "Data": dict(outcome.data),
+            "Data": dict(result.data),
         }
     ).encode()
     for _ in range(_TRIES):

@@ -1,6 +1,6 @@
 """The keys of a deployment, kept in Secrets Manager and read again every few minutes, so that they can be rotated.
 
-What a secret held before its last change is still accepted: whoever was given that is told the new value later.
+What a secret held before its last change is still accepted, so that a client may learn the new value later.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PREVIOUS: Final = "AWSPREVIOUS"
 _log = logging.getLogger("stepwell.keys")
 
 
-class Keys:
+class SecretKeys:
     """The keys in one secret: its text, or several separated by commas, and those of the text before.
 
-    The first one is in force, all are accepted. ``values`` is one list for ever, so that whoever holds it sees a
+    The first one is in force, all are accepted. ``values`` stays one and the same list, so that its users see a
     rotation. ``check`` raises SignatureError for what is no such key.
     """
 
@@ -42,7 +42,7 @@ class Keys:
         self._read_again_at_ms = 0
 
     async def refresh(self) -> None:
-        """Read the secret if that is due. Keys that are known stay in force when it cannot be read.
+        """Read the secret if that is due. SecretKeys that are known stay in force when it cannot be read.
 
         Raises StoreError when no key is known yet.
         """
@@ -97,11 +97,11 @@ class Keys:
         return [key.strip() for key in str(response.get("SecretString") or "").split(",") if key.strip()]
 
 
-def signing_keys(secrets: Service, clock: Clock, secret_id: str) -> Keys:
+def signing_keys(secrets: Service, clock: Clock, secret_id: str) -> SecretKeys:
     """The keys calls are signed with and the API is asked with."""
-    return Keys(secrets, clock, secret_id, hash_signing_key)
+    return SecretKeys(secrets, clock, secret_id, hash_signing_key)
 
 
-def event_keys(secrets: Service, clock: Clock, secret_id: str) -> Keys:
+def event_keys(secrets: Service, clock: Clock, secret_id: str) -> SecretKeys:
     """The keys events are accepted with; they may look like anything."""
-    return Keys(secrets, clock, secret_id, str)
+    return SecretKeys(secrets, clock, secret_id, str)

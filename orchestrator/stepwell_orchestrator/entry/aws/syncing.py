@@ -72,7 +72,7 @@ class DeployedSync:
         return Registered(synced.app_id, normal_url(url), len(raw["functions"]), synced.modified)
 
     async def forget(self, url: str) -> bool:
-        """Forget the app that is served at ``url``; whether there was one."""
+        """Forget the app that is served at ``url``. Returns whether there was one."""
         return await self.registry.remove_app(normal_url(url))
 
     async def _ask(self, url: str) -> Mapping[str, Any]:

@@ -20,13 +20,13 @@ from stepwell.errors import DefinitionError
 from stepwell.serving.lambda_handler import LambdaHandler
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
+from stepwell_orchestrator.aws.attribute_values import Item, Key
 from stepwell_orchestrator.aws.backend import Names, Services
 from stepwell_orchestrator.aws.clients import Clients
-from stepwell_orchestrator.aws.imitated_clients import REGION, offline_client
+from stepwell_orchestrator.aws.imitated_clients import REGION, imitated_client
 from stepwell_orchestrator.aws.payloads.blobs import WholeObjects
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table import table
-from stepwell_orchestrator.aws.table.dynamo import Item, Key
 from stepwell_orchestrator.costing.bill import FIRED, Work
 from stepwell_orchestrator.costing.durations import Invocation
 from stepwell_orchestrator.costing.ledger import Ledger, Usage, queue_usage
@@ -70,8 +70,8 @@ class Rehearsal:
         self.scheduler = StandInScheduler()
         self._logs = logs
         self._lambda = StandInLambda(apps)
-        self._database = offline_client("dynamodb")
-        self._bucket = offline_client("s3")
+        self._database = imitated_client("dynamodb")
+        self._bucket = imitated_client("s3")
         self._names = self._made()
         self.ledger = Ledger(self._look)
         self._entropy = random.Random(self._names.table)  # noqa: S311 - it tells writes apart
@@ -107,7 +107,7 @@ class Rehearsal:
             assert answer["statusCode"] == 200, answer
 
     def deliver(self, most: int = BATCH_MAX) -> int:
-        """Have the queue function work on what is visible, up to ``most`` messages; how many there were."""
+        """Have the queue function work on up to ``most`` visible messages. Returns how many there were."""
         messages = self.queue.receive(most)
         if not messages:
             return 0
@@ -121,7 +121,7 @@ class Rehearsal:
         return len(messages)
 
     def work(self, most: int = BATCH_MAX) -> int:
-        """Deliver what is visible, ``most`` at a time, until nothing is; how many messages."""
+        """Deliver what is visible, ``most`` at a time, until nothing is. Returns how many messages that were."""
         count = 0
         for _ in range(_ROUNDS_MAX):
             delivered = self.deliver(most)
@@ -147,7 +147,10 @@ class Rehearsal:
         self._counted("sweep", 1, lambda: self._sweep({}, lambda_context("sweep", _FUNCTION_MS)))
 
     def save(self, path: str, body: str) -> int:
-        """Have the API take what an app posts in the middle of its call, and count that as the API's; its status."""
+        """Have the API take what an app posts in the middle of its call, and count that as the API's.
+
+        Returns the HTTP status.
+        """
         until_now = self.ledger.take()
         context = lambda_context("api", _FUNCTION_MS)
         status: int = self._api(_request(path, body, hash_signing_key(_SECRETS["signing"])), context)["statusCode"]

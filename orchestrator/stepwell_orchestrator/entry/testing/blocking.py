@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
 from stepwell.values.event import Event
+from stepwell_orchestrator.entry.testing.async_engine import AsyncEngine, Duration
 from stepwell_orchestrator.entry.testing.crashes.crash_report import CrashReport
 from stepwell_orchestrator.entry.testing.crashes.crashing import FAULTS_MAX, Crashes, refuse_used
 from stepwell_orchestrator.entry.testing.crashes.faults import Faults
-from stepwell_orchestrator.entry.testing.engine import Duration, Engine
 from stepwell_orchestrator.entry.testing.run import Run
 from stepwell_orchestrator.entry.testing.stubs import Raisable, Stub
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class SyncEngine:
     """``Engine`` without ``await``; a context manager. Code under test may call ``app.send_sync`` as it does live."""
 
-    def __init__(self, make: Callable[[Faults | None], Engine], faults: Faults | None = None) -> None:
+    def __init__(self, make: Callable[[Faults | None], AsyncEngine], faults: Faults | None = None) -> None:
         self._make = make
         self._apps: list[App] = []
         self._ready = threading.Event()
@@ -34,7 +34,7 @@ class SyncEngine:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="stepwell-engine", daemon=True)
         self._thread.start()
         self._ready.wait()
-        self._engine = self._do(_called(lambda: make(faults)))
+        self._engine = self._do(_call(lambda: make(faults)))
         self._start = self.now
 
     def __enter__(self) -> Self:
@@ -48,7 +48,7 @@ class SyncEngine:
     def close(self) -> None:
         """Let go of the apps and end the thread. Runs and events can still be looked at."""
         if self._thread.is_alive():
-            self._do(_called(self._engine.close))
+            self._do(_call(self._engine.close))
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
 
@@ -69,7 +69,7 @@ class SyncEngine:
     def serve(self, *apps: App) -> None:
         """Call the apps' functions, and take in what they send."""
         self._apps += apps
-        self._do(_called(lambda: self._engine.serve(*apps)))
+        self._do(_call(lambda: self._engine.serve(*apps)))
 
     def stub(self, step: str, outcome: Any, *, function: str | Function[Any] | None = None) -> Stub:
         """Replace the body of the steps with that id by a value, an exception, a callable or a list of those."""
@@ -83,15 +83,15 @@ class SyncEngine:
         error: Raisable | None = None,
         function: str | Function[Any] | None = None,
     ) -> None:
-        """Let the next ``times`` executions of the steps with that id raise ``error``; None: all of them."""
+        """Let the next ``times`` executions of the steps with that id raise ``error``. None stands for all of them."""
         self._engine.fail_step(step, times=times, error=error, function=function)
 
     def send(self, event: str | Event, data: Any = None) -> str:
-        """Send an event; what follows from it happens at the next ``settle`` or ``advance``."""
+        """Send an event. The runs it starts or resumes go on at the next ``settle`` or ``advance``."""
         return self._do(self._engine.send(event, data))
 
     def send_signal(self, signal: str, data: Any = None) -> str | None:
-        """Send a signal; the id of the run that waits for it, which goes on at the next ``settle``, or None."""
+        """Send a signal. Returns the id of the run that waits for it, which goes on at the next ``settle``, or None."""
         return self._do(self._engine.send_signal(signal, data))
 
     def send_one(self, event: str | Event, data: Any = None, *, function: str | Function[Any] | None = None) -> Run:
@@ -142,5 +142,6 @@ class SyncEngine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
-async def _called(act: Callable[[], T]) -> T:
+async def _call(act: Callable[[], T]) -> T:
+    """Call ``act`` where the coroutine runs: on the engine's own thread."""
     return act()

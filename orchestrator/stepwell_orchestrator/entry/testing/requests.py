@@ -49,10 +49,10 @@ class Requests:
             where = shown_url(request.url)
             fix = f'give it a response: engine.stub("{step_id}", ...)'
             raise FetchError(f'a test makes no requests, and step "{step_id}" asks {where}; {fix}', final=True)
-        return await _given(stand_in, call, request, step_id)
+        return await _call_stub(stand_in, call, request, step_id)
 
 
-async def _given(stand_in: Callable[..., Any], call: Call, request: FetchRequest, step_id: str) -> Fetched:
+async def _call_stub(stand_in: Callable[..., Any], call: Call, request: FetchRequest, step_id: str) -> Fetched:
     try:
         value = stand_in(*call.args)
         value = await value if inspect.isawaitable(value) else value

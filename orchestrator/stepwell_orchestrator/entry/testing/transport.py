@@ -32,7 +32,7 @@ class Destination(Protocol):
         """Resume the run that waits for a signal."""
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
-        """Save steps of a call that goes on; the HTTP status."""
+        """Save steps of a call that goes on. Returns the HTTP status."""
 
 
 CALLING: Final[ContextVar[Destination | None]] = ContextVar("stepwell_testing_engine", default=None)

@@ -108,7 +108,7 @@ class World:
         self._connections.append(Connection(app, self))
 
     async def send(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None = None) -> list[str]:
-        """Take events in; what follows from them happens when the world settles. Raises EventError."""
+        """Take events in. Returns their ids. What they start goes on when the world settles. Raises EventError."""
         await self._enter()
         self.record.unsettled = True
         event_ids = await self._ingest.accept_events(events, seed)
@@ -116,18 +116,18 @@ class World:
         return event_ids
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
-        """Resume the run that waits for a signal, when the world settles; its id, or None when nobody waits."""
+        """Resume the run that waits for a signal, when the world settles. Returns its id, or None when none waits."""
         await self._enter()
         self.record.unsettled = True
         return await self._control.signal(signal, data)
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
-        """Save steps of a call that goes on; the HTTP status."""
+        """Save steps of a call that goes on. Returns the HTTP status."""
         await self._enter()
         return await self._checkpointer.answer(checkpoint)
 
     async def send_from_outside(self, event: Mapping[str, Any]) -> str:
-        """Take in one event, a millisecond after anything that came before; its internal id."""
+        """Take in one event, a millisecond after anything that came before. Returns its internal id."""
         await self._enter()
         self.clock.move_to(self.clock.now_ms() + 1)
         [event_id] = await self.send([event])
@@ -137,16 +137,16 @@ class World:
         """Do everything that can be done without time passing."""
         await self._enter()
         async with self._turn:
-            await self._drained()
+            await self._drain()
 
     async def move_to(self, at_ms: int) -> None:
         """Let time pass up to ``at_ms``; whatever falls due on the way is done at its own time, in order."""
         await self._enter()
         async with self._turn:
-            await self._drained()
+            await self._drain()
             while (due_at_ms := await self.queue.next_at_ms()) is not None and due_at_ms <= at_ms:
                 self.clock.move_to(due_at_ms)
-                await self._drained()
+                await self._drain()
             self.clock.move_to(at_ms)
 
     async def cancel(self, run_id: str) -> None:
@@ -201,7 +201,8 @@ class World:
         if self._faults is not None:
             self._faults.begins(run_id, step_id, label, attempt)
 
-    async def _drained(self) -> None:
+    async def _drain(self) -> None:
+        """Do all work there is. Raises ExpectationError when that takes longer than the test's patience."""
         try:
             async with asyncio.timeout(self._patience_s) as patience:
                 await self._work()

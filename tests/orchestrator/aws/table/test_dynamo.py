@@ -5,18 +5,9 @@ from typing import Any
 
 import pytest
 
+from stepwell_orchestrator.aws.attribute_values import number, text
 from stepwell_orchestrator.aws.service import AwsError
-from stepwell_orchestrator.aws.table.dynamo import (
-    Delete,
-    Put,
-    Range,
-    Refused,
-    Table,
-    Update,
-    key_of,
-    number,
-    text,
-)
+from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Delete, Put, Range, Table, Update, key_of
 from stepwell_orchestrator.errors import StoreError
 from tests.orchestrator.aws.bed import Bed
 from tests.orchestrator.aws.faults import Fault, conflict_in_transaction, refused
@@ -87,7 +78,7 @@ async def test_a_failed_condition_tells_more_than_a_conflict(bed: Bed, table: Ta
     """A transaction with a condition that failed is refused, whatever else it met."""
     reasons = [{"Code": "TransactionConflict"}, {"Code": "ConditionalCheckFailed", "Item": KEY}]
     bed.dynamodb.plan("transact_write_items", refused("TransactionCanceledException", CancellationReasons=reasons))
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(ConditionFailed) as raised:
         await table.transact([a_put("a"), a_put("b")], "token")
     assert raised.value.olds == {1: KEY}
 
@@ -96,13 +87,13 @@ async def test_a_refused_action_has_the_item_as_it_was_found(table: Table):
     """A failed condition is told with the old item, or that there is none, alone and in a transaction."""
     await table.do(a_put(n=number(1)))
     held = {**KEY, "n": number(1)}
-    with pytest.raises(Refused) as alone:
+    with pytest.raises(ConditionFailed) as alone:
         await table.do(a_put())
     assert alone.value.old == held
-    with pytest.raises(Refused) as nothing:
+    with pytest.raises(ConditionFailed) as nothing:
         await table.do(Update(key_of("x", "x"), "SET n = :n", "attribute_exists(pk)", {":n": number(2)}))
     assert nothing.value.old is None
-    with pytest.raises(Refused) as several:
+    with pytest.raises(ConditionFailed) as several:
         await table.transact([a_put("b"), a_put(), Delete(key_of("x", "x"), "attribute_exists(pk)")], "token")
     assert several.value.olds == {1: held, 2: None}
 

@@ -8,7 +8,7 @@ import pytest
 from moto.dynamodb.models import dynamodb_backends
 
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws.service import AwsError, Service, in_place
+from stepwell_orchestrator.aws.service import AwsError, Service, inline
 from stepwell_orchestrator.aws.table.names import in_key
 from stepwell_orchestrator.aws.table.waits import TTL_MARGIN_MS, DynamoWaits
 from stepwell_orchestrator.engine.waits.matching import file_under, index_in
@@ -267,7 +267,7 @@ async def reads_of_an_event(count: int, bed: Bed) -> list[tuple[str, int]]:
             table.put_item(Item)
             return {}
 
-    loading = DynamoWaits(Service("dynamodb", Loader(), in_place), table=bed.names.table)
+    loading = DynamoWaits(Service("dynamodb", Loader(), inline), table=bed.names.table)
     for number in range(count):
         await loading.put_pause(waiting_for(number))
     ledger = Ledger()

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from stepwell.errors import DefinitionError
 from stepwell_orchestrator.aws.clients import INVOKE_TIMEOUT_MS, Clients
 from stepwell_orchestrator.aws.invoke_lambda import lambda_url
-from stepwell_orchestrator.aws.service import Service, in_place
+from stepwell_orchestrator.aws.service import Service, inline
 from stepwell_orchestrator.entry.aws.deadline import BoundedFetcher, BoundedInvoker, Deadline
 from stepwell_orchestrator.entry.aws.invokers import ChoosingInvoker
 from stepwell_orchestrator.entry.aws.logs import DETAIL_CHARS_MAX, about, log_notice, set_up_logs
@@ -139,7 +139,7 @@ AWAY = "InternalServiceError"
 async def test_keys_are_read_every_few_minutes(caplog: pytest.LogCaptureFixture):
     """Keys are read once and again after a while; those in use survive a failure, which is looked at sooner."""
     clock, secrets = VirtualClock(), FakeSecrets("one, two ,")
-    keys = event_keys(Service("secretsmanager", secrets, in_place), clock, "arn")
+    keys = event_keys(Service("secretsmanager", secrets, inline), clock, "arn")
     held = keys.values
     for _ in range(3):
         await keys.refresh()
@@ -167,7 +167,7 @@ async def test_keys_are_read_every_few_minutes(caplog: pytest.LogCaptureFixture)
 )
 async def test_the_value_before_is_still_accepted(text: str, before: str, values: list[str]):
     """What a secret held before its last change is accepted too, after what it holds now, each key once."""
-    keys = event_keys(Service("secretsmanager", FakeSecrets(text, before), in_place), VirtualClock(), "arn")
+    keys = event_keys(Service("secretsmanager", FakeSecrets(text, before), inline), VirtualClock(), "arn")
     await keys.refresh()
     assert keys.values == values
 
@@ -175,7 +175,7 @@ async def test_the_value_before_is_still_accepted(text: str, before: str, values
 async def test_a_value_before_that_was_no_key_is_passed_over():
     """A mistake that was put right does not keep the right key from being used."""
     secrets = FakeSecrets("00ff", "s3cret!, 11ee")
-    keys = signing_keys(Service("secretsmanager", secrets, in_place), VirtualClock(), "arn")
+    keys = signing_keys(Service("secretsmanager", secrets, inline), VirtualClock(), "arn")
     await keys.refresh()
     assert keys.values == ["00ff", "11ee"]
 
@@ -189,7 +189,7 @@ async def test_a_change_between_the_two_reads_hides_no_key():
             self.texts = {CURRENT: "new", PREVIOUS: "old"}
             return answer
 
-    keys = event_keys(Service("secretsmanager", Changing("old", "older"), in_place), VirtualClock(), "arn")
+    keys = event_keys(Service("secretsmanager", Changing("old", "older"), inline), VirtualClock(), "arn")
     await keys.refresh()
     assert "old" in keys.values
 
@@ -206,7 +206,7 @@ async def test_a_change_between_the_two_reads_hides_no_key():
 )
 async def test_keys_that_are_none_are_refused(text: str, before: str, problem: str):
     """Without keys there is an error that names the secret and shows no key: an open server is worse than none."""
-    keys = signing_keys(Service("secretsmanager", FakeSecrets(text, before), in_place), VirtualClock(), "arn")
+    keys = signing_keys(Service("secretsmanager", FakeSecrets(text, before), inline), VirtualClock(), "arn")
     with pytest.raises(StoreError) as failure:
         await keys.refresh()
     assert problem in str(failure.value)

@@ -14,7 +14,7 @@ from stepwell.wire.encoding import canonical
 from stepwell.wire.signing import verify_request
 from stepwell_orchestrator.aws.invoke_lambda import lambda_url
 from stepwell_orchestrator.entry.aws.assemble import this_process
-from stepwell_orchestrator.entry.aws.custom_resource import Outcome, answer, physical_id
+from stepwell_orchestrator.entry.aws.custom_resource import ResourceResult, answer, physical_id
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.sync import Registration
 from stepwell_orchestrator.ports import CallError, HttpReply
@@ -199,9 +199,9 @@ async def test_an_answer_is_tried_again():
         if len(tries) != 2:
             raise OSError("reset")
 
-    await answer(resource("Create"), Outcome({}), put)
+    await answer(resource("Create"), ResourceResult({}), put)
     assert tries == [RESPONSE_URL] * 2
-    await answer(resource("Create"), Outcome({}), put)
+    await answer(resource("Create"), ResourceResult({}), put)
     assert len(tries) == 5
 
 

@@ -1,43 +1,64 @@
 """A run's guarded writes: that method of the Journal port on DynamoDB.
 
-One entry is one conditional put, whatever has become of the run: looking at the run in the same breath would cost four
-times as much. What concerns the run is one conditional update of its header. Several writes are a transaction; those
-that do not fit into one are several, with the header last, and each on the condition that the term is not over: a
-part that was written has been so before the next driver looks for what this one may have left undone. Only new steps,
-when they are all that a driver found, are put one by one: who meets some of them does what follows from all of them.
+What a write costs decides how it is made:
+
+| a commit of                    | is made by                           | on the condition of                          |
+| ------------------------------ | ------------------------------------ | -------------------------------------------- |
+| one entry                      | a put                                | its guard alone: to look at the run too      |
+|                                |                                      | would cost four times as much                |
+| progress or the end, alone     | an update of the header              | term and open run                            |
+| several writes                 | a transaction                        | all of that                                  |
+| more than a transaction takes  | several, the one of the header last  | in each, term and open run                   |
+| new steps alone, by a driver   | a put each, at half the price        | each one's guard alone                       |
+
+What may come between:
+
+| what comes between                    | the table shows        | who goes on                               | test    |
+| ------------------------------------- | ---------------------- | ----------------------------------------- | ------- |
+| a reply is lost, and the client       | what this very writer  | the committer: what it wrote itself       | 1, 2, 3 |
+| library repeats the call              | left                   | counts as done                            |         |
+| another driver takes over before a    | a newer term           | that driver: nothing is stored for the    | 4       |
+| long commit                           |                        | old term                                  |         |
+| a guard fails after some transactions | some of the entries    | the next driver, once the lease has run   | 5       |
+|                                       |                        | out: StoreError                           |         |
+| some of the new steps are there       | the other new steps    | the same: it derives the commands of all  | 6       |
+| already                               |                        | of them                                   |         |
+| a wish comes before an end that would | the lease in the index | the committer: it ends the run and keeps  | 7       |
+| free the lease                        |                        | the lease                                 |         |
+| the committer dies                    | its lease              | the next driver, from what was written    | 8       |
+
+1. ``tests/orchestrator/aws/test_lost_replies.py::test_a_repeated_entry_is_one``
+2. ``tests/orchestrator/aws/test_lost_replies.py::test_a_repeated_end_is_one``
+3. ``tests/orchestrator/aws/test_lost_replies.py::test_a_repeated_transaction_is_one``
+4. ``tests/orchestrator/aws/test_found_by_simulation.py::test_no_part_of_a_long_commit_comes_after_its_term``
+5. ``tests/orchestrator/aws/table/test_commits.py::test_a_later_part_that_is_refused_breaks_the_commit``
+6. ``tests/conformance/test_commit.py::test_new_steps_of_a_driver_may_be_stored_apart``
+7. ``tests/orchestrator/aws/table/test_races.py::test_a_wish_and_an_end_at_once_are_never_lost``
+8. ``tests/orchestrator/aws/test_crash_everywhere.py::test_a_death_between_any_two_calls_is_survived``
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.attribute_values import Item, Value, binary, number, text
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import (
-    TRANSACTION_MAX,
-    Action,
-    Item,
-    Put,
-    Refused,
-    Update,
-    Value,
-    binary,
-    number,
-    text,
-)
-from stepwell_orchestrator.aws.table.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER
-from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
+from stepwell_orchestrator.aws.table.dynamo import TRANSACTION_MAX, Action, ConditionFailed, Put, Table, Update
+from stepwell_orchestrator.aws.table.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER, Items
 from stepwell_orchestrator.aws.table.journal.leases import HELD, drives
+from stepwell_orchestrator.aws.table.journal.writers import new_writer, wrote
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.sizes import action_bytes
 from stepwell_orchestrator.aws.table.table import LEASE_UNTIL, LEASED_UNDER, PK, TTL
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, lease_lost
+from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
 
-_PART_BYTES_MAX: Final = 3_500_000
-"""A transaction takes 4 MB, of which the header has its part as it is, whatever is changed of it."""
+_TRANSACTION_BYTES_MAX: Final = 3_500_000
+"""A transaction takes 4 MB, and the header counts whole, whatever is changed of it."""
 
 _OPEN: Final = f"attribute_not_exists({DOCUMENT})"
 _CONDITIONS: Final = {
@@ -47,20 +68,23 @@ _CONDITIONS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """One action of a commit and the write it stands for (None: what concerns the run)."""
+class _GuardedWrite:
+    """One action of a commit and the entry it writes. ``write`` is None when the action concerns the run."""
 
     action: Action
     write: PutEntry | None
 
 
-class _EnteredError(ConflictError):
+class _LeaseInIndexError(ConflictError):
     """The lease cannot be freed with the end: it is in the index, so the item that it was taken on may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Holder:
-    """Who commits: in which term of the lease. ``frees``: the end of the run is to free it."""
+class _Committer:
+    """Who commits.
+
+    ``term`` is that of its lease; None: it has none. ``frees`` says that the end of the run is to free that lease.
+    """
 
     term: int | None
     frees: bool = False
@@ -81,77 +105,99 @@ class _Holder:
         return {} if self.term is None else {":term": number(self.term)}
 
 
-class Commits(Part):
-    """Committing."""
+class Commits:
+    """Writing to runs, on conditions."""
+
+    def __init__(self, table: Table, items: Items, retention: Retention, entropy: Entropy) -> None:
+        self._table = table
+        self._items = items
+        self._retention = retention
+        self._entropy = entropy
 
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
     ) -> bool:
-        """Apply all writes, or none; whether the lease was freed with the run's end.
+        """Apply all writes, or none. Returns whether the lease was freed with the run's end.
 
         Entries alone are stored whatever has become of the run and the term. Raises StoreError when a commit is refused
-        after a part of it was done.
+        after some of it was written.
         """
         if term is None and any(isinstance(write, PutProgress) for write in writes):
             raise ConflictError(f"run {run_id}: progress is only written by the holder of the drive lease")
-        writer = self._writer()
+        writer = new_writer(self._entropy)
         if term is not None and wanted is not None and any(isinstance(write, EndRun) for write in writes):
-            with suppress(_EnteredError):
-                await self._apply(run_id, writes, _Holder(term, frees=True), writer)
+            try:
+                await self._apply(run_id, writes, _Committer(term, frees=True), writer)
+            except _LeaseInIndexError:
+                pass
+            else:
                 return True
-        await self._apply(run_id, writes, _Holder(term), writer)
+        await self._apply(run_id, writes, _Committer(term), writer)
         return False
 
-    async def _apply(self, run_id: str, writes: Sequence[Write], holder: _Holder, writer: bytes) -> None:
-        """Done again by the same writer, what was done before counts as done."""
-        steps = await self._steps(run_id, writes, holder, writer)
-        parts = _parts(run_id, steps, holder.term)
-        if holder.term is not None and len(parts) == 1 and all(_may_stand_alone(step.write) for step in steps):
-            await self._put_each(run_id, steps, writer)
+    async def _apply(self, run_id: str, writes: Sequence[Write], committer: _Committer, writer: bytes) -> None:
+        """Make the writes. What the same writer did before counts as done."""
+        guarded = await self._guard(run_id, writes, committer, writer)
+        transactions = _transactions(run_id, guarded, committer.term)
+        if (
+            committer.term is not None
+            and len(transactions) == 1
+            and all(_may_stand_alone(one.write) for one in guarded)
+        ):
+            await self._put_each(run_id, guarded, writer)
             return
-        for number_, part in enumerate(parts):
+        for position, transaction in enumerate(transactions):
+            token = f"{writer.hex()}-{position}{committer.mark}"
             try:
-                await self._table.transact([step.action for step in part], f"{writer.hex()}-{number_}{holder.mark}")
-            except Refused as refused:
-                error = _refusal(run_id, part, refused, holder, writer)
+                await self._table.transact([one.action for one in transaction], token)
+            except ConditionFailed as failed:
+                error = _refusal(run_id, transaction, failed, committer, writer)
                 if error is None:
                     continue
-                if number_ > 0 and not isinstance(error, _EnteredError):
+                if position > 0 and not isinstance(error, _LeaseInIndexError):
                     raise StoreError(f"{error}; an earlier part of this commit was written") from error
-                raise error from refused
+                raise error from failed
 
-    async def _put_each(self, run_id: str, steps: Sequence[_Step], writer: bytes) -> None:
-        """Put entries of which none needs another, at half of what a transaction takes.
+    async def _put_each(self, run_id: str, guarded: Sequence[_GuardedWrite], writer: bytes) -> None:
+        """Put entries of which none needs another.
 
         Raises ConflictError when all are refused. When only some are it is a StoreError: the commands that follow from
-        the others are owed, and whoever takes the run over derives them from the journal.
+        the others are owed, and the driver that takes the run over derives them from the journal.
         """
 
-        async def put(step: _Step) -> str | None:
+        async def put(one: _GuardedWrite) -> str | None:
             try:
-                await self._table.do(step.action)
-            except Refused as refused:
-                error = _refusal(run_id, [step], refused, _Holder(None), writer)
+                await self._table.do(one.action)
+            except ConditionFailed as failed:
+                error = _refusal(run_id, [one], failed, _Committer(None), writer)
                 return None if error is None else str(error)
             return None
 
-        errors = [error for error in await together(put, steps) if error is not None]
-        if len(errors) == len(steps):
+        errors = [error for error in await gather_limited(put, guarded) if error is not None]
+        if len(errors) == len(guarded):
             raise ConflictError(errors[0])
         if errors:
             raise StoreError(f"{errors[0]}; other entries of this commit were written")
 
-    async def _steps(self, run_id: str, writes: Sequence[Write], holder: _Holder, writer: bytes) -> list[_Step]:
+    async def _guard(
+        self, run_id: str, writes: Sequence[Write], committer: _Committer, writer: bytes
+    ) -> list[_GuardedWrite]:
+        """Make actions of the writes, that of the header last. Long documents are put into the bucket on the way."""
         entries = [write for write in writes if isinstance(write, PutEntry)]
-        items = await together(lambda write: self._items.entry(run_id, write.entry, writer), entries)
-        steps = [_Step(Put(item, _CONDITIONS[write.guard]), write) for write, item in zip(entries, items, strict=True)]
-        update = await self._update(run_id, writes, holder, writer)
-        return steps if update is None else [*steps, _Step(update, None)]
+        items = await gather_limited(lambda write: self._items.entry(run_id, write.entry, writer), entries)
+        guarded = [
+            _GuardedWrite(Put(item, _CONDITIONS[write.guard]), write)
+            for write, item in zip(entries, items, strict=True)
+        ]
+        update = await self._update(run_id, writes, committer, writer)
+        return guarded if update is None else [*guarded, _GuardedWrite(update, None)]
 
-    async def _update(self, run_id: str, writes: Sequence[Write], holder: _Holder, writer: bytes) -> Update | None:
-        """The change of the header, if there is any."""
+    async def _update(
+        self, run_id: str, writes: Sequence[Write], committer: _Committer, writer: bytes
+    ) -> Update | None:
+        """Make one action of all that changes the header. Returns None when nothing does."""
         changes: list[str] = []
-        values: dict[str, Value] = holder.values()
+        values: dict[str, Value] = committer.values()
         for write in writes:
             match write:
                 case PutEntry():
@@ -167,67 +213,69 @@ class Commits(Part):
                     values |= {
                         ":status": text(outcome.status),
                         ":writer": binary(writer),
-                        ":kept": self._items.keeping.after_end(outcome.ended_at_ms),
+                        ":kept": self._retention.after_end(outcome.ended_at_ms),
                     }
                 case _:
                     assert_never(write)
         if not changes:
             return None
-        condition = f"{holder.condition} AND {_OPEN}"
-        freed = f" REMOVE {LEASE_UNTIL}" if holder.frees else ""
+        condition = f"{committer.condition} AND {_OPEN}"
+        freed = f" REMOVE {LEASE_UNTIL}" if committer.frees else ""
         return Update(keys.header_key(run_id), f"SET {', '.join(changes)}{freed}", condition, values)
 
 
 def _may_stand_alone(write: PutEntry | None) -> bool:
-    """Whether a write makes a new entry that waits for something: such are found by whoever takes the run over."""
+    """Tell whether a write makes a new entry that waits for something: the next driver finds such entries."""
     return write is not None and write.guard is Guard.ABSENT and not write.entry.memoised
 
 
-def _parts(run_id: str, steps: Sequence[_Step], term: int | None) -> list[list[_Step]]:
-    """As few transactions as may be, in order; each of several checks the term of who has one."""
-    parts = _split(steps, TRANSACTION_MAX)
-    if len(parts) == 1 or term is None:
-        return parts
+def _transactions(run_id: str, guarded: Sequence[_GuardedWrite], term: int | None) -> list[list[_GuardedWrite]]:
+    """Share writes out to as few transactions as may be, in order. Each of several checks the committer's term."""
+    transactions = _split(guarded, TRANSACTION_MAX)
+    if len(transactions) == 1 or term is None:
+        return transactions
     values = {":term": number(term)}
-    check = _Step(Update(keys.header_key(run_id), f"SET {TERM} = :term", f"{HELD} AND {_OPEN}", values), None)
-    parts = _split(steps, TRANSACTION_MAX - 1)
-    return [part if part[-1].write is None else [*part, check] for part in parts]
+    check = Update(keys.header_key(run_id), f"SET {TERM} = :term", f"{HELD} AND {_OPEN}", values)
+    return [
+        transaction if transaction[-1].write is None else [*transaction, _GuardedWrite(check, None)]
+        for transaction in _split(guarded, TRANSACTION_MAX - 1)
+    ]
 
 
-def _split(steps: Sequence[_Step], actions_max: int) -> list[list[_Step]]:
-    parts: list[list[_Step]] = []
+def _split(guarded: Sequence[_GuardedWrite], actions_max: int) -> list[list[_GuardedWrite]]:
+    transactions: list[list[_GuardedWrite]] = []
     total = 0
-    for step in steps:
-        size = action_bytes(step.action)
-        if not parts or len(parts[-1]) == actions_max or total + size > _PART_BYTES_MAX:
-            parts.append([])
+    for one in guarded:
+        size = action_bytes(one.action)
+        if not transactions or len(transactions[-1]) == actions_max or total + size > _TRANSACTION_BYTES_MAX:
+            transactions.append([])
             total = 0
-        parts[-1].append(step)
+        transactions[-1].append(one)
         total += size
-    return parts
+    return transactions
 
 
 def _refusal(
-    run_id: str, steps: Sequence[_Step], refused: Refused, holder: _Holder, writer: bytes
+    run_id: str, guarded: Sequence[_GuardedWrite], failed: ConditionFailed, committer: _Committer, writer: bytes
 ) -> ConflictError | LeaseLostError | None:
-    """Why a part was refused; None when it was done before, and its reply lost."""
-    found = [(steps[n].write, old) for n, old in refused.olds.items()]
+    """Say why a transaction was refused. Returns None when the writer made it before, and its reply was lost."""
+    found = [(guarded[position].write, old) for position, old in failed.olds.items()]
     if all(wrote(old, writer, WRITER if write else ENDER) for write, old in found):
         return None
     for write, old in found:
         if write is None:
-            return _header_refusal(run_id, old, holder)
+            return _header_refusal(run_id, old, committer)
     write, _ = found[0]
     assert write is not None
     entry = write.entry
     return ConflictError(f"run {run_id}, step {entry.step_id} ({entry.name}): the entry is not {write.guard.value}")
 
 
-def _header_refusal(run_id: str, header: Item | None, holder: _Holder) -> ConflictError | LeaseLostError:
+def _header_refusal(run_id: str, header: Item | None, committer: _Committer) -> ConflictError | LeaseLostError:
     if header is None:
         return ConflictError(f"run {run_id} does not exist, so nothing can be committed to it")
-    if holder.term is not None and not drives(header, holder.term):
-        return lease_lost(run_id, holder.term)
+    if committer.term is not None and not drives(header, committer.term):
+        return lease_lost(run_id, committer.term)
     if DOCUMENT in header:
         return ConflictError(f"run {run_id} has ended and accepts no write but a late entry")
-    return _EnteredError(f"run {run_id}: its lease is in the index")
+    return _LeaseInIndexError(f"run {run_id}: its lease is in the index")

@@ -1,8 +1,28 @@
 """The events of the Journal port on DynamoDB.
 
-``events_since`` has to find an event as soon as ``put_event`` has returned, which no index can promise. So a record by
-name, shard and hour is written before the event, and the hour itself before the first record in it: whoever looks for
-events reads the hours in use and then their records, and never an hour in which there was nothing.
+``events_since`` has to find an event as soon as ``put_event`` has returned, which no index can promise. So an event is
+three writes, of which the last one counts: the hour, a record by name, shard and hour, the event. A reader takes them
+in the same order, hours first, and never reads an hour in which there was nothing.
+
+| the sender dies          | the table shows      | a reader finds           | who repeats it                 | test |
+| ------------------------ | -------------------- | ------------------------ | ------------------------------ | ---- |
+| before the record        | at most an hour      | no record: nothing       | the sender, from the start     | 1    |
+|                          | without it           |                          |                                |      |
+| before the event         | a record that leads  | no event: passes over    | the sender, from the start     | 1, 2 |
+|                          | nowhere              | the record               |                                |      |
+| before it hears of it    | all three            | the event                | the sender: it is there, by    | 3    |
+|                          |                      |                          | its writer its own, else a     |      |
+|                          |                      |                          | double                         |      |
+| never, and a reader      | any of these         | the event once it is     | nobody                         | 4    |
+| looks between two writes |                      | stored                   |                                |      |
+
+A record names the time of receipt. An event that is sent again at another time has a second record, and the one that
+does not bear the event's own time is passed over.
+
+1. ``tests/orchestrator/aws/table/test_events.py::test_a_put_that_broke_off_is_put_again``
+2. ``tests/orchestrator/aws/table/test_events.py::test_records_that_lead_nowhere_do_not_end_a_page``
+3. ``tests/orchestrator/aws/test_lost_replies.py::test_a_repeated_put_of_an_event_is_the_first``
+4. ``tests/orchestrator/aws/table/test_races.py::test_an_event_is_found_as_soon_as_it_is_stored``
 """
 
 from __future__ import annotations
@@ -10,11 +30,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.attribute_values import text
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import Put, Range, Refused, key_of, text
+from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Put, Range, Table, key_of
 from stepwell_orchestrator.aws.table.items import Items
-from stepwell_orchestrator.aws.table.journal.journal_part import Part, wrote
+from stepwell_orchestrator.aws.table.journal.writers import new_writer, wrote
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.event import Event
@@ -23,22 +45,25 @@ _KNOWN_HOURS_MAX: Final = 10_000
 _Record = tuple[int, str]
 
 
-class Events(Part):
+class Events:
     """Events by id, and by name and time."""
 
-    def __init__(self, items: Items, entropy: Entropy) -> None:
-        super().__init__(items, entropy)
+    def __init__(self, table: Table, items: Items, retention: Retention, entropy: Entropy) -> None:
+        self._table = table
+        self._items = items
+        self._retention = retention
+        self._entropy = entropy
         self._known_hours: set[tuple[str, int]] = set()
 
     async def put_event(self, event: Event) -> bool:
-        """Store an event; False when its internal id exists already."""
-        writer = self._writer()
+        """Store an event. Returns False when its internal id exists already."""
+        writer = new_writer(self._entropy)
         item = await self._items.event(event, writer)
         await self._put_record(event)
         try:
             await self._table.do(Put(item, f"attribute_not_exists({PK})"))
-        except Refused as refused:
-            return wrote(refused.old, writer)
+        except ConditionFailed as failed:
+            return wrote(failed.old, writer)
         return True
 
     async def get_event(self, internal_id: str) -> Event | None:
@@ -64,7 +89,7 @@ class Events(Part):
 
     async def _put_record(self, event: Event) -> None:
         hour = keys.hour_of(event.received_at_ms)
-        kept = {TTL: self._items.keeping.record(event.received_at_ms)}
+        kept = {TTL: self._retention.record(event.received_at_ms)}
         if (event.name, hour) not in self._known_hours:
             await self._table.do(Put({**key_of(keys.hours_pk(event.name), keys.hour_sk(hour)), **kept}))
             if len(self._known_hours) >= _KNOWN_HOURS_MAX:
@@ -88,13 +113,13 @@ class Events(Part):
             page = await self._table.query(Range(f"{PK} = :pk AND {SK} > :sk", values, limit=limit))
             return [keys.read_record_sk(item[SK]["S"]) for item in page.items]
 
-        shards = await together(of_shard, range(keys.RECORD_SHARDS))
+        shards = await gather_limited(of_shard, range(keys.RECORD_SHARDS))
         return sorted(record for records in shards for record in records)[:limit]
 
     async def _read(self, records: Sequence[_Record]) -> list[Event]:
         """The events of records. One that was not stored in the end, or at another time, is passed over."""
         items = await self._table.get_many(keys.event_key(internal_id) for _, internal_id in records)
-        events = {event.internal_id: event for event in await together(self._items.read_event, items)}
+        events = {event.internal_id: event for event in await gather_limited(self._items.read_event, items)}
         known = (events.get(internal_id) for _, internal_id in records)
         return [
             event

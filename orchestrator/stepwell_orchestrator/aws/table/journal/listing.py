@@ -12,11 +12,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.attribute_values import Item, Key, Value, text
+from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import GET_MAX, Item, Key, Range, Table, Value, text
-from stepwell_orchestrator.aws.table.items import status_of
-from stepwell_orchestrator.aws.table.journal.journal_part import Part
+from stepwell_orchestrator.aws.table.dynamo import GET_MAX, Range, Table
+from stepwell_orchestrator.aws.table.items import Items, status_of
 from stepwell_orchestrator.aws.table.table import APP, CREATED, FUNCTION, LISTED_UNDER, LISTING, NAME, PK, SK
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import RunHeader
@@ -38,8 +38,12 @@ class _Wanted:
     limit: int
 
 
-class Listing(Part):
+class Listing:
     """Runs and events, page by page."""
+
+    def __init__(self, table: Table, items: Items) -> None:
+        self._table = table
+        self._items = items
 
     async def list_runs(self, wanted: RunFilter, *, cursor: str | None, limit: int) -> list[RunHeader]:
         """Runs newest first by run id."""
@@ -88,7 +92,7 @@ class Listing(Part):
                 if len(found) >= wanted.limit:
                     break
             found += await self._get(batch, wanted.by_item)
-        return await together(read, found)
+        return await gather_limited(read, found)
 
     async def _get(self, batch: Sequence[Key], matches: Matches) -> list[Item]:
         """The items of entries that match, newest first."""
@@ -117,7 +121,7 @@ class _Shard:
 async def newest(table: Table, shards: Sequence[str], below_pk: str | None) -> AsyncGenerator[Item, None]:
     """The entries of shards, merged, newest first, from below a key on."""
     reading = [_Shard(table, _entries(shard, below_pk)) for shard in shards]
-    await together(_Shard.fill, reading)
+    await gather_limited(_Shard.fill, reading)
     while any(shard.read for shard in reading):
         shard = max((shard for shard in reading if shard.read), key=lambda shard: shard.read[0][PK]["S"])
         yield shard.read.popleft()

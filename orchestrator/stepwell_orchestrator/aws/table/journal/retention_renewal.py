@@ -1,7 +1,7 @@
 """Keeping runs that wait for long: the items of a run that has not ended are given more time before theirs is up.
 
-DynamoDB removes by itself what belongs to a run some time after it was written (``keeping``), which costs nothing, and
-a write for each item at the end of each run would double what a step costs. So it is the few long runs that cost
+DynamoDB removes by itself what belongs to a run some time after it was written (``retention.py``). That costs nothing,
+and a write for each item at the end of each run would double what a step costs. So it is the few long runs that cost
 something: once a day every run is looked at, by the index, and one whose items would be forgotten within the next
 months is renewed, beyond the last time it waits for.
 
@@ -16,23 +16,14 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from stepwell.wire.times import DAY_MS
-from stepwell_orchestrator.aws.gather_limited import together
+from stepwell_orchestrator.aws.attribute_values import Item, Key, integer, number, text
+from stepwell_orchestrator.aws.gather_limited import gather_limited
+from stepwell_orchestrator.aws.payloads.blobs import Blobs
 from stepwell_orchestrator.aws.table import keys
-from stepwell_orchestrator.aws.table.dynamo import (
-    Item,
-    Key,
-    Put,
-    Range,
-    Refused,
-    Update,
-    integer,
-    key_of,
-    number,
-    text,
-)
-from stepwell_orchestrator.aws.table.items import DOCUMENT, EVENTS, KEPT, TERM
-from stepwell_orchestrator.aws.table.journal.journal_part import Part
+from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Put, Range, Table, Update, key_of
+from stepwell_orchestrator.aws.table.items import DOCUMENT, EVENTS, KEPT, TERM, Items
 from stepwell_orchestrator.aws.table.journal.listing import newest
+from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.table import CREATED, LEASE_UNTIL, PK, SK, TTL
 
 _PASS: Final = key_of("c", "renewal")
@@ -45,11 +36,20 @@ _ITEMS_MAX: Final = 5_000
 """How many items one call renews, give or take a run."""
 
 
-class Renewal(Part):
+class RetentionRenewal:
     """The daily look at runs that have not ended."""
 
+    def __init__(self, table: Table, items: Items, retention: Retention, blobs: Blobs) -> None:
+        self._table = table
+        self._items = items
+        self._retention = retention
+        self._blobs = blobs
+
     async def prune(self, now_ms: int, limit: int) -> int:
-        """Nothing is removed, DynamoDB does that; 0. Looks at up to ``limit`` runs, and renews those that wait long."""
+        """Look at up to ``limit`` runs, and renew those that wait long.
+
+        Returns 0, the number of items removed: DynamoDB removes them by itself.
+        """
         state = await self._table.get(_PASS) or {}
         if now_ms < (integer(state, _NEXT) or 0):
             return 0
@@ -58,7 +58,7 @@ class Renewal(Part):
         async with aclosing(newest(self._table, keys.listing_shards(keys.RUNS), cursor)) as entries:
             async for entry in entries:
                 cursor = entry[PK]["S"]
-                if self._items.keeping.is_old(int(entry[CREATED]["N"]), now_ms):
+                if self._retention.is_old(int(entry[CREATED]["N"]), now_ms):
                     renewed += await self._renew(keys.id_of(cursor), now_ms)
                 looked += 1
                 if looked >= limit or renewed >= _ITEMS_MAX:
@@ -68,20 +68,20 @@ class Renewal(Part):
         return 0
 
     async def _renew(self, run_id: str, now_ms: int) -> int:
-        """Give a run's items more time if they need it; how many."""
-        keeping = self._items.keeping
+        """Give a run's items more time if they need it. Returns how many items that were."""
+        retention = self._retention
         header = await self._table.get(keys.header_key(run_id))
-        if header is None or DOCUMENT in header or not keeping.is_short(int(header[KEPT]["N"]), now_ms):
+        if header is None or DOCUMENT in header or not retention.is_short(int(header[KEPT]["N"]), now_ms):
             return 0
         items = await self._all(header, run_id)
         entries = [item for item in items if item[SK]["S"].startswith(keys.ENTRY_PREFIX)]
         waiting = (await self._items.read_entries(entries)).values()
-        kept_until_ms = keeping.renewed_until_ms(now_ms, [entry.due_at_ms for entry in waiting if entry.pending])
-        await together(lambda item: self._prolong(item, kept_until_ms), items)
+        kept_until_ms = retention.renewed_until_ms(now_ms, [entry.due_at_ms for entry in waiting if entry.pending])
+        await gather_limited(lambda item: self._prolong(item, kept_until_ms), items)
         same = f"{TERM} = :term AND attribute_not_exists({LEASE_UNTIL})"
         values = {":kept": number(kept_until_ms), ":term": header[TERM]}
         # When it has been driven meanwhile, the next pass comes in time.
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             await self._table.do(Update(keys.header_key(run_id), f"SET {KEPT} = :kept", same, values))
         return len(items)
 
@@ -96,12 +96,12 @@ class Renewal(Part):
         return [*own, *await self._table.get_many(beside)]
 
     async def _prolong(self, item: Item, kept_until_ms: int) -> None:
-        kept = self._items.keeping.until(kept_until_ms)
+        kept = self._retention.until(kept_until_ms)
         if int(item[TTL]["N"]) >= int(kept["N"]):
             return
         if DOCUMENT in item:
-            await self._items.blobs.renew(item[DOCUMENT])
+            await self._blobs.renew(item[DOCUMENT])
         update = Update({PK: item[PK], SK: item[SK]}, f"SET {TTL} = :kept", f"attribute_exists({PK})", {":kept": kept})
         # When it is gone, writing to it would make another one of it.
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             await self._table.do(update)

@@ -12,7 +12,12 @@ from typing import Any, Final
 
 from stepwell_orchestrator.entry.testing.crashes.crash_report import CrashError, CrashReport, Finding, steps_of
 from stepwell_orchestrator.entry.testing.crashes.faults import TWICE_AT_ONCE, TWICE_IN_TURN, Faults
-from stepwell_orchestrator.entry.testing.crashes.outcome import Difference, Outcome, differences, outcome_of
+from stepwell_orchestrator.entry.testing.crashes.scenario_result import (
+    Difference,
+    ScenarioResult,
+    differences,
+    result_of,
+)
 from stepwell_orchestrator.entry.testing.crashes.witness import Body
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.entry.testing.record import Record
@@ -41,7 +46,7 @@ class Trial:
     faults: Faults
     returned: Any = None
     error: BaseException | None = None
-    outcome: Outcome = field(init=False)
+    result: ScenarioResult = field(init=False)
 
     @property
     def record(self) -> Record:
@@ -62,7 +67,7 @@ class Trial:
             if self.faults.fault is None and not self.faults.witness.again and not self.faults.raised:
                 raise
             self.error = error
-        self.outcome = outcome_of(self.record, self.returned)
+        self.result = result_of(self.record, self.returned)
 
 
 class Crashes:
@@ -146,13 +151,13 @@ def _findings(trial: Trial, calm: Trial) -> Iterator[Finding]:
     for raised in trial.faults.raised:
         yield Finding(boundary, f"the engine raised {_named(raised)}", _where(raised))
     if not boundary:
-        for difference in differences(calm.outcome, trial.outcome):
+        for difference in differences(calm.result, trial.result):
             hint = "stub the steps that return times, random values or ids from outside, and return plain values"
             problem = f"the scenario does not come to the same twice: {difference.what}"
             yield Finding("", problem, (f"once:  {difference.expected}", f"again: {difference.found}", hint))
         return
     if trial.error is None:
-        for difference in differences(calm.outcome, trial.outcome):
+        for difference in differences(calm.result, trial.result):
             yield _differing(boundary, difference, runs)
     else:
         repeated = _repeated(trial)

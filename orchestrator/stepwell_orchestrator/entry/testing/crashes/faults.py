@@ -70,7 +70,7 @@ class Faults:
         )
 
     async def survives(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Let a worker do its work; False when it died of it. Then some of its tasks may still have to be stopped."""
+        """Let a worker do its work. Returns False when it died, and then some of its tasks may go on."""
         life = self._life = Life(asyncio.ensure_future(work))
         try:
             await asyncio.wait([life.work])
@@ -81,11 +81,11 @@ class Faults:
         return not life.over
 
     async def deliver(self, handle: Handle, item: QueueItem, deliveries: int) -> int | None:
-        """Let the worker handle an item, as often as it comes; when it is to be handed out again."""
+        """Let the worker handle an item, as often as it comes. Returns when it is to be handed out again, if ever."""
         _LIFE.set(self._life)
         self._moved = True
         try:
-            due = await self._handled(handle, item, deliveries)
+            due = await self._handle(handle, item, deliveries)
         except Exception as error:
             self.raised.append(error)
             raise
@@ -107,7 +107,7 @@ class Faults:
         self._pass(life, "after", what)
         return result
 
-    async def _handled(self, handle: Handle, item: QueueItem, deliveries: int) -> Sequence[int | None]:
+    async def _handle(self, handle: Handle, item: QueueItem, deliveries: int) -> Sequence[int | None]:
         if self.fault == TWICE_AT_ONCE:
             return await asyncio.gather(handle(item, deliveries), handle(item, deliveries))
         if self.fault == TWICE_IN_TURN:
@@ -123,9 +123,9 @@ class Faults:
             return
         if what and not life.over:
             self._moved = False
-            place = f"{side} {what}"
-            self._times[place] += 1
-            boundary = place if self._times[place] == 1 else f"{place} #{self._times[place]}"
+            point = f"{side} {what}"
+            self._times[point] += 1
+            boundary = point if self._times[point] == 1 else f"{point} #{self._times[point]}"
             self.boundaries.append(boundary)
             if boundary == self.fault:
                 self.struck = life.over = True

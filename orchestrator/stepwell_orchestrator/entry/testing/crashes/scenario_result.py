@@ -38,7 +38,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ScenarioResult:
     """``endings`` of the runs in order of creation, and ``events`` other than the engine's own."""
 
     returned: Any
@@ -46,21 +46,21 @@ class Outcome:
     events: tuple[str, ...]
 
 
-def outcome_of(record: Record, returned: Any) -> Outcome:
+def result_of(record: Record, returned: Any) -> ScenarioResult:
     """What there is to see of an engine in the end. Run ids are replaced: they follow from chance and time."""
     labels = _labels(record.runs)
     endings = tuple(_ending(run, labels) for run in record.runs)
     # Of events with an id of their own only the first counts, here as in the engine.
     events = {(event.name, event.id): event for event in record.received if not event.name.startswith(INTERNAL)}
-    return Outcome(
+    return ScenarioResult(
         returned=_comparable(returned, labels),
         endings=endings,
         events=tuple(f"{event.name} {_text(event.data, labels)}" for event in events.values()),
     )
 
 
-def differences(expected: Outcome, found: Outcome) -> list[Difference]:
-    """Every difference between two outcomes, what matters most first. The order of runs and events does not matter."""
+def differences(expected: ScenarioResult, found: ScenarioResult) -> list[Difference]:
+    """Every difference between two results, what matters most first. The order of runs and events does not matter."""
     found_all = _in_runs(expected.endings, found.endings)
     sent, wanted = Counter(found.events), Counter(expected.events)
     for event in sorted(sent.keys() | wanted.keys()):

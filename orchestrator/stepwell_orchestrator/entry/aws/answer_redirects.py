@@ -1,4 +1,4 @@
-"""Around the API in Lambda: an answer that is too long to be carried becomes a redirect to where it lies.
+"""Around the API in Lambda: an answer that is too large to be carried becomes a redirect to where it lies.
 
 A run's state may be 32 MiB, and the function that needs it fetches it from here (protocol 4.4). A client that follows
 redirects notices nothing: it drops its bearer on the way to another host, and the URL says what it may get.
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Leave = Callable[..., Awaitable[str]]
-"""``Handouts.leave``."""
+"""``LargeAnswers.leave``."""
 
 
-class LongAnswers:
-    """Hands out long answers to GET requests by redirects; everything else passes."""
+class LargeAnswerRedirects:
+    """Answers GET requests by redirects to large answers. Everything else passes."""
 
     def __init__(self, app: ASGIApp, leave: Leave) -> None:
         self._app = app
@@ -36,11 +36,14 @@ class LongAnswers:
             messages.append(message)
 
         await self._app(scope, receive, keep)
-        for message in await self._carried(messages):
+        for message in await self._redirect(messages):
             await send(message)
 
-    async def _carried(self, messages: list[Message]) -> list[Message]:
-        """The answer, or the redirect in its place, which keeps what it says of this server."""
+    async def _redirect(self, messages: list[Message]) -> list[Message]:
+        """Leave a large answer in the bucket, and return the redirect to it. Returns any other answer as it is.
+
+        The redirect keeps the headers that say something of this server.
+        """
         body = b"".join(message.get("body", b"") for message in messages)
         start = messages[0]
         if start["status"] != 200 or len(body) <= RESPONSE_BYTES_MAX:

@@ -40,7 +40,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoResult:
     """What came of the orders, and how long it took to get there."""
 
     records: Sequence[RunRecord]
