@@ -145,8 +145,7 @@ class App:
                 middleware=middleware,
                 defaults=self._defaults,
             )
-            derived = [] if on_failure is None else [failure_function(self.id, function, on_failure)]
-            self._add([function, *derived])
+            self._add(function, on_failure)
             return function
 
         return register
@@ -187,10 +186,11 @@ class App:
     def _transport_in_use(self) -> Transport:
         return self.transport or Sender(self.settings)
 
-    def _add(self, functions: Sequence[Function[Any]]) -> None:
+    def _add(self, function: Function[Any], on_failure: Handler | None) -> None:
         """Add a function and what derives from it, or neither: a refused definition leaves the app as it was."""
-        for function in functions:
-            known = self._functions.get(function.id)
+        derived = [] if on_failure is None else [failure_function(self.id, function, on_failure)]
+        for added in (function, *derived):
+            known = self._functions.get(added.id)
             if known is not None:
-                raise duplicate_error(self.id, known, function)
-        self._functions |= {function.id: function for function in functions}
+                raise duplicate_error(self.id, known, added)
+        self._functions |= {added.id: added for added in (function, *derived)}
