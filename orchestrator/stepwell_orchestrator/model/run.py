@@ -44,7 +44,8 @@ class Progress:
     ``attempt`` counts failed discoveries in a row, which it only does as long as no step was executed in place since:
     ``executed`` is how many had been when it was counted. ``retry_at_ms`` is when the next one may start.
     ``placed`` gives stack places to entries that were written without one; ``fences`` bounds, per term that ended
-    without a release, how many places of that term count.
+    without a release, how many places of that term count. ``unreported`` are the pending steps that the last discovery
+    did not ask for any more.
     """
 
     request_version: int = REQUEST_VERSION_UNKNOWN
@@ -54,6 +55,7 @@ class Progress:
     retry_at_ms: int | None = None
     placed: Mapping[str, Place] = field(default_factory=dict)
     fences: Mapping[int, int] = field(default_factory=dict)
+    unreported: tuple[str, ...] = ()
 
 
 class Invoker(NamedTuple):

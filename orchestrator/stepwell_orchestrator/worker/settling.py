@@ -25,9 +25,9 @@ the run ends first                   the end; a pause may still be filed    the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.waits import resume
@@ -42,10 +42,18 @@ from stepwell_orchestrator.model.queue_item import (
     WaitRefused,
 )
 from stepwell_orchestrator.model.run import Run
-from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.worker.committing import Settlement
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.tools import Tools
+
+_ENDS: Final[Mapping[type[Cause], frozenset[Op]]] = {
+    EventArrived: frozenset({Op.WAIT_FOR_EVENT}),
+    SignalArrived: frozenset({Op.WAIT_FOR_SIGNAL}),
+    ChildEnded: frozenset({Op.INVOKE_FUNCTION}),
+    WaitRefused: frozenset({Op.WAIT_FOR_SIGNAL, Op.INVOKE_FUNCTION}),
+}
+"""What each cause may end. A step may have become another kind by new code since its item was queued."""
 
 _End = Callable[[Run, StepEntry], Awaitable[StepEntry | None]]
 """Gives a pending step's entry as it ends, or None when it does not end by that."""
@@ -63,9 +71,9 @@ class Settler:
         entry = await self.tools.journal.get_entry(work.run_id, work.step_id)
         if entry is None:
             return None
-        if entry.pending and entry.due_at_ms is not None and entry.due_at_ms > self.tools.clock.now_ms():
+        if _waits(entry) and entry.due_at_ms is not None and entry.due_at_ms > self.tools.clock.now_ms():
             return entry.due_at_ms
-        if not entry.pending:
+        if not _waits(entry):
             await self.tools.dispatch(give_up(work.run_id, entry))
             return await self.driver.drive(work.run_id, deliveries)
         return await self._settle(work.run_id, work.step_id, self._end_by_time, deliveries)
@@ -83,7 +91,7 @@ class Settler:
             entry = run.entries.get(step_id)
             if entry is None:
                 return Settlement()
-            ended = await end(run, entry) if entry.pending and run.header.outcome is None else None
+            ended = await end(run, entry) if _waits(entry) and run.header.outcome is None else None
             return Settlement(ended, give_up(run_id, entry))
 
         return await self.driver.drive(run_id, deliveries, find_settlement)
@@ -99,6 +107,8 @@ class Settler:
     async def _end_by_cause(self, entry: StepEntry, cause: Cause) -> StepEntry | None:
         """Returns the entry as the cause ends it, or None when the cause is gone: then only time can end the wait."""
         now_ms = self.tools.clock.now_ms()
+        if entry.op not in _ENDS[type(cause)]:
+            return None
         match cause:
             case EventArrived(event_id):
                 event = await self.tools.journal.get_event(event_id)
@@ -113,3 +123,8 @@ class Settler:
                 return resume.by_refusal(entry, message, now_ms)
             case _:
                 assert_never(cause)
+
+
+def _waits(entry: StepEntry) -> bool:
+    """Whether something from outside may end the step. One that runs now was a wait in older code, perhaps."""
+    return entry.status in (StepStatus.SLEEPING, StepStatus.WAITING)

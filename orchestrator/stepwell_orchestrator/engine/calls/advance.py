@@ -14,7 +14,7 @@ from stepwell_orchestrator.engine.journal.discovery import has_pending
 from stepwell_orchestrator.engine.journal.retry import executed
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.journal.stack import stack_of
-from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, dropped, given_up
 from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
 from stepwell_orchestrator.engine.opcodes.sleep import sleep
@@ -27,7 +27,7 @@ from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome
-from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.model.step import StepStatus
 
 _FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] = {
     Op.STEP_PLANNED: step_planned,
@@ -120,6 +120,8 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
     if overflow is not None:
         return _end(situation, overflow)
     changes = _changes(situation, instructions)
+    if situation.target is None:
+        changes += _give_up(situation, instructions.given_up)
     puts = tuple(change.put for change in changes if change.put is not None)
     outcome = next((change.outcome for change in changes if change.outcome is not None), None)
     outcome = bounds.broken(situation, puts) or outcome
@@ -127,7 +129,8 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
         return _end(situation, outcome, puts if outcome.error is None else ())
     if situation.target is not None:
         return _executed(situation, instructions, changes, puts)
-    return _discovered(situation, changes, puts)
+    reported = frozenset(opcode.id for opcode in instructions.opcodes)
+    return _discovered(situation, changes, puts, reported)
 
 
 def _executed(
@@ -135,12 +138,22 @@ def _executed(
 ) -> Decision:
     """Apply the reply to a targeted call; without the target's own opcode the step is gone (protocol 5.7)."""
     if all(opcode.id != situation.target for opcode in instructions.opcodes):
-        dropped = _drop(situation)
-        return Decision((*puts, *dropped.writes), _commands(changes), situation.progress)
+        gone = _drop(situation)
+        return Decision((*puts, *gone.writes), _commands(changes), situation.progress)
+    if not puts:
+        idle = f'the function was asked to execute step "{_name_of(situation)}" and answered without doing so'
+        return _call_failed(situation, failure("no_progress", idle))
     return Decision(puts, _commands(changes), situation.progress)
 
 
-def _discovered(situation: Situation, changes: Sequence[Change], puts: tuple[PutEntry, ...]) -> Decision:
+def _name_of(situation: Situation) -> str:
+    assert situation.target is not None
+    return situation.run.entries[situation.target].name
+
+
+def _discovered(
+    situation: Situation, changes: Sequence[Change], puts: tuple[PutEntry, ...], reported: frozenset[str]
+) -> Decision:
     retry_at_ms = next((change.retry_at_ms for change in changes if change.retry_at_ms is not None), None)
     if retry_at_ms is not None:
         return _retry_discovery(situation, puts, changes, retry_at_ms)
@@ -154,11 +167,18 @@ def _discovered(situation: Situation, changes: Sequence[Change], puts: tuple[Put
         discovered=None if again else len(stack_of(situation.run)),
         attempt=0,
         retry_at_ms=None,
+        unreported=_unreported(situation, puts, reported),
     )
     writes: tuple[Write, ...] = puts
     if situation.progress.attempt > 0:
         writes = (*puts, PutProgress(progress))
     return Decision(writes, _commands(changes), progress)
+
+
+def _unreported(situation: Situation, puts: tuple[PutEntry, ...], reported: frozenset[str]) -> tuple[str, ...]:
+    """The pending steps that the function did not ask for this time: it has got past them without waiting."""
+    entries = apply(situation.run, puts).entries.values()
+    return tuple(sorted(entry.step_id for entry in entries if entry.pending and entry.step_id not in reported))
 
 
 def _changes(situation: Situation, instructions: Instructions) -> list[Change]:
@@ -205,18 +225,20 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
 
 
 def _drop(situation: Situation) -> Decision:
-    """The function no longer has the targeted step. The next attempt number keeps a later plan apart from this one."""
+    """The function no longer has the targeted step."""
     assert situation.target is not None
     entry = situation.run.entries[situation.target]
-    dropped: StepEntry = replace(
-        entry,
-        status=StepStatus.DROPPED,
-        attempt=entry.attempt + 1,
-        claim_until_ms=None,
-        claimed_at_ms=None,
-        ended_at_ms=situation.now_ms,
-    )
-    return Decision((PutEntry(dropped, Guard.NOT_MEMOISED),), (), situation.progress)
+    return Decision((dropped(entry, situation.now_ms),), (), situation.progress)
+
+
+def _give_up(situation: Situation, step_ids: Sequence[str]) -> list[Change]:
+    """Drop what the function waits for no longer. A body that is executing is let finish, and its result is kept."""
+    entries = [situation.run.entries[step_id] for step_id in step_ids if step_id in situation.run.entries]
+    return [
+        Change(put=dropped(entry, situation.now_ms), commands=given_up(situation.run_id, entry))
+        for entry in entries
+        if entry.pending and entry.status is not StepStatus.RUNNING
+    ]
 
 
 def _commands(changes: Sequence[Change]) -> tuple[Command, ...]:

@@ -10,8 +10,12 @@ from stepwell_orchestrator.model.step import StepStatus
 
 
 def has_pending(run: Run) -> bool:
-    """Whether steps are planned, executing, sleeping or waiting: new steps must then be planned (protocol 5.6)."""
-    return any(entry.pending for entry in run.entries.values())
+    """Whether the function waits for steps that are planned, executing, sleeping or waiting (protocol 5.6).
+
+    New steps must then be planned. What its last discovery did not report again, it does not wait for any more.
+    """
+    unreported = run.header.progress.unreported
+    return any(entry.pending and entry.step_id not in unreported for entry in run.entries.values())
 
 
 def owes_discovery(run: Run, now_ms: int) -> bool:

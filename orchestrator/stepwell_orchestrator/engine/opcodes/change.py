@@ -8,12 +8,13 @@ from typing import Any
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
-from stepwell.wire.opcodes import Opcode
+from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.waits.waiting import take
+from stepwell_orchestrator.engine.waits.waiting import give_up, take
 from stepwell_orchestrator.model.decision import Command, Guard, PutEntry
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
+from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,24 @@ def put(situation: Situation, entry: StepEntry) -> PutEntry:
     return PutEntry(entry, guard)
 
 
+def stands(situation: Situation, opcode: Opcode) -> bool:
+    """Whether the journal has the step already, so that reporting it again changes nothing.
+
+    An entry of another kind stands only when it is memoised. One that is not was made by other code: it gives way.
+    """
+    known = situation.run.entries.get(opcode.id)
+    return known is not None and (known.memoised or (known.pending and _is_of_kind(known, opcode)))
+
+
 def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEntry:
-    """The step's entry with a new status; what an earlier report said of it is kept."""
+    """The step's entry with a new status.
+
+    What an earlier report said of it is kept, unless the step was dropped or was of another kind: then it begins anew,
+    under an attempt number that keeps what is still queued for the old one apart.
+    """
     known = situation.run.entries.get(opcode.id)
     race = opcode.parallel_mode == "race" or situation.progress.request_version < REQUEST_VERSION_CURRENT
-    if known is not None:
+    if known is not None and known.status is not StepStatus.DROPPED and _is_of_kind(known, opcode):
         return replace(known, status=status, race=known.race or race)
     return StepEntry(
         step_id=opcode.id,
@@ -52,8 +66,44 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
         status=status,
         queued_at_ms=situation.now_ms,
         race=race,
+        attempt=0 if known is None else known.attempt + (known.status is not StepStatus.DROPPED),
         opts={key: value for key, value in opcode.opts.items() if key == "type"},
     )
+
+
+def letting_go(situation: Situation, opcode: Opcode) -> tuple[Command, ...]:
+    """The commands by which an entry of another kind gives way to the step as it is reported now."""
+    known = situation.run.entries.get(opcode.id)
+    return () if known is None or _is_of_kind(known, opcode) else given_up(situation.run_id, known)
+
+
+def _is_of_kind(known: StepEntry, opcode: Opcode) -> bool:
+    """Whether an entry is of the kind that is reported. What ends a request of the engine's is reported like a run."""
+    kind, reported = kind_of(known.op), kind_of(opcode.op)
+    ended = opcode.op in (Op.STEP, Op.STEP_RUN, Op.STEP_ERROR, Op.STEP_FAILED)
+    return kind is reported or (ended and kind in (StepKind.INFER, StepKind.FETCH))
+
+
+def dropped(entry: StepEntry, now_ms: int) -> PutEntry:
+    """The entry of a step that the function no longer has, or no longer waits for.
+
+    The next attempt number keeps a later plan of the step apart from this one.
+    """
+    changed = replace(
+        entry,
+        status=StepStatus.DROPPED,
+        attempt=entry.attempt + 1,
+        due_at_ms=None,
+        claim_until_ms=None,
+        claimed_at_ms=None,
+        ended_at_ms=now_ms,
+    )
+    return PutEntry(changed, Guard.NOT_MEMOISED)
+
+
+def given_up(run_id: str, entry: StepEntry) -> tuple[Command, ...]:
+    """The commands that follow when a step is dropped: what it waited with is let go."""
+    return give_up(run_id, entry) if entry.status is StepStatus.WAITING else ()
 
 
 def finished(situation: Situation, opcode: Opcode, memo: object, *, failed: bool, offset: int) -> StepEntry:
@@ -84,7 +134,7 @@ def waiting(situation: Situation, opcode: Opcode, expires_at_ms: int, opts: Mapp
         opts=opts,
         size_bytes=len(encode(opts)),
     )
-    return Change(put=put(situation, entry), commands=take(situation.run, entry))
+    return Change(put=put(situation, entry), commands=(*letting_go(situation, opcode), *take(situation.run, entry)))
 
 
 def _started_at_ms(situation: Situation, opcode: Opcode, entry: StepEntry) -> int:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, waiting
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, stands, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
 from stepwell_orchestrator.limits import INVOKE_TIMEOUT_MS
 
 
 def invoke_function(situation: Situation, opcode: Opcode) -> Change:
     """Invoke once; a repeated report changes nothing."""
-    if opcode.id in situation.run.entries:
+    if stands(situation, opcode):
         return NOTHING
     expires_at_ms = expiry_ms(situation, opcode, opcode.opts.get("timeout"), INVOKE_TIMEOUT_MS)
     if isinstance(expires_at_ms, Change):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, put
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, letting_go, put, stands
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.step import StepStatus
@@ -14,7 +14,7 @@ from stepwell_orchestrator.model.step import StepStatus
 
 def sleep(situation: Situation, opcode: Opcode) -> Change:
     """Set the timer. The first report of a sleep fixes its end; a repeat changes nothing (protocol 6.5)."""
-    if opcode.id in situation.run.entries:
+    if stands(situation, opcode):
         return NOTHING
     until_ms = expiry_ms(situation, opcode, opcode.opts.get("duration") or opcode.name, None)
     if isinstance(until_ms, Change):
@@ -22,4 +22,5 @@ def sleep(situation: Situation, opcode: Opcode) -> Change:
     entry = replace(
         entry_of(situation, opcode, StepStatus.SLEEPING), started_at_ms=situation.now_ms, due_at_ms=until_ms
     )
-    return Change(put=put(situation, entry), commands=(items.timer(situation.run_id, opcode.id, until_ms),))
+    timer = items.timer(situation.run_id, opcode.id, until_ms)
+    return Change(put=put(situation, entry), commands=(*letting_go(situation, opcode), timer))

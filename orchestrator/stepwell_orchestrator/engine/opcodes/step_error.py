@@ -8,7 +8,7 @@ from stepwell.wire.errors import ErrorBody
 from stepwell.wire.memo import failure_memo
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, finished, put
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, entry_of, finished, letting_go, put
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.step import StepStatus
 
@@ -23,7 +23,8 @@ def step_error(situation: Situation, opcode: Opcode, offset: int, *, no_retry: b
     final = opcode.op is Op.STEP_FAILED or situation.last_attempt(no_retry=no_retry or error.no_retry)
     if final:
         entry = finished(situation, opcode, failure_memo(error), failed=True, offset=offset)
-        return Change(put=put(situation, replace(entry, attempt=situation.attempt)), discover=True)
+        final_put = put(situation, replace(entry, attempt=situation.attempt))
+        return Change(put=final_put, commands=letting_go(situation, opcode), discover=True)
     return _again(situation, opcode, error, situation.retry_at_ms(asked_at_ms))
 
 
@@ -40,6 +41,6 @@ def _again(situation: Situation, opcode: Opcode, error: ErrorBody, retry_at_ms: 
         error=error.memo(),
     )
     if situation.target is None:
-        return Change(put=put(situation, errored), retry_at_ms=retry_at_ms)
+        return Change(put=put(situation, errored), commands=letting_go(situation, opcode), retry_at_ms=retry_at_ms)
     command = items.execute(situation.run_id, opcode.id, attempt, retry_at_ms)
-    return Change(put=put(situation, errored), commands=(command,))
+    return Change(put=put(situation, errored), commands=(*letting_go(situation, opcode), command))

@@ -6,14 +6,14 @@ from stepwell.errors import DefinitionError, WireError
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.times import parse_duration_ms
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, waiting
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, stands, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
 from stepwell_orchestrator.engine.waits.matching import file_under
 
 
 def wait_for_event(situation: Situation, opcode: Opcode) -> Change:
     """Wait. The first report fixes what for and until when; a repeat changes nothing."""
-    if opcode.id in situation.run.entries:
+    if stands(situation, opcode):
         return NOTHING
     expires_at_ms = expiry_ms(situation, opcode, opcode.opts.get("timeout"), None)
     if isinstance(expires_at_ms, Change):

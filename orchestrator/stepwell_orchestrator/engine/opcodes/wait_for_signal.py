@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, waiting
+from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, stands, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
 from stepwell_orchestrator.limits import SIGNAL_NAME_CHARS_MAX, SIGNAL_TIMEOUT_MS
 
 
 def wait_for_signal(situation: Situation, opcode: Opcode) -> Change:
     """Wait. The first report fixes the signal and the end; a repeat changes nothing."""
-    if opcode.id in situation.run.entries:
+    if stands(situation, opcode):
         return NOTHING
     expires_at_ms = expiry_ms(situation, opcode, opcode.opts.get("timeout"), SIGNAL_TIMEOUT_MS)
     if isinstance(expires_at_ms, Change):

@@ -127,7 +127,7 @@ def test_a_sleep_sets_one_timer(opcode: object, due_ms: int) -> None:
 
 def test_a_repeated_sleep_keeps_its_first_end() -> None:
     """Reporting a sleep again moves no timer."""
-    sleeping = entry("a", StepStatus.SLEEPING, due_at_ms=NOW_MS + 5)
+    sleeping = entry("a", StepStatus.SLEEPING, op=Op.SLEEP, due_at_ms=NOW_MS + 5)
     decision = advance(situation(run(sleeping)), instructed(op(Op.SLEEP, opts={"duration": "1h"})))
     assert (decision.writes, decision.commands) == ((), ())
 
