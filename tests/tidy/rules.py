@@ -73,7 +73,7 @@ BANS = (
 
 PRINTING = ("orchestrator/stepwell_orchestrator/cli/", "orchestrator/stepwell_orchestrator/terminal/console.py")
 
-_BARE_IGNORE = re.compile(r"#\s*type:\s*ignore(?!\[)|#\s*noqa(?!:\s*[A-Z]+\d)", re.IGNORECASE)
+_BARE_IGNORE = re.compile(r"#\s*(?:type|pyright):\s*ignore(?!\[)|#\s*noqa(?!:\s*[A-Z]+\d)", re.IGNORECASE)
 _LEFTOVER = re.compile(r"\b(?:T[O]DO|FIX[M]E|X[X]X)\b")
 _SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!?]\s+[A-Z]")
 

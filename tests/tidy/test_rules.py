@@ -44,6 +44,7 @@ PLANTED = [
     pytest.param(rules.no_banned_names, "import boto3", "put it into aws/", id="boto3"),
     pytest.param(rules.no_printing, "print('hi')", "prints", id="printing"),
     pytest.param(rules.narrow_ignores, "x = 1  # type: " + "ignore", "name the code", id="a blanket type ignore"),
+    pytest.param(rules.narrow_ignores, "x = 1  # pyright: " + "ignore", "name the code", id="a blanket pyright ignore"),
     pytest.param(rules.narrow_ignores, "x = 1  # no" + "qa", "name the code", id="a blanket lint ignore"),
     pytest.param(rules.no_leftovers, "# TO" + "DO: later", "open an issue", id="a leftover"),
     pytest.param(rules.described_tests, "def test_x(): ...", "one sentence", id="no docstring"),

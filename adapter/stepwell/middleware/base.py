@@ -20,6 +20,7 @@ class Sends(Protocol):
 
     async def send(self, events: Event | list[Event]) -> list[str]:
         """Send events; gives their internal ids in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

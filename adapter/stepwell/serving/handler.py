@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -241,7 +241,7 @@ def runtime_of(
     from stepwell.executing.execution import Runtime
 
     @asynccontextmanager
-    async def saves() -> AsyncIterator[Save]:
+    async def saves() -> AsyncGenerator[Save]:
         if app.transport is not None:
             yield app.transport.checkpoint
             return

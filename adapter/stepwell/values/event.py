@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from stepwell.errors import DefinitionError, EncodingError, EventError
 from stepwell.values.serializer import to_json
@@ -38,7 +38,7 @@ class Event(BaseModel):
     event_name: ClassVar[str | None] = None
 
     name: str = ""
-    data: Any = Field(default_factory=dict)
+    data: Any  # without a default, or checkers would want one of every subclass that gives the data a type
     id: str | None = None
     ts: int | None = None
     user: dict[str, Any] | None = None

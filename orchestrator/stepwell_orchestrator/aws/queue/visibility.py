@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,7 +32,7 @@ class Visibility:
         self._url = url
 
     @asynccontextmanager
-    async def leased(self, receipt_handles: Iterable[str]) -> AsyncIterator[set[str]]:
+    async def leased(self, receipt_handles: Iterable[str]) -> AsyncGenerator[set[str]]:
         """Lease messages at once and renew that every LEASE_RENEW_MS while the block runs.
 
         Whoever is done with a message takes its handle out of the set. A renewal that fails is left to the next one:
