@@ -50,7 +50,7 @@ sim-long: $(INSTALLED) ## The same with SEEDS=50000; Ctrl-C ends it with what wa
 check: $(INSTALLED) node ## What CI runs: format, lint, strict types, import contracts, tests
 	@echo "== format" && $(BIN)/python -m ruff format --check .
 	@echo "== lint" && $(BIN)/python -m ruff check .
-	@echo "== types" && $(BIN)/python -m mypy
+	@echo "== types" && $(BIN)/python -m mypy && $(BIN)/basedpyright
 	@echo "== import contracts" && $(BIN)/lint-imports --no-logo
 	@echo "== tests" && $(PYTEST)
 
@@ -76,7 +76,7 @@ build-OrdersFunction:
 	@"$(PYTHON)" infra/build.py app orders "$(ARTIFACTS_DIR)"
 
 format: $(INSTALLED) ## Format the code, fix what the linter can fix, and generate what is generated
-	@$(BIN)/python tools/sync_steps.py
+	@$(BIN)/python infra/sync_steps.py
 	@$(BIN)/python -m ruff check --fix-only --quiet .
 	@$(BIN)/python -m ruff format .
 

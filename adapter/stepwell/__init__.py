@@ -3,6 +3,8 @@
 The public names are those of :mod:`stepwell.public`. They are imported when first used, so that the orchestrator, which
 shares :mod:`stepwell.wire`, does not load what only a function author needs. Modules are attributes as well, so that
 ``stepwell.fastapi.serve(api, app)`` needs no import of its own and costs nothing where it is not used.
+
+May import nothing but the version until a name is asked for.
 """
 
 from __future__ import annotations

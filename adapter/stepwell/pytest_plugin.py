@@ -76,7 +76,7 @@ def _engine_among(fixtures: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _reporting(item: pytest.Item, made: Engine | SyncEngine) -> Iterator[Callable[[object], None]]:
+def _reporting(item: pytest.Item, made: Engine | SyncEngine) -> Generator[Callable[[object], None]]:
     """Put the report beside what the test printed, where ``pytest -rP`` shows it, or let it be all of the failure."""
     from stepwell.testing import CrashError
 

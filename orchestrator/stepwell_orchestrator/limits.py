@@ -1,4 +1,4 @@
-"""Every bound of the engine, and how the bounds relate (protocol appendix B)."""
+"""Every bound of the engine, and how the bounds relate; docs/reference/limits.md shows them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TIMEOUT_MAX_MS: Final = 366 * DAY_MS
 INVOKE_TIMEOUT_MS: Final = 365 * DAY_MS
 SIGNAL_TIMEOUT_MS: Final = 365 * DAY_MS
 CANCELLATION_TIMEOUT_MS: Final = 365 * DAY_MS
-"""Defaults where a function names no timeout (protocol appendix B)."""
+"""Defaults where a function names no timeout."""
 SIGNAL_NAME_CHARS_MAX: Final = 255
 SIGNAL_BYTES_MAX: Final = 256 * 1024
 RERUN_ARGUMENTS_BYTES_MAX: Final = 128 * 1024

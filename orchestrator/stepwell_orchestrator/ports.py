@@ -95,9 +95,11 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Epoch milliseconds."""
+        ...
 
     async def sleep_until(self, at_ms: int) -> None:
         """Return once ``now_ms()`` has reached ``at_ms``."""
+        ...
 
 
 class Journal(Protocol):
@@ -105,15 +107,18 @@ class Journal(Protocol):
 
     async def put_event(self, event: Event) -> bool:
         """Store an event. Returns False when its internal id exists already, and then nothing changes."""
+        ...
 
     async def get_event(self, internal_id: str) -> Event | None:
         """One event."""
+        ...
 
     async def events_since(self, name: str, since_ms: int, *, after: Event | None, limit: int) -> list[Event]:
         """Events of one name received at or after ``since_ms``, oldest first by receipt time, then internal id.
 
         ``after`` is the last event of the page before.
         """
+        ...
 
     async def create_run(self, header: RunHeader, *, idempotency_keys: Sequence[str], expires_at_ms: int) -> str:
         """Create a run under idempotency keys (none: under its id alone) and return the run id that holds them.
@@ -122,6 +127,7 @@ class Journal(Protocol):
         a key is taken by another run until its expiry, and nothing was created. A key whose ``expires_at_ms`` has
         passed at ``header.created_at_ms`` counts as free.
         """
+        ...
 
     async def acquire(self, run_id: str, now_ms: int, until_ms: int) -> Acquisition:
         """Ask to drive a run: bump ``wanted``, and take the lease until ``until_ms`` if it is free or has expired.
@@ -129,9 +135,11 @@ class Journal(Protocol):
         Taking it raises ``term`` by one and sets ``started_at_ms`` if unset. Busy promises that the holder's release
         will see the new ``wanted``. A run that has ended is Over when its lease is free.
         """
+        ...
 
     async def renew(self, run_id: str, term: int, until_ms: int) -> bool:
         """Prolong the drive lease of that term. Returns False when the term is over or was released."""
+        ...
 
     async def release(self, run_id: str, term: int, wanted: int, progress: Progress | None) -> int | None:
         """Free the lease if ``wanted`` has not moved, and store ``progress`` with it, unless that is None.
@@ -139,12 +147,14 @@ class Journal(Protocol):
         Returns None when the lease is free; when ``wanted`` has moved, its new value, and nothing has changed. Raises
         LeaseLostError when the term is over.
         """
+        ...
 
     async def wake(self, run_id: str, term: int) -> bool:
         """Bump ``wanted`` for the driver of that term, so that it reads the journal again.
 
         Returns False, and nothing has changed, when the term is over, its lease was released, or the run has ended.
         """
+        ...
 
     async def commit(
         self, run_id: str, writes: Sequence[Write], *, term: int | None, wanted: int | None = None
@@ -168,18 +178,23 @@ class Journal(Protocol):
         ConflictError says that a guard did not hold, and callers rely on it: a store that merely lost a race tries
         again by itself.
         """
+        ...
 
     async def load(self, run_id: str) -> Run | None:
         """A run with its events and all its entries."""
+        ...
 
     async def run_of(self, header: RunHeader) -> Run:
         """The run of a header that was just read: with its events, and its entries as they are now."""
+        ...
 
     async def get_header(self, run_id: str) -> RunHeader | None:
         """A run's header."""
+        ...
 
     async def get_entry(self, run_id: str, step_id: str) -> StepEntry | None:
         """One entry."""
+        ...
 
     async def claim(self, run_id: str, step_id: str, attempt: int, *, now_ms: int, until_ms: int) -> Claim:
         """Claim a planned step for execution: its entry becomes RUNNING until ``until_ms``, claimed at ``now_ms``.
@@ -187,12 +202,14 @@ class Journal(Protocol):
         Needs a run without an outcome and an entry whose ``attempt`` is the given one and which is PLANNED or ERRORED,
         or RUNNING with an expired claim. ``started_at_ms`` is set if unset. Of a run that has ended: Unknown.
         """
+        ...
 
     async def renew_claim(self, run_id: str, step_id: str, *, claimed_at_ms: int, until_ms: int) -> bool:
         """Prolong the claim that was made at ``claimed_at_ms``. Returns False when it is over or replaced.
 
         A claim is only made after the one before has run out, so no two of a step are of one time.
         """
+        ...
 
     async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
         """Runs whose drive lease has expired without a release, oldest first.
@@ -200,15 +217,19 @@ class Journal(Protocol):
         One that was only ever taken while it was free, and neither renewed nor wished for since, may be left out: the
         queue item on which its holder took it is still there, and comes again.
         """
+        ...
 
     async def runs_of_event(self, internal_id: str) -> list[RunHeader]:
         """The runs an event started, oldest first."""
+        ...
 
     async def list_runs(self, wanted: RunFilter, *, cursor: str | None, limit: int) -> list[RunHeader]:
         """Runs newest first by run id; ``cursor`` is the last run id of the page before."""
+        ...
 
     async def list_events(self, wanted: EventFilter, *, cursor: str | None, limit: int) -> list[Event]:
         """Events newest first by internal id; ``cursor`` is the last internal id of the page before."""
+        ...
 
 
 class Waits(Protocol):
@@ -216,12 +237,15 @@ class Waits(Protocol):
 
     async def put_pause(self, pause: Pause) -> None:
         """File a pause, and its shape under its event name. Filing it again changes nothing."""
+        ...
 
     async def drop_pauses(self, keys: Sequence[PauseKey]) -> None:
         """Take pauses out; one that is not there is ignored."""
+        ...
 
     async def shapes(self, event_name: str) -> list[str]:
         """Every shape that pauses of an event name have, or have had."""
+        ...
 
     async def pauses(
         self, event_name: str, shape: str, index: str, *, after: PauseKey | None, limit: int
@@ -230,18 +254,22 @@ class Waits(Protocol):
 
         Its cost grows with what it returns, never with how many others wait.
         """
+        ...
 
     async def take_signal(self, wait: SignalWait, *, replace: bool, now_ms: int) -> bool:
         """Become the waiter of a signal: its first, its present one again, or after one whose time is up.
 
         False when another step waits for it and ``replace`` is not set; then nothing changes.
         """
+        ...
 
     async def get_signal(self, name: str) -> SignalWait | None:
         """Who waits for a signal."""
+        ...
 
     async def drop_signal(self, wait: SignalWait) -> None:
         """Stop waiting, unless another step is the waiter by now."""
+        ...
 
 
 class Registry(Protocol):
@@ -252,21 +280,27 @@ class Registry(Protocol):
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
         """Replace an app and all its functions. Returns False when the checksum is the stored one: nothing changed."""
+        ...
 
     async def remove_app(self, url: str) -> bool:
         """Forget the app served at ``url``. Returns False when there is none."""
+        ...
 
     async def get_function(self, slug: str) -> Function | None:
         """One function."""
+        ...
 
     async def functions_on(self, patterns: Iterable[str]) -> list[Function]:
         """Functions with a trigger whose event is one of ``patterns``, each once, ordered by slug."""
+        ...
 
     async def list_apps(self) -> list[App]:
         """All apps, ordered by id."""
+        ...
 
     async def list_functions(self, app_id: str | None = None) -> list[Function]:
         """Functions of one app, or of all, ordered by slug."""
+        ...
 
 
 class Queue(Protocol):
@@ -277,6 +311,7 @@ class Queue(Protocol):
 
     async def send(self, items: Sequence[QueueItem]) -> None:
         """Queue items. An id that is queued and not yet done may be left as it is, or be delivered once more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +332,11 @@ class Invoker(Protocol):
 
     def body_bytes_max(self, url: str) -> int | None:
         """The largest body the endpoint takes; above it the function fetches the state itself. None: no bound."""
+        ...
 
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """POST the body and return the reply, whatever its status. Raises CallError when there is none."""
+        ...
 
 
 class FetchError(Exception):
@@ -315,6 +352,7 @@ class Fetcher(Protocol):
 
     async def fetch(self, request: FetchRequest) -> Fetched:
         """Make the request, follow redirects, and return the reply, whatever its status. Raises FetchError."""
+        ...
 
 
 class NoFetcher:

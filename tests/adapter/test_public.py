@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import inspect
 import subprocess
 import sys
 import tomllib
@@ -17,6 +19,23 @@ PUBLIC_NAMES = {
     "Singleton", "StepError", "StepOptions", "StepwellError", "StepwellWarning", "SyncContext", "Throttle",
     "Timeouts", "WireError", "asgi", "cron", "on",
 }  # fmt: skip
+
+DOORS = {
+    "stepwell.ai": {"ANTHROPIC_VERSION", "Model", "anthropic", "bedrock", "gemini", "openai"},
+    "stepwell.aws": {"handler"},
+    "stepwell.fastapi": {"serve"},
+    "stepwell.middleware": {
+        "CallInput", "Encryption", "Hook", "Logging", "Make", "Middleware", "Output", "Scope", "StepInfo",
+    },
+    "stepwell.testing": {
+        "CrashError", "CrashReport", "Engine", "ExpectationError", "Failure", "Finding", "Run", "Step", "Stub",
+        "SyncEngine",
+    },
+}  # fmt: skip
+"""The modules that users import beside the package, and what they take from each."""
+
+LAMBDA_FUNCTIONS = ("api", "queue", "sweep", "sync")
+"""The modules of ``stepwell_orchestrator.entry`` whose ``handler`` templates name."""
 
 HEAVY = ("aiohttp", "fastapi", "starlette", "uvicorn", "celpy", "boto3", "mangum", "stepwell_orchestrator")
 
@@ -38,6 +57,38 @@ def test_every_public_name_is_an_attribute_of_the_package() -> None:
     for name in PUBLIC_NAMES:
         assert getattr(stepwell, name) is getattr(stepwell, name) is getattr(public, name)
     assert set(dir(stepwell)) >= PUBLIC_NAMES | {"ai", "aws", "fastapi", "middleware", "__version__"}
+
+
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_the_other_doors_give_these(door: str) -> None:
+    """What a module for users gives is exactly this: what it lists, or defines without an underscore."""
+    module = importlib.import_module(door)
+    defined = {name for name, value in vars(module).items() if getattr(value, "__module__", None) == door}
+    assert set(getattr(module, "__all__", {name for name in defined if name[0] != "_"})) == DOORS[door]
+    assert {name for name in DOORS[door] if not hasattr(module, name)} == set()
+
+
+def test_modules_for_users_are_these() -> None:
+    """Every module beside the rooms is one that users import, what the tools start, or what all may raise."""
+    beside = {path.stem for path in Path(stepwell.__file__).parent.glob("*.py")} - {"__init__"}
+    doors = {door.rpartition(".")[2] for door in DOORS} - {"middleware"}
+    assert beside == doors | {"public", "cli", "pytest_plugin", "errors", "version"}
+
+
+@pytest.mark.parametrize("name", LAMBDA_FUNCTIONS)
+def test_the_lambda_functions_are_named_as_templates_name_them(name: str) -> None:
+    """A template that says ``stepwell_orchestrator.entry.api.handler`` finds a handler of Lambda's there."""
+    handler = importlib.import_module(f"stepwell_orchestrator.entry.{name}").handler
+    inspect.signature(handler).bind({}, None)
+
+
+def test_the_distribution_starts_what_it_started() -> None:
+    """The command ``stepwell`` and the plugin that gives pytest the fixture ``engine`` are found by their names."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"stepwell": "stepwell.cli:main"}
+    assert project["entry-points"]["pytest11"] == {"stepwell.pytest_plugin": "stepwell.pytest_plugin"}
+    assert callable(importlib.import_module("stepwell.cli").main)
+    assert hasattr(importlib.import_module("stepwell.pytest_plugin"), "engine")
 
 
 def test_no_module_hides_a_public_name() -> None:
@@ -66,7 +117,7 @@ def test_importing_is_light(statement: str) -> None:
 def test_the_wire_is_shared_without_the_adapter() -> None:
     """What the engine imports of this package brings neither pydantic nor the app."""
     loaded = loaded_by("import stepwell.wire.reply, stepwell.wire.signing, stepwell.wire.registration")
-    assert not loaded & {"pydantic", "stepwell.public", "stepwell.app"}
+    assert not loaded & {"pydantic", "stepwell.public", "stepwell.authoring"}
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

@@ -1,4 +1,4 @@
-"""What a type checker must know of step calls; read by mypy and never run."""
+"""What a type checker must know of step calls; read by mypy and pyright and never run."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ _FENCE = re.compile(
 )
 _INLINE = re.compile(r"`((?:stepwell|make) [^`]+)`")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_FILE = re.compile(r"`([\w.-]+/[\w./-]+\.py)`")
 _EVENT = re.compile(
     r"^<!-- event: (?P<name>\S+) (?P<data>\{.*\})(?P<fails> fails)?(?: runs (?P<runs>\d+))? -->$", re.MULTILINE
 )
@@ -89,6 +90,10 @@ class Page:
             words = shlex.split(text.removeprefix("$ "), comments=True)
             if words and words[0] in ("stepwell", "make"):
                 yield words
+
+    def files(self) -> Iterator[str]:
+        """The Python files of the repository that it names in its text, by the end of their paths."""
+        yield from _FILE.findall(self.prose)
 
     def links(self) -> Iterator[tuple[str, str]]:
         """(path, anchor) of its links into the repository; the path is empty for a link into the page itself."""

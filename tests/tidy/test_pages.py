@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tidy.pages import Page, Sample, pages
-from tests.tidy.sources import ROOT
+from tests.tidy.sources import ROOT, all_sources
 
 PATHS = [page.path for page in pages()]
 BY_PATH = {page.path: page for page in pages()}
@@ -57,6 +57,14 @@ def test_links_lead_somewhere(path: str) -> None:
         assert not anchor or anchor in BY_PATH[full].anchors(), f"{path} links to {target}#{anchor}: no such heading"
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_files_are_where_pages_say(path: str) -> None:
+    """Every Python file that a page names by folder and name is there, under whatever comes before."""
+    known = [f"/{source.path}" for source in all_sources()]
+    gone = [file for file in BY_PATH[path].files() if not any(place.endswith(f"/{file}") for place in known)]
+    assert gone == []
+
+
 def test_every_docs_page_is_linked() -> None:
     """A reader who starts at the README reaches every page of the documentation."""
     reached, todo = set(), ["README.md"]
@@ -70,7 +78,7 @@ def test_every_docs_page_is_linked() -> None:
 
 PLANTED = Page(
     "docs/page.md",
-    "# A page: its *parts*\n\nRun `stepwell runs --json`, see [the other](other.md#part).\n\n"
+    "# A page: its *parts*\n\nRun `stepwell runs --json`, see [the other](other.md#part) and `a/b.py`.\n\n"
     "<!-- not run: needs a server -->\n\n```python\nawait x\n```\n\n"
     '<!-- event: a/b {"n": 1} fails -->\n<!-- event: c {} runs 3 -->\n\n```sh\n$ make demo  # quick\nls\n```\n',
 )
@@ -85,5 +93,6 @@ def test_pages_are_read() -> None:
         Sample("a/b", {"n": 1}, fails=True, runs=2),
         Sample("c", {}, fails=False, runs=3),
     ]
+    assert list(PLANTED.files()) == ["a/b.py"]
     assert list(PLANTED.links()) == [("other.md", "part")]
     assert PLANTED.anchors() == {"a-page-its-parts"}

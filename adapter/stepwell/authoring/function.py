@@ -31,6 +31,7 @@ class FunctionDecorator(Protocol):
     def __call__(self, handler: Callable[[SyncContext], T], /) -> Function[T]: ...
     def __call__(self, handler: Any, /) -> Function[Any]:
         """The function, with the handler's result."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -43,7 +43,7 @@ async def fetch(request: OutboundRequest) -> HttpResponse:
 
 
 @asynccontextmanager
-async def connection() -> AsyncIterator[Fetch]:
+async def connection() -> AsyncGenerator[Fetch]:
     """A ``fetch`` for several requests over one connection to the server, which the first of them opens."""
     async with AsyncExitStack() as closing:
         sessions: list[aiohttp.ClientSession] = []

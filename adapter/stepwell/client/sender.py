@@ -23,12 +23,15 @@ class Transport(Protocol):
 
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Take events in wire form, with the seed of their ids. Returns the ids in order. Raises EventError."""
+        ...
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """Resume the run that waits for a signal with JSON data. Returns its id, or None when no run waits."""
+        ...
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
         """Save steps of a call that goes on. Returns the HTTP status. Raises ConnectionError without an answer."""
+        ...
 
 
 ATTEMPTS: Final = 5

@@ -51,34 +51,42 @@ class Executable(Protocol):
     @property
     def id(self) -> str:
         """Its id in the app."""
+        ...
 
     @property
     def slug(self) -> str:
         """Its id on the wire."""
+        ...
 
     @property
     def handler(self) -> Callable[[Any], Any]:
         """The user's callable; takes the context."""
+        ...
 
     @property
     def is_async(self) -> bool:
         """Whether calling the handler gives a coroutine."""
+        ...
 
     @property
     def retries(self) -> int:
         """The attempts after the first."""
+        ...
 
     @property
     def event_types(self) -> Mapping[str, type[Event]]:
         """The classes of typed events, by event name."""
+        ...
 
     @property
     def pace(self) -> Pace | None:
         """How its calls save steps while they go on; None when they do not."""
+        ...
 
     @property
     def middleware(self) -> Chain:
         """What its calls go through."""
+        ...
 
 
 async def execute(function: Executable, call: CallRequest, *, target: str | None, runtime: Runtime) -> Outcome:

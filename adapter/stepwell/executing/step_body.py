@@ -36,10 +36,11 @@ class TimeoutScope(Protocol):
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> bool | None: ...
     def expired(self) -> bool:
         """Whether the time was up."""
+        ...
 
 
 def as_written(_step: RequestedStep, body: Body) -> Body:

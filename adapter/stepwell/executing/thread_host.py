@@ -13,7 +13,6 @@ import queue
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -121,8 +120,8 @@ class ThreadHost:
 
     async def advance(self, handler: Callable[[], Any]) -> Progress:
         """Run the function as far as its memos carry it."""
-        run = partial(contextvars.copy_context().run, self._run, handler)
-        threading.Thread(target=run, name="stepwell-function", daemon=True).start()
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._run, handler), name="stepwell-function", daemon=True).start()
         return await self._come_to_rest()
 
     async def resume(self) -> Progress:
@@ -228,7 +227,7 @@ class ThreadHost:
 def _is_whole_branch() -> bool:
     """Whether the step call in progress is all that is left of the branch it is made in."""
     frames: list[FrameType] = []
-    frame: FrameType | None = sys._getframe()
+    frame: FrameType | None = sys._getframe()  # pyright: ignore[reportPrivateUsage] - the module documents it
     while frame is not None and frame.f_code is not ThreadHost.parallel.__code__:
         if not frame.f_globals.get("__name__", "").startswith("stepwell."):
             frames.append(frame)

@@ -1,4 +1,7 @@
-"""Code around every call of an app's functions: the hooks, and the middleware that comes with the package."""
+"""Code around every call of an app's functions: the hooks, and the middleware that comes with the package.
+
+May import steps, client, values and what is below them.
+"""
 
 from __future__ import annotations
 

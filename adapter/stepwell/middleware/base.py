@@ -20,6 +20,7 @@ class EventSender(Protocol):
 
     async def send(self, events: Event | list[Event]) -> list[str]:
         """Send events. Returns their internal ids in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ def runtime_of(
     from stepwell.executing.execution import Runtime
 
     @asynccontextmanager
-    async def saves() -> AsyncIterator[Save]:
+    async def saves() -> AsyncGenerator[Save]:
         if app.transport is not None:
             yield app.transport.checkpoint
             return

@@ -17,6 +17,7 @@ class AsyncHost(Protocol):
 
     def request(self, call: TypedStepCall[T]) -> Pending[T]:
         """The pending result of a step call."""
+        ...
 
 
 class SyncHost(Protocol):
@@ -24,9 +25,11 @@ class SyncHost(Protocol):
 
     def request(self, call: TypedStepCall[T]) -> T:
         """The result of a step call; when it is not stored yet this unwinds the function instead."""
+        ...
 
     def parallel(self, branches: Sequence[Callable[[], Any]]) -> list[Any]:
         """The results of ``branches``, in order."""
+        ...
 
 
 class Outside(Protocol):
@@ -35,11 +38,14 @@ class Outside(Protocol):
     @property
     def now_ms(self) -> Callable[[], int]:
         """The clock."""
+        ...
 
     @property
     def send(self) -> SendEvents:
         """Sends events."""
+        ...
 
     @property
     def send_signal(self) -> SendSignal:
         """Sends a signal."""
+        ...

@@ -14,9 +14,11 @@ class Invocable(Protocol[T_co]):
     @property
     def slug(self) -> str:
         """Its id on the wire, ``<app id>-<function id>``."""
+        ...
 
     def restore(self, value: Any, what: str) -> T_co:
         """What a run of it gave, in the type it is annotated with.
 
         ``what`` begins the message of an EncodingError, raised when the JSON ``value`` does not fit the type.
         """
+        ...

@@ -61,7 +61,7 @@ def _refuse_too_long(step_id: str, length_ms: int) -> None:
 
 def _user_level() -> int:
     """The ``stacklevel`` for the caller of this that is the nearest frame outside this package."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the module documents it
     level = 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith("stepwell."):
         frame, level = frame.f_back, level + 1

@@ -38,7 +38,7 @@ class Event(BaseModel):
     event_name: ClassVar[str | None] = None
 
     name: str = ""
-    data: Any
+    data: Any  # without a default, or checkers would want one of every subclass that gives the data a type
     id: str | None = None
     ts: int | None = None
     user: dict[str, Any] | None = None

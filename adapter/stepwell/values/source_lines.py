@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from types import FrameType
 
 _OURS = "stepwell."
@@ -10,7 +10,7 @@ _OURS = "stepwell."
 
 def author_frame() -> FrameType | None:
     """The nearest frame of the calling code that is not this package's."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = inspect.currentframe()
     while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_OURS):
         frame = frame.f_back
     return frame

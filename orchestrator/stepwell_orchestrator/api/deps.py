@@ -24,9 +24,11 @@ class QueuedItems(Protocol):
 
     async def items_of_run(self, run_id: str) -> Sequence[QueueItem]:
         """The queued items of a run, the earliest first."""
+        ...
 
     async def holds(self, item_id: str) -> bool:
         """Whether an item of that id is queued and not yet done."""
+        ...
 
 
 def _never_asked(deploy_id: str) -> str | None:

@@ -1,1 +1,4 @@
-"""The ``stepwell`` command: what a person types and sees."""
+"""The ``stepwell`` command: what a person types and sees.
+
+May import everything. A command that needs several files has a folder.
+"""

@@ -21,9 +21,11 @@ class Source(Protocol):
 
     async def runs_of_event(self, event_id: str) -> EventRuns:
         """The runs an event started so far."""
+        ...
 
     async def trace(self, run_id: str) -> Answer:
         """The steps of one."""
+        ...
 
 
 class Watcher(Protocol):
@@ -31,9 +33,11 @@ class Watcher(Protocol):
 
     def started(self, run: Mapping[str, Any]) -> None:
         """A run was found."""
+        ...
 
     def ended(self, run: Answer, trace: Answer) -> None:
         """It has ended; its steps are complete."""
+        ...
 
 
 @dataclass(slots=True)

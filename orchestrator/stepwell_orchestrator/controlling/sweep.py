@@ -34,9 +34,11 @@ class SweptJournal(Protocol):
 
     async def expired_leases(self, now_ms: int, limit: int) -> list[str]:
         """Runs whose driver died."""
+        ...
 
     async def prune(self, now_ms: int, limit: int) -> int:
         """Forget up to ``limit`` of what has expired. Returns how much that was."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Model objects <-> the JSON documents that stores keep. What equals its default is left out.
 
 What a store keeps beside the document, because it looks things up by it, is not repeated in it. A file a noun.
+
+May import the model and the wire.
 """
 
 from stepwell_orchestrator.documents.entries import entry_document, read_entries, read_entry

@@ -1,1 +1,4 @@
-"""Composition roots: the only places that name a backend, read the environment, and draw entropy."""
+"""Composition roots: the only places that name a backend, read the environment, and draw entropy.
+
+May import everything but ``cli``, and all of the adapter.
+"""

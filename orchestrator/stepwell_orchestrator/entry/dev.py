@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -43,7 +43,7 @@ def run(options: DevOptions) -> int:
 
 
 @contextmanager
-def listen(host: str, port: int) -> Iterator[socket.socket]:
+def listen(host: str, port: int) -> Generator[socket.socket]:
     """A listening socket; port 0 is any free one. Raises ServeError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

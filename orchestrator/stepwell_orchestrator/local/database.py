@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -77,7 +77,7 @@ class Database:
         self._unlock()
 
     @contextmanager
-    def exclusive(self) -> Iterator[sqlite3.Connection]:
+    def exclusive(self) -> Generator[sqlite3.Connection]:
         """A transaction of its own, before the event loop runs. Raises StoreError with nothing stored."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -88,7 +88,7 @@ class Database:
             raise self._failure(error) from error
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[sqlite3.Connection]:
+    async def write(self) -> AsyncGenerator[sqlite3.Connection]:
         """An operation that changes something."""
         try:
             self._begin()
@@ -105,7 +105,7 @@ class Database:
         await self._wait_for_commit()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[sqlite3.Connection]:
+    async def read(self) -> AsyncGenerator[sqlite3.Connection]:
         """An operation that changes nothing. It sees the open transaction, and waits for what it saw."""
         try:
             yield self._connection

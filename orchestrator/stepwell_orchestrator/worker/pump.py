@@ -30,10 +30,12 @@ class Delivered(Protocol):
     @property
     def item(self) -> QueueItem:
         """The item."""
+        ...
 
     @property
     def deliveries(self) -> int:
         """How often it has been handed out, this time included."""
+        ...
 
 
 DeliveryT = TypeVar("DeliveryT", bound=Delivered)
@@ -47,18 +49,23 @@ class LeasingQueue(Queue, Protocol[DeliveryT]):
 
     async def receive(self, limit: int, now_ms: int, until_ms: int) -> list[DeliveryT]:
         """Lease due items until ``until_ms``."""
+        ...
 
     async def ack(self, delivery: DeliveryT) -> bool:
         """The item is done."""
+        ...
 
     async def postpone(self, delivery: DeliveryT, due_at_ms: int) -> bool:
         """Hand the item out again at that time."""
+        ...
 
     async def renew(self, deliveries: Sequence[DeliveryT], until_ms: int) -> None:
         """Prolong leases."""
+        ...
 
     async def next_at_ms(self) -> int | None:
         """When the next item becomes due or the next lease expires."""
+        ...
 
 
 class Pump(Generic[DeliveryT]):

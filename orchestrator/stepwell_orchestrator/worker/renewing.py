@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from stepwell.errors import StepwellError
@@ -12,7 +12,7 @@ from stepwell_orchestrator.ports import Clock
 
 
 @asynccontextmanager
-async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]], lease_ms: int) -> AsyncIterator[None]:
+async def renewing(clock: Clock, renew: Callable[[int], Awaitable[bool]], lease_ms: int) -> AsyncGenerator[None]:
     """Call ``renew(until_ms)`` every LEASE_RENEW_MS while the block runs; stop for good once it answers False.
 
     ``until_ms`` is ``lease_ms`` from the time of the call on.

@@ -1,4 +1,4 @@
-"""The adapter's conformance checklist (protocol, appendix C), over real HTTP with app and server on uvicorn."""
+"""The adapter's conformance checklist, over real HTTP with app and server on uvicorn."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from infra.sync_steps import SOURCE, TARGET, sync_source
 
 from stepwell.steps.step import Step, StepAI
 from stepwell.steps.sync_step import SyncStep
 from stepwell.steps.sync_step_kinds import SyncStepAI
-from tools.sync_steps import SOURCE, TARGET, sync_source
 
 TYPED_STEPS = (Path(__file__).parents[1] / "typed_steps.py").read_text(encoding="utf-8")
 

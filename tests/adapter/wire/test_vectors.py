@@ -1,4 +1,4 @@
-"""The protocol's own test vectors (protocol appendix A)."""
+"""The protocol's own test vectors, of signatures, step ids and seeds (protocol 1.4, 1.5, 3.4, 5.2)."""
 
 import pytest
 

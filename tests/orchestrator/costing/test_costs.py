@@ -186,6 +186,6 @@ def test_the_stack_is_as_it_is_priced():
 
 
 def _scan(rehearsal: Rehearsal) -> Iterator[dict[str, dict[str, object]]]:
-    client = rehearsal._database
+    client = rehearsal.database
     for page in client.get_paginator("scan").paginate(TableName=rehearsal._names.table, ConsistentRead=True):
         yield from page["Items"]

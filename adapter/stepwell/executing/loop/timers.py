@@ -9,7 +9,7 @@ every replay, and timers that libraries set while they do I/O must not count alo
 from __future__ import annotations
 
 import asyncio
-import sys
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FrameType
@@ -49,7 +49,7 @@ def wait_of(callback: Callable[..., Any], args: tuple[Any, ...]) -> Wait | None:
     if found is None:
         return None
     fire, guarded = found
-    name = _name(sys._getframe(1))
+    name = _name(inspect.currentframe())
     return None if name is None else Wait(name, fire, guarded)
 
 

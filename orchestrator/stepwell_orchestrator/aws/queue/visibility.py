@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -47,7 +47,7 @@ class Visibility:
         self._url = url
 
     @asynccontextmanager
-    async def leased(self, receipt_handles: Iterable[str]) -> AsyncIterator[set[str]]:
+    async def leased(self, receipt_handles: Iterable[str]) -> AsyncGenerator[set[str]]:
         """Lease messages at once and renew that every LEASE_RENEW_MS while the block runs.
 
         The consumer takes the handle of a message out of the set when it is done with it. A renewal that fails is

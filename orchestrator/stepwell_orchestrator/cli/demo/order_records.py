@@ -76,7 +76,10 @@ def _order_mismatches(order: Order, records: Sequence[RunRecord]) -> Iterator[st
         return
     (run,), expect = own, order.expect
     output = run.body["output"] if isinstance(run.body["output"], dict) else {}
-    checks = [("status", run.status, expect.status), ("retries", run.retries, expect.retries)]
+    checks: list[tuple[str, object, object]] = [
+        ("status", run.status, expect.status),
+        ("retries", run.retries, expect.retries),
+    ]
     if expect.total is not None:
         checks.append(("total", output.get("total"), expect.total))
     if expect.points is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,7 +18,7 @@ Show = Callable[[Tally], None]
 
 
 @contextmanager
-def showing(console: Console | None, runs: int) -> Iterator[Show]:
+def showing(console: Console | None, runs: int) -> Generator[Show]:
     """Shows the way to so many ended runs; with no console, nothing."""
     if console is None:
         yield lambda _tally: None

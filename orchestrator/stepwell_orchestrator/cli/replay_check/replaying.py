@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -95,7 +95,7 @@ class Nowhere:
 
 
 @contextmanager
-def disconnected(app: App) -> Iterator[None]:
+def disconnected(app: App) -> Generator[None]:
     """The app sends nothing meanwhile, also not what its functions send outside their steps."""
     before = app.transport
     app.transport = Nowhere()

@@ -53,7 +53,7 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
 
 
 def steps_of(run: Run) -> dict[str, Any]:
-    """The memos of the steps in a run's stack, and the arguments that are set for steps still to come (4.2, 4.3)."""
+    """The memos of the steps in a run's stack, and the arguments set for steps still to come (protocol 4.2, 4.3)."""
     memos = {step_id: run.entries[step_id].memo for step_id in stack_of(run)}
     coming = (entry for entry in run.entries.values() if not entry.memoised and entry.arguments is not None)
     return memos | {entry.step_id: input_memo(entry.arguments or ()) for entry in coming}

@@ -1,7 +1,7 @@
-"""``AIGateway`` and ``Gateway``: the orchestrator makes an HTTP request, and the reply is the step's result (9.4, 9.5).
+"""``AIGateway`` and ``Gateway``: the orchestrator makes an HTTP request, and the reply is the step's result.
 
 What such an opcode carries may be secret: a key, headers, a body. None of it goes into the journal. The step is planned
-like one with a body, and the worker that executes it asks the function for its opcode again.
+like one with a body, and the worker that executes it asks the function for its opcode again (protocol 9.4, 9.5).
 """
 
 from __future__ import annotations

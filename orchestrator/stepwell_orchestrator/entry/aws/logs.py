@@ -6,7 +6,7 @@ No line holds a key, or the data of an event or a result; what a function fails 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -34,7 +34,7 @@ _log = logging.getLogger("stepwell")
 
 
 @contextmanager
-def about(**members: Any) -> Iterator[None]:
+def about(**members: Any) -> Generator[None]:
     """Every line that is logged in the block, by whatever code, has these members."""
     token = _ABOUT.set({**(_ABOUT.get() or {}), **{name: value for name, value in members.items() if value}})
     try:

@@ -30,6 +30,7 @@ class Requester(Protocol):
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         """Send a request and return the reply, whatever its status. Raises CallError when there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

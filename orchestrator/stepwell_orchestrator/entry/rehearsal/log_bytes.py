@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -39,7 +39,7 @@ class LogBytes(logging.Handler):
 
 
 @contextmanager
-def counted_logs(level: str) -> Iterator[LogBytes]:
+def counted_logs(level: str) -> Generator[LogBytes]:
     """Count what Stepwell logs in the block from a level on, and show nothing of it."""
     counting = LogBytes()
     before = _log.level, _log.propagate

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Final
@@ -69,9 +69,9 @@ class Rehearsal:
         self.queue = StandInQueue(self.clock)
         self.scheduler = StandInScheduler()
         self._logs = logs
-        self._lambda = StandInLambda(apps)
-        self._database = imitated_client("dynamodb")
-        self._bucket = imitated_client("s3")
+        self.apps_lambda = StandInLambda(apps)
+        self.database = imitated_client("dynamodb")
+        self.bucket = imitated_client("s3")
         self._names = self._made()
         self.ledger = Ledger(self._look)
         self._entropy = random.Random(self._names.table)  # noqa: S311 - it tells writes apart
@@ -164,7 +164,7 @@ class Rehearsal:
 
     def close(self) -> None:
         """End all loops."""
-        for one in (self._api, self._queue_function, self._sweep, self._sync, self._lambda, self._turner):
+        for one in (self._api, self._queue_function, self._sweep, self._sync, self.apps_lambda, self._turner):
             one.close()
 
     def _counted(self, function: str, items: int, invoke: Callable[[], Any]) -> Any:
@@ -185,13 +185,13 @@ class Rehearsal:
 
     def _look(self, table_name: str, item: Item) -> Item | None:
         key: Key = {name: item[name] for name in (table.PK, table.SK)}
-        found: Item | None = self._database.get_item(TableName=table_name, Key=key, ConsistentRead=True).get("Item")
+        found: Item | None = self.database.get_item(TableName=table_name, Key=key, ConsistentRead=True).get("Item")
         return found
 
     def _made(self) -> Names:
         name = f"rehearsal-{next(_numbers)}"
-        self._database.create_table(TableName=name, **table.SCHEMA)
-        self._bucket.create_bucket(Bucket=name)
+        self.database.create_table(TableName=name, **table.SCHEMA)
+        self.bucket.create_bucket(Bucket=name)
         return Names(
             table=name,
             bucket=name,
@@ -223,8 +223,8 @@ class _Metered(Clients):
         """As in a deployment."""
         rehearsal = self._rehearsal
         return Services(
-            dynamodb=self._metered("dynamodb", rehearsal._database),
-            s3=self._metered("s3", WholeObjects(rehearsal._bucket)),
+            dynamodb=self._metered("dynamodb", rehearsal.database),
+            s3=self._metered("s3", WholeObjects(rehearsal.bucket)),
             sqs=self._metered("sqs", rehearsal.queue),
             scheduler=self._metered("scheduler", rehearsal.scheduler),
         )
@@ -237,7 +237,7 @@ class _Metered(Clients):
     @cached_property
     def functions(self) -> Service:
         """As in a deployment."""
-        return self._metered("lambda", self._rehearsal._lambda)
+        return self._metered("lambda", self._rehearsal.apps_lambda)
 
     def _metered(self, name: str, client: Any) -> Service:
         return Service(name, client, _giving_way, self._rehearsal.ledger)
@@ -250,7 +250,7 @@ async def _giving_way(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def rehearsing(apps: Mapping[str, App], log_level: str = "INFO") -> Iterator[Rehearsal]:
+def rehearsing(apps: Mapping[str, App], log_level: str = "INFO") -> Generator[Rehearsal]:
     """A rehearsal, gone afterwards. Raises DefinitionError when moto is not installed."""
     try:
         from moto import mock_aws

@@ -1,4 +1,7 @@
-"""What ``stepwell.testing`` gives: the engine in a test's hands. Only tests import this."""
+"""What ``stepwell.testing`` gives: the engine in a test's hands. Only tests import this.
+
+May import what ``entry`` may.
+"""
 
 from __future__ import annotations
 

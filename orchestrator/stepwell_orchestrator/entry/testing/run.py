@@ -28,10 +28,12 @@ class Situation(Protocol):
     @property
     def now_ms(self) -> int:
         """The test's time."""
+        ...
 
     @property
     def unsettled(self) -> bool:
         """Whether something was sent that the engine has not acted upon yet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,15 @@ class Destination(Protocol):
 
     async def send(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed | None = None) -> list[str]:
         """Take events in."""
+        ...
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """Resume the run that waits for a signal."""
+        ...
 
     async def checkpoint(self, checkpoint: Checkpoint) -> int:
         """Save steps of a call that goes on. Returns the HTTP status."""
+        ...
 
 
 CALLING: Final[ContextVar[Destination | None]] = ContextVar("stepwell_testing_engine", default=None)

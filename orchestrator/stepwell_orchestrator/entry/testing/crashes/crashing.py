@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -54,7 +54,7 @@ class Trial:
         return self.faults.record
 
     @contextmanager
-    def living(self) -> Iterator[None]:
+    def living(self) -> Generator[None]:
         """Around the scenario. What it raises is judged later, but for what is its own failure, and no fault's.
 
         That is what it raises without a fault, as long as the engine did nothing that it must never do.
