@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 WORKERS ?= auto
+TIMES ?= 10
 TARGET ?= examples.hello.app:app
 
 VENV := .venv
@@ -19,7 +20,7 @@ CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
 ENGINE_FUNCTIONS := ApiFunction QueueFunction SweepFunction SyncFunction
-.PHONY: help demo dev test node sim sim-long check bench-wake aws-local demo-aws sam-local format clean
+.PHONY: help demo dev test test-often node sim sim-long check bench-wake aws-local demo-aws sam-local format clean
 .PHONY: $(ENGINE_FUNCTIONS:%=build-%) build-OrdersFunction
 .DELETE_ON_ERROR:
 
@@ -36,6 +37,9 @@ dev: $(INSTALLED) ## Start the dev server on port 8288; TARGET=module:app or a U
 
 test: $(INSTALLED) node ## Run the tests
 	@$(PYTEST)
+
+test-often: $(INSTALLED) node ## Run the tests TIMES=10 times in a row while every core is busy; ends at the first red run
+	@$(BIN)/python -m tests.often $(TIMES) env $(PYTEST)
 
 node: ## Install what the tests with the official TypeScript package need, where there is Node.js and npm
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE_INSTALLED); \

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_ROOTS = (ROOT / "adapter", ROOT / "orchestrator")
+FOLDERS = ("examples", "bench", "infra")
+"""What else is written in Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def sources_of_tests() -> tuple[Source, ...]:
 @cache
 def all_sources() -> tuple[Source, ...]:
     """Every Python file of the repository."""
-    return (*package_sources(), *sources_of_tests(), *_read(ROOT / "examples"), *_read(ROOT / "bench"))
+    return (*package_sources(), *sources_of_tests(), *(one for folder in FOLDERS for one in _read(ROOT / folder)))
 
 
 def module_name(source: Source) -> str:

@@ -11,7 +11,7 @@ import stepwell
 from stepwell.authoring.options import FunctionOptions
 from stepwell.steps.step import Step
 from stepwell.steps.sync_step import SyncStep
-from stepwell_orchestrator.accepting.function_rules import FLOW_CONTROL
+from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
 from tests.tidy.pages import pages
 
 ACTED_UPON = {"cancel", "idempotency", "timeouts"}

@@ -35,7 +35,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from stepwell.errors import StepwellError, WireError
-from stepwell.wire.times import SECOND_MS, format_instant
+from stepwell.wire.times import format_instant
 from stepwell_orchestrator.aws.queue.messages import Delivery, Poison, receive
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
@@ -71,8 +71,9 @@ class Batches:
         failed = {message.message_id: message for message in received}
         async with self._deployment.backend.visibility.leased(one.receipt_handle for one in received) as leased:
             tasks = [asyncio.create_task(self._finish(one, leased)) for one in received]
-            left_ms = deadline.killed_in_ms()
-            await asyncio.wait(tasks, timeout=None if left_ms is None else left_ms / SECOND_MS)
+            with suppress(TimeoutError):
+                async with deadline.alive():
+                    await asyncio.wait(tasks)
         for task in tasks:
             if task.done():
                 failed.pop(task.result() or "", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from stepwell_orchestrator.entry.aws.custom_resource import (
     is_custom_resource,
     put_by_urllib,
 )
+from stepwell_orchestrator.entry.aws.deadline import until
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
 from stepwell_orchestrator.entry.aws.syncing import DeployedSync, SyncError, target_url
 
@@ -59,7 +59,8 @@ class Registration:
     async def _in_time(self, work: Callable[[], Awaitable[Mapping[str, Any]]], time_ms: int) -> ResourceResult:
         """What came of the work, an error or too long a time included."""
         try:
-            async with asyncio.timeout(time_ms / SECOND_MS):
+            clock = self._deployment().clock
+            async with until(clock, clock.now_ms() + time_ms):
                 return ResourceResult(await work())
         except TimeoutError:
             problem = f"the app did not answer within {time_ms // SECOND_MS} s; is it starting slowly, or stuck?"

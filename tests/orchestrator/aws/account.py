@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from queue import Empty, SimpleQueue
 from threading import Lock
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.aws.clients import Clients
+from stepwell_orchestrator.aws.service import Carry, in_place
 from stepwell_orchestrator.entry.api import serving
 from stepwell_orchestrator.entry.aws.assemble import Deployment
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
@@ -133,7 +134,7 @@ class Account:
     def deployment(self) -> Deployment:
         """Another process."""
         entropy = random.Random(self._seeds.random()).randbytes
-        return Deployment(self.settings, Clients(self._client), clock=self.bed.clock, entropy=entropy)
+        return Deployment(self.settings, _ClientsInPlace(self._client), clock=self.bed.clock, entropy=entropy)
 
     def register(self, name: str, app: stepwell.App) -> dict[str, Any]:
         """Deploy an app as a Lambda function and register it."""
@@ -265,6 +266,17 @@ class Account:
 
     def _answered(self, url: str, body: bytes) -> None:
         self.answers.append((url, json.loads(body)))
+
+
+class _ClientsInPlace(Clients):
+    """Clients whose calls are made where they are asked for, except of functions, which have event loops of their own.
+
+    A clock that is turned does not wait for threads: a call that was cancelled would be made in another time.
+    """
+
+    @cached_property
+    def _carry(self) -> Carry:
+        return in_place
 
 
 @dataclass(frozen=True)

@@ -51,15 +51,22 @@ class Visibility:
         """Lease messages at once and renew that every LEASE_RENEW_MS while the block runs.
 
         The consumer takes the handle of a message out of the set when it is done with it. A renewal that fails is
-        logged and left to the next one: a lease outlasts two of them.
+        logged and left to the next one: a lease outlasts two of them. A renewal under way holds up the end of the
+        block: nothing is hidden after it.
         """
         in_flight = set(receipt_handles)
-        heart = asyncio.create_task(self._beat(in_flight))
+        renewing = asyncio.Lock()
+        heart = asyncio.create_task(self._beat(in_flight, renewing))
         try:
             yield in_flight
         finally:
-            heart.cancel()
-            await asyncio.gather(heart, return_exceptions=True)
+            try:
+                # A thread that makes a call goes on when its waiter is cancelled. What it hides so late may have
+                # become visible meanwhile, or be another consumer's.
+                await renewing.acquire()
+            finally:
+                heart.cancel()
+                await asyncio.gather(heart, return_exceptions=True)
 
     async def hide(self, receipt_handles: Iterable[str], for_ms: int = DELIVERY_LEASE_MS) -> None:
         """Hide messages for that long from now on. With 0 they are handed out again at once. Raises AwsError."""
@@ -76,11 +83,15 @@ class Visibility:
         for failure in response.get("Failed", ()):
             logger.debug("a message is not in flight any more: %s %s", failure["Code"], failure.get("Message", ""))
 
-    async def _beat(self, in_flight: set[str]) -> None:
+    async def _beat(self, in_flight: set[str], renewing: asyncio.Lock) -> None:
         while True:
             beat_at_ms = self._clock.now_ms()
-            try:
-                await self.hide(in_flight)
-            except StepwellError:
-                logger.warning("the leases of %d messages could not be renewed", len(in_flight), exc_info=True)
+            async with renewing:
+                await self._renew(in_flight)
             await self._clock.sleep_until(beat_at_ms + LEASE_RENEW_MS)
+
+    async def _renew(self, in_flight: set[str]) -> None:
+        try:
+            await self.hide(in_flight)
+        except StepwellError:
+            logger.warning("the leases of %d messages could not be renewed", len(in_flight), exc_info=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from stepwell.wire.times import SECOND_MS
@@ -18,6 +19,28 @@ END_MAX_MS: Final = 20 * SECOND_MS
 """A call that is not back a thirtieth of the time before the end has failed: that much is left to write it down."""
 LAST_SHARE: Final = 5
 """The last fifth of that is kept for the answer itself."""
+
+
+@asynccontextmanager
+async def until(clock: Clock, at_ms: int | None) -> AsyncGenerator[asyncio.Timeout]:
+    """A scope that raises TimeoutError when ``clock`` has come to ``at_ms``; None: never.
+
+    ``asyncio.timeout`` goes by the time of the event loop, which need not be that of the clock.
+    """
+    async with asyncio.timeout(None) as scope:
+        if at_ms is None:
+            yield scope
+            return
+        alarm = asyncio.create_task(_expire(scope, clock, at_ms))
+        try:
+            yield scope
+        finally:
+            alarm.cancel()
+
+
+async def _expire(scope: asyncio.Timeout, clock: Clock, at_ms: int) -> None:
+    await clock.sleep_until(at_ms)
+    scope.reschedule(asyncio.get_running_loop().time())
 
 
 class Deadline:
@@ -41,21 +64,13 @@ class Deadline:
         """From when on no more calls are begun."""
         return self._stops_at_ms
 
-    def left_ms(self) -> int | None:
-        """How long there is still an answer to wait for."""
-        return self._until(self._ends_at_ms)
-
-    def bound(self) -> asyncio.Timeout:
+    def bound(self) -> AbstractAsyncContextManager[asyncio.Timeout]:
         """A scope that raises TimeoutError when there is no more time to wait for an answer."""
-        left_ms = self.left_ms()
-        return asyncio.timeout(None if left_ms is None else left_ms / SECOND_MS)
+        return until(self._clock, self._ends_at_ms)
 
-    def killed_in_ms(self) -> int | None:
-        """How long until the invocation must be answered, whatever is still under way."""
-        return self._until(self._killed_at_ms)
-
-    def _until(self, at_ms: int | None) -> int | None:
-        return None if at_ms is None else max(at_ms - self._clock.now_ms(), 0)
+    def alive(self) -> AbstractAsyncContextManager[asyncio.Timeout]:
+        """A scope that raises TimeoutError when the invocation must be answered, whatever is still under way."""
+        return until(self._clock, self._killed_at_ms)
 
 
 class BoundedInvoker:

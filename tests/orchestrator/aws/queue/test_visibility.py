@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -122,3 +124,29 @@ async def test_the_heart_stops_with_the_work(bed: Bed):
     before = len(beats(bed))
     await bed.clock.advance(DELIVERY_LEASE_MS)
     assert len(beats(bed)) == before
+
+
+async def test_no_renewal_outlives_the_work(bed: Bed):
+    """The work ends after a renewal under way: a thread would make its call later, and hide what is visible by then."""
+    deliveries, go_on = await received(bed), asyncio.Event()
+
+    async def in_a_thread(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        async def thread() -> dict[str, Any]:
+            await go_on.wait()
+            return work()
+
+        # A thread does not end with whoever waits for it.
+        return await asyncio.shield(asyncio.ensure_future(thread()))
+
+    async def work() -> None:
+        async with bed.backend(in_a_thread).visibility.leased(handles(deliveries)):
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(work())
+    await bed.clock.advance(1)
+    assert (working.done(), beats(bed)) == (False, [])
+    go_on.set()
+    await working
+    assert beats(bed) == [1]
+    await bed.clock.advance(DELIVERY_LEASE_MS)
+    assert beats(bed) == [1]

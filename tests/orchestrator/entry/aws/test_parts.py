@@ -247,14 +247,49 @@ async def test_a_call_that_outlasts_its_caller_has_failed():
     clock = VirtualClock()
     deadline = Deadline(clock)
     invoker = BoundedInvoker(FakeInvoker(b"never", never=True), deadline)
-    assert (deadline.stops_at_ms(), deadline.left_ms(), deadline.killed_in_ms()) == (None, None, None)
+    assert deadline.stops_at_ms() is None
     deadline.begin(900_000)
     assert deadline.stops_at_ms() == clock.now_ms() + 300_000
-    assert (deadline.left_ms(), deadline.killed_in_ms()) == (880_000, 896_000)
-    await clock.advance(880_000)
+    calling = asyncio.create_task(invoker.call("lambda://shop/", {}, b""))
+    await clock.advance(879_999)
+    assert not calling.done()
+    await clock.advance(1)
     with pytest.raises(CallError, match="give it a timeout below 10 minutes"):
-        await invoker.call("lambda://shop/", {}, b"")
+        await calling
     assert invoker.body_bytes_max("lambda://shop/") == 5
+
+
+async def test_an_invocation_is_answered_before_it_is_killed():
+    """What is still under way four seconds before the end of fifteen minutes is waited for no longer."""
+    clock = VirtualClock()
+    deadline = Deadline(clock)
+
+    async def wait() -> None:
+        async with deadline.alive():
+            await asyncio.Event().wait()
+
+    before = asyncio.create_task(wait())
+    await clock.advance(0)
+    deadline.begin(900_000)
+    waiting = asyncio.create_task(wait())
+    await clock.advance(895_999)
+    assert not waiting.done()
+    await clock.advance(1)
+    with pytest.raises(TimeoutError):
+        await waiting
+    # What began before the invocation has all the time in the world.
+    await clock.advance(900_000)
+    assert before.cancel()
+
+
+async def test_an_answer_in_time_leaves_nothing_behind():
+    """A call that comes back in time is answered, and no alarm outlives it."""
+    clock = VirtualClock()
+    deadline = Deadline(clock)
+    deadline.begin(900_000)
+    assert (await BoundedInvoker(FakeInvoker(b"shop"), deadline).call("lambda://shop/", {}, b"")).body == b"shop"
+    await clock.advance(0)
+    assert clock.next_at_ms() is None
 
 
 async def test_a_request_of_a_step_that_outlasts_its_caller_has_failed():
@@ -264,12 +299,11 @@ async def test_a_request_of_a_step_that_outlasts_its_caller_has_failed():
 
     class Hanging:
         async def fetch(self, request: FetchRequest) -> Fetched:
-            await asyncio.Event().wait()
+            await clock.advance(880_000)
             raise AssertionError("it never replies")
 
     fetcher = BoundedFetcher(Hanging(), deadline)
     deadline.begin(900_000)
-    await clock.advance(880_000)
     with pytest.raises(FetchError) as caught:
         await fetcher.fetch(FetchRequest("run", "step", 0, "GET", "https://api.test/x?key=secret"))
     assert str(caught.value) == "https://api.test/x did not reply while this server could wait for it"

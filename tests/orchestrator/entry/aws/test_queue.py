@@ -52,8 +52,7 @@ def worked_by(account: Account, work: Work = done) -> list[tuple[str, int]]:
             return await work(item, deliveries)
 
     deployment = account.deployment()
-    # No threads, for which a clock that is turned does not wait.
-    deployment.__dict__.update(worker=FakeWorker(), backend=account.bed.backend())
+    deployment.__dict__.update(worker=FakeWorker())
     account.queue = LambdaFunction(lambda: Batches(deployment).handle)
     return handed
 
@@ -201,16 +200,20 @@ def test_an_item_that_keeps_failing_is_told_with_its_run(account: Account, caplo
 
 def test_a_batch_ends_before_lambda_ends_it(account: Account):
     """Items that are still under way when the time is all but up are reported, and those that are done are not."""
-    never = asyncio.Event()
+    waited_ms: list[int] = []
 
     async def work(item: QueueItem, _deliveries: int) -> int | None:
         if item.id == "stuck":
-            await never.wait()
+            for ms in (895_999, 1):
+                await account.bed.clock.advance(ms)
+                waited_ms.append(ms)
+            raise AssertionError("it is waited for no longer")
         return None
 
     worked_by(account, work)
     queued(account, "a", "stuck")
-    failed = account.deliver(account.batch(), ms=50)
+    failed = account.deliver(account.batch(), ms=900_000)
+    assert waited_ms == [895_999]
     assert len(failed) == 1
     assert hidden_ms(account).keys() == {"stuck"}
 
