@@ -5,20 +5,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from stepwell.authoring.checkpointing import Pace, pace_of
 from stepwell.authoring.options import FunctionOptions
 from stepwell.authoring.triggers import On, triggers_of
 from stepwell.errors import DefinitionError
 from stepwell.middleware.hooks import Chain, makes_of
-from stepwell.steps.context import Context, SyncContext
 from stepwell.values.checks import Field, check_id
 from stepwell.values.event import Event
 from stepwell.values.result_types import restore_result
 from stepwell.wire.registration import NAME_MAX_CHARS, RETRIES_MAX, Trigger
 
-Handler = Callable[[Context], Any] | Callable[[SyncContext], Any]
+if TYPE_CHECKING:
+    from stepwell.steps.context import Context, SyncContext
+
+Handler = Callable[["Context"], Any] | Callable[["SyncContext"], Any]
 T = TypeVar("T")
 
 

@@ -263,3 +263,36 @@ header_names = st.sampled_from(["x-inngest-sdk", "x-inngest-req-version", "x-inn
 def test_any_reply(status, headers, body):
     """Any status, headers and bytes are some outcome, and never an error."""
     assert isinstance(decode_reply(status, headers, body, NOW_MS).outcome, Finished | Instructions | Failed)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Finished(1, warnings=("one", "zwei \u2013 \U0001f600")),
+        Instructions((STEP_RUN,), given_up=("abc", "def"), warnings=("one",)),
+        Failed(ERROR_BODY, ERROR, warnings=("one",)),
+    ],
+)
+def test_what_was_given_up_and_warned_of_travels_in_headers(outcome):
+    """Our own headers carry it in ASCII, and a server that does not know them sees an ordinary reply."""
+    status, headers, body = encode_reply(outcome, NOW_MS)
+
+    assert decode_reply(status, SDK | headers, body, NOW_MS).outcome == outcome
+    assert all(value.isascii() for value in headers.values())
+
+
+@pytest.mark.parametrize("header", ["", "{}", "nonsense", "[1, null]", "[", '"text"', "\udcff"])
+def test_a_warning_is_never_a_reason_to_refuse_a_reply(header):
+    """Whatever is no array of texts says nothing."""
+    assert read(200, b"1", x_stepwell_warnings=header).outcome == Finished(1)
+
+
+def test_warnings_are_bounded_on_both_ends():
+    """No header grows with what an author did wrong."""
+    many = tuple("x" * 10_000 for _ in range(100))
+    status, headers, body = encode_reply(Finished(1, warnings=many), NOW_MS)
+    sent = json.dumps(["y" * 10_000] * 100)
+
+    assert len(headers["x-stepwell-warnings"]) < 4_000
+    assert decode_reply(status, SDK | headers, body, NOW_MS).outcome.warnings == tuple("x" * 500 for _ in range(5))
+    assert read(200, b"1", x_stepwell_warnings=sent).outcome.warnings == tuple("y" * 500 for _ in range(5))
