@@ -32,7 +32,7 @@ SAMPLES: dict[str, Any] = {
 
 def public(owner: type) -> set[str]:
     """What a class offers by name."""
-    return {name for name in vars(owner) if not name.startswith("_")}
+    return {name for name in dir(owner) if not name.startswith("_")}
 
 
 def test_every_option_has_a_sample() -> None:
