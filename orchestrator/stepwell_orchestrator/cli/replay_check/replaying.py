@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from stepwell.app import App
+from stepwell.body import TimeoutScope
 from stepwell.execution import Runtime, carry_on
 from stepwell.function import Function
 from stepwell.kinds import Recorded
@@ -21,9 +22,6 @@ from stepwell_orchestrator.cli.replay_check.recording import Recording
 REST_S: Final = 30.0
 """How long one replay may take; code between steps is meant to be quick."""
 
-_PATIENCE_SHARE: Final = 1 / 3
-"""Of that, for a branch that is busy with something else while others have steps to report."""
-
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -34,7 +32,12 @@ class Replayed:
 
 
 async def replay_journal(
-    app: App, function: Function[Any], recording: Recording, *, rest_s: float = REST_S
+    app: App,
+    function: Function[Any],
+    recording: Recording,
+    *,
+    rest_s: float = REST_S,
+    timeout: Callable[[float], TimeoutScope] = asyncio.timeout,  # noqa: ASYNC109 - what bounds it, not how long
 ) -> Replayed:
     """Replay as the orchestrator does: no memo first, then one more at a time, in the order of the stack.
 
@@ -46,7 +49,18 @@ async def replay_journal(
 
     async def replayed_with(count: int) -> Replayed:
         replay = Replay(recording.call(count, function.retries + 1), recorded=recorded)
-        return await _replayed(app, function, replay, rest_s, recording.exported_at_ms)
+        # A third of the time is for a branch that is busy with something else while others have steps to report.
+        runtime = Runtime(
+            send=app.send_wire,
+            send_signal=app.send_signal,
+            now_ms=lambda: recording.exported_at_ms,
+            patience_s=rest_s / 3,
+        )
+        try:
+            async with timeout(rest_s):
+                return Replayed(replay, await carry_on(function, replay, runtime))
+        except TimeoutError:
+            return Replayed(replay, None)
 
     whole = await replayed_with(len(recording.stack))
     if function.is_async or tuple(whole.replay.given) == recording.stack[: len(whole.replay.given)]:
@@ -62,20 +76,6 @@ def _ends_here(replayed: Replayed) -> bool:
     replay, outcome = replayed.replay, replayed.outcome
     raised_before = isinstance(outcome, Failed) and replay.overdue is not None
     return replay.problem is not None or outcome is None or raised_before
-
-
-async def _replayed(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:
-    runtime = Runtime(
-        send=app.send_wire,
-        send_signal=app.send_signal,
-        now_ms=lambda: now_ms,
-        patience_s=rest_s * _PATIENCE_SHARE,
-    )
-    try:
-        async with asyncio.timeout(rest_s):
-            return Replayed(replay, await carry_on(function, replay, runtime))
-    except TimeoutError:
-        return Replayed(replay, None)
 
 
 class Nowhere:
