@@ -20,7 +20,6 @@ from tests.interop.server import Outcome, Server
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(60),
 ]
 
 

@@ -448,7 +448,7 @@ async def test_a_busy_thread_saves_first() -> None:
 
     def handler(ctx: Any) -> bool:
         ctx.step.run("a", give, 1)
-        return saved.wait(30)
+        return saved.wait(60)
 
     server = Saves.save
 
