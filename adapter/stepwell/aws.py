@@ -38,7 +38,7 @@ def handler(
         serve_origin=serve_origin,
         serve_path=serve_path,
         framework="aws-lambda",
-        execute=execute_in_time(app, settings_of(app, dev=dev), system.now_ms),
+        execute=execute_in_time(app, settings_of(app, dev=dev), system.now_ms, system.sleep_ms),
         response_bytes_max=RESPONSE_BYTES_MAX,
     )
     application = _InLambda(AsgiApp(served, path=path))

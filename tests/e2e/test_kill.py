@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -26,10 +25,10 @@ NAMES = {"loop-0": "loop", "loop-1": "loop:1", "left": "left", "right": "right",
 class Server:
     """A ``stepwell dev`` process and the pipe its app talks through."""
 
-    def __init__(self, process: asyncio.subprocess.Process, lines: asyncio.StreamReader, port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, lines: asyncio.StreamReader, url: str) -> None:
         self.process = process
         self.lines = lines
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = url
 
     async def read_until(self, word: str, count: int) -> list[list[str]]:
         """Every line up to the ``count``-th that begins with ``word``."""
@@ -48,7 +47,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(folder: Path, port: int, *, stall_after: int = 0) -> AsyncIterator[Server]:
+async def serving(folder: Path, *, stall_after: int = 0) -> AsyncIterator[Server]:
     """A server on ``folder``'s database that answers by the time this returns."""
     pipe = folder / f"pipe-{stall_after}"
     os.mkfifo(pipe)
@@ -58,7 +57,7 @@ async def serving(folder: Path, port: int, *, stall_after: int = 0) -> AsyncIter
         lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(reading)
     )
     environment = {**os.environ, "KILL_PIPE": str(pipe), "KILL_STALL_AFTER": str(stall_after)}
-    arguments = ["dev", "tests.e2e.kill_app:app", "--port", str(port), "--db", str(folder / "dev.db"), "--no-reload"]
+    arguments = ["dev", "tests.e2e.kill_app:app", "--port", "0", "--db", str(folder / "dev.db"), "--no-reload"]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -68,8 +67,7 @@ async def serving(folder: Path, port: int, *, stall_after: int = 0) -> AsyncIter
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await _answering(process, f"http://127.0.0.1:{port}/health")
-        yield Server(process, lines, port)
+        yield Server(process, lines, await _answering(process))
     finally:
         if process.returncode is None:
             process.terminate()
@@ -77,19 +75,15 @@ async def serving(folder: Path, port: int, *, stall_after: int = 0) -> AsyncIter
         transport.close()
 
 
-async def _answering(process: asyncio.subprocess.Process, url: str) -> None:
+async def _answering(process: asyncio.subprocess.Process) -> str:
+    """Where the server answers. It chooses a port by itself: one that was free before may be taken by now."""
     assert process.stdout is not None
-    async with aiohttp.ClientSession() as session:
-        while True:
-            line = await process.stdout.readline()
-            assert line, "the server ended before it served"
-            try:
-                async with session.get(url) as answer:
-                    assert answer.status == 200
-            except aiohttp.ClientConnectionError:
-                continue
+    while line := (await process.stdout.readline()).decode():
+        _, found, rest = line.partition("listening at ")
+        if found:
             asyncio.get_running_loop().create_task(_drain(process.stdout))
-            return
+            return rest.partition(",")[0]
+    raise AssertionError("the server ended before it served")
 
 
 async def _drain(stream: asyncio.StreamReader) -> None:
@@ -105,17 +99,9 @@ def journaled(database: Path) -> dict[tuple[str, str], Any]:
     return {(run_id, step_id): json.loads(document).get("memo") for run_id, step_id, document in rows}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 async def test_kill_9_in_the_middle_of_200_runs_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """After a restart every run ends; what was journaled before stays as it was and its bodies do not run again."""
-    port = free_port()
-    async with serving(tmp_path, port, stall_after=STALL_AFTER) as server:
+    async with serving(tmp_path, stall_after=STALL_AFTER) as server:
         events = [{"name": "kill/started", "data": {"n": n}} for n in range(RUNS)]
         async with aiohttp.ClientSession() as session, session.post(f"{server.url}/e/key", json=events) as answer:
             assert len((await answer.json())["ids"]) == RUNS
@@ -124,7 +110,7 @@ async def test_kill_9_in_the_middle_of_200_runs_loses_and_doubles_nothing(tmp_pa
     kept = journaled(tmp_path / "dev.db")
     assert 0 < len(kept) < RUNS * 6, "the kill came in the middle"
 
-    async with serving(tmp_path, port) as server:
+    async with serving(tmp_path) as server:
         after = await server.read_until("end", RUNS)
     memos = journaled(tmp_path / "dev.db")
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +15,15 @@ STEPWELL = ("-c", "from stepwell.cli import main; main()")
 
 
 @contextmanager
-def process(*args: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process of the repository, ended with the block."""
+def process(*args: str, fds: Sequence[int] = (), **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process of the repository that has the file descriptors, ended with the block."""
     started = subprocess.Popen(
-        [sys.executable, *args], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        [sys.executable, *args],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=fds,
     )
     try:
         yield started
@@ -32,24 +37,18 @@ def line_with(text: str, lines: Iterator[str]) -> str:
     return next(line for line in lines if text in line)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_a_fastapi_app_under_the_dev_server():
     """The FastAPI example is found by the dev server, takes a request, and its function runs to the end over HTTP."""
-    app = f"http://127.0.0.1:{free_port()}"
-    with process(
-        *STEPWELL, "dev", f"{app}/api/inngest", "--port", "0", "--db", ":memory:", PYTHONUNBUFFERED="1"
-    ) as dev:
+    own = socket.socket()
+    own.bind(("127.0.0.1", 0))
+    app = f"http://127.0.0.1:{own.getsockname()[1]}"
+    arguments = ("dev", f"{app}/api/inngest", "--port", "0", "--db", ":memory:")
+    with own, process(*STEPWELL, *arguments, PYTHONUNBUFFERED="1") as dev:
         assert dev.stdout is not None
         log = iter(dev.stdout)
         origin = line_with("listening at ", log).split()[2].rstrip(",")
-        uvicorn = ("-m", "uvicorn", "examples.with_fastapi.app:api", "--port", app.rsplit(":", 1)[1])
-        with process(*uvicorn, STEPWELL_BASE_URL=origin):
+        uvicorn = ("-m", "uvicorn", "examples.with_fastapi.app:api", "--fd", str(own.fileno()))
+        with process(*uvicorn, fds=[own.fileno()], STEPWELL_BASE_URL=origin):
             line_with("app signups synced", log)
             request = urllib.request.Request(
                 f"{app}/signups", b'{"email": "ada@example.com"}', {"content-type": "application/json"}

@@ -70,7 +70,7 @@ def test_a_function_is_packages_dependencies_and_byte_code(tmp_path: Path, monke
     assert (artifacts / "dependency.py").exists()
     assert not (artifacts / "stepwell_orchestrator").exists()
     tag = sys.implementation.cache_tag
-    for source in ("stepwell/app", "examples/hello/app"):
+    for source in ("stepwell/authoring/app", "examples/hello/app"):
         folder, _, name = source.rpartition("/")
         assert (artifacts / folder / "__pycache__" / f"{name}.{tag}.pyc").exists()
     (metadata,) = artifacts.glob("stepwell-*.dist-info/METADATA")

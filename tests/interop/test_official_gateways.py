@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import pytest
-
 from tests.interop.official import Define, inngest, official
 from tests.interop.server import Outcome
 from tests.orchestrator.transports.provider import Answer, Provider, json_answer, provider
@@ -56,7 +54,6 @@ async def run_of(event: str, *answers: Answer) -> tuple[Outcome, Provider]:
         return await dev.outcome(event), server
 
 
-@pytest.mark.timeout(60)
 async def test_official_inferences_are_made_beside_each_other() -> None:
     """Three providers are asked once each, with the key as each wants it, and the answers come back in order."""
     outcome, server = await run_of("official/ask", json_answer({"text": "yes"}))
@@ -69,7 +66,6 @@ async def test_official_inferences_are_made_beside_each_other() -> None:
     assert seen["/gemini/models/gem:generateContent"].query == {"key": KEY}
 
 
-@pytest.mark.timeout(60)
 async def test_an_official_inference_that_is_refused_is_the_steps_error() -> None:
     """After its last attempt the error reaches the function as a StepError, without the key."""
     outcome, server = await run_of("official/refused", json_answer({"error": f"bad key {KEY}"}, 401))

@@ -14,8 +14,6 @@ from tests.interop.server import EVENT_KEY, KEYED, SIGNING_KEY, Server
 
 STYLES = {"async": tour.coroutines, "def": tour.threads}
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def take(server: Server) -> None:
     """See the tour to its end."""

@@ -6,8 +6,6 @@ import datetime as dt
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from stepwell_orchestrator.model.notice import NoticeKind
 from tests.interop.official import Define, inngest, official
 
@@ -54,7 +52,6 @@ def parent_and_child(ran: Counter[str]) -> Define:
     return define
 
 
-@pytest.mark.timeout(60)
 async def test_official_app_runs_to_completion() -> None:
     """Steps, a sleep, a parallel group, retries, a sent event and a failing child all do what their author meant."""
     ran: Counter[str] = Counter()

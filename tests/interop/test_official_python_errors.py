@@ -16,7 +16,7 @@ from stepwell_orchestrator.model.notice import NoticeKind
 from tests.interop.official import inngest, official
 from tests.interop.server import Server
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Money(pydantic.BaseModel):

@@ -86,7 +86,6 @@ def memo_functions(client: inngest.Inngest) -> list[Any]:
     return [memos, *invoked]
 
 
-@pytest.mark.timeout(60)
 async def test_the_official_package_reads_every_memo() -> None:
     """Values, nulls, errors, events and timeouts arrive as the package's users know them."""
     async with official(memo_functions) as server:
@@ -149,7 +148,6 @@ def group_functions(client: inngest.Inngest) -> list[Any]:
     return [mixed, child, cancellable]
 
 
-@pytest.mark.timeout(60)
 async def test_request_counts_are_those_of_the_official_tests() -> None:
     """Three parallel runs and a parallel invoke, then one step, take six requests (protocol 5.6)."""
     async with official(group_functions) as server:
@@ -161,7 +159,6 @@ async def test_request_counts_are_those_of_the_official_tests() -> None:
     assert calls["official-mixed"] == 6
 
 
-@pytest.mark.timeout(60)
 async def test_cancellation_by_event_obeys_its_expression() -> None:
     """Only the run whose trigger matches is cancelled."""
     async with official(group_functions) as server:

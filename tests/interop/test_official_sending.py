@@ -17,8 +17,6 @@ from tests.interop.node import typescript, why_not
 from tests.interop.official import inngest, official, official_client
 from tests.interop.server import Server
 
-pytestmark = pytest.mark.timeout(60)
-
 LOST = 3
 
 

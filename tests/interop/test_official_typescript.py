@@ -20,7 +20,6 @@ from tests.orchestrator.transports.provider import provider
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(60),
 ]
 
 

@@ -25,8 +25,6 @@ GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "elsewhe
 
 MEGABYTE = 1024 * 1024
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @dataclass(slots=True)
 class Elsewhere:

@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import fastapi
-import pytest
 
 import stepwell
 import stepwell.fastapi
@@ -16,8 +15,6 @@ from stepwell_orchestrator.entry.dev_server import own_origin
 from stepwell_orchestrator.model.notice import NoticeKind
 from tests.interop.official import PATH, inngest, official_client, on_fastapi, on_uvicorn
 from tests.interop.server import dev_server
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def four() -> int:

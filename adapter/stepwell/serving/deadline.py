@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -41,7 +41,9 @@ ALLOWANCE: Final[ContextVar[Allowance | None]] = ContextVar("stepwell_allowance"
 """The allowance of the call that is being answered; None when nothing bounds its time."""
 
 
-def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> Execute:
+def execute_in_time(
+    app: App, settings: Settings, now_ms: Callable[[], int], sleep_ms: Callable[[int], Awaitable[None]]
+) -> Execute:
     """Executes the functions of ``app``, served with ``settings``, within the allowance of each call.
 
     A call that goes on from step to step ends before a step that may take too long. A function that is still running
@@ -65,10 +67,10 @@ def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> 
         ends_at_ms = now_ms() + allowance.ms - 2 * allowance.margin_ms
         bounded = replace(runtime, body_of=note_begun, ends_at_ms=ends_at_ms)
         task = asyncio.ensure_future(execute(function, call, target=target, runtime=bounded))
-        if await _ends_within(task, allowance.ms - allowance.margin_ms):
+        if await _ends_before(task, sleep_ms(allowance.ms - allowance.margin_ms)):
             return task.result()
         task.cancel()
-        if await _ends_within(task, allowance.margin_ms // 2) and not task.cancelled():
+        if await _ends_before(task, sleep_ms(allowance.margin_ms // 2)) and not task.cancelled():
             return task.result()
         # Its threads may be taken for a long time to come; what is called next gets others.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="stepwell"))
@@ -77,9 +79,13 @@ def execute_in_time(app: App, settings: Settings, now_ms: Callable[[], int]) -> 
     return run
 
 
-async def _ends_within(task: asyncio.Future[Outcome], ms: int) -> bool:
-    """Wait for the task, for ``ms`` at most. Returns whether it has ended."""
-    await asyncio.wait({task}, timeout=max(ms, 0) / SECOND_MS)
+async def _ends_before(task: asyncio.Future[Outcome], time: Awaitable[None]) -> bool:
+    alarm = asyncio.ensure_future(time)
+    both: set[asyncio.Future[Any]] = {task, alarm}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        alarm.cancel()
     return task.done()
 
 

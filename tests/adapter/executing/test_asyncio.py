@@ -246,15 +246,18 @@ async def test_a_function_may_await_while_it_is_unwound() -> None:
 
 async def test_a_function_that_refuses_to_end_is_left_behind() -> None:
     """A handler that swallows its cancellation holds the answer back for no longer than the patience."""
+    let_go, left = asyncio.Event(), asyncio.Event()
 
     async def handler(ctx: Any) -> Any:
         try:
             await ctx.step.run("a", give, 1)
         except asyncio.CancelledError:
-            await io(0.05)
+            await let_go.wait()
+            left.set()
 
     assert ops(await call(handler, runtime=runtime(patience_s=0.001))) == [("StepRun", "a")]
-    await io(0.1)
+    let_go.set()
+    await left.wait()
 
 
 async def test_a_cancelled_call_cancels_the_function() -> None:

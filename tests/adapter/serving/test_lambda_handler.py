@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from tests.adapter.test_public import HEAVY, loaded_by
 
 QUERY = {"fnId": "shop-greet", "stepId": "step"}
 NEVER_S = 3_600
+CONTEXT_MS = 60_000
 
 
 @pytest.fixture
@@ -46,6 +48,36 @@ def serve() -> Iterator[Callable[..., LambdaHandler]]:
     asyncio.set_event_loop(None)
 
 
+class Time:
+    """The time that calls may take: it is up when a test says so, and what is left for cleaning up after that too."""
+
+    def __init__(self) -> None:
+        self.up = self._still_running()
+        self.over = self._still_running()
+
+    def begin(self) -> None:
+        """Give the next call all the time in the world."""
+        self.up = self._still_running()
+
+    async def sleep_ms(self, delay_ms: int) -> None:
+        await asyncio.wrap_future(self.up if delay_ms > CONTEXT_MS // 2 else self.over)
+
+    @staticmethod
+    def _still_running() -> Future[None]:
+        made: Future[None] = Future()
+        # Whoever stops waiting for it does not end it.
+        made.set_running_or_notify_cancel()
+        return made
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """The time of the handlers that are made from now on."""
+    made = Time()
+    monkeypatch.setattr(system, "sleep_ms", made.sleep_ms)
+    return made
+
+
 def app_with(greet: Any, **options: Any) -> stepwell.App:
     """A cloud app with one function."""
     app = stepwell.App("shop", **{"dev": False, **options})
@@ -57,7 +89,7 @@ async def hello(ctx: stepwell.Context) -> str:
     return f"hello {ctx.event.data['id']}"
 
 
-def context(ms: int = 60_000) -> Any:
+def context(ms: int = CONTEXT_MS) -> Any:
     """What Lambda hands a handler beside the event."""
     return SimpleNamespace(function_name="shop-functions", get_remaining_time_in_millis=lambda: ms)
 
@@ -210,11 +242,12 @@ def test_one_loop_serves_every_invocation(serve):
     assert loops[0] is loops[1]
 
 
-def test_an_async_step_that_takes_too_long_is_told_before_lambda_kills_it(serve):
+def test_an_async_step_that_takes_too_long_is_told_before_lambda_kills_it(serve, time: Time):
     """The call fails with step, Lambda function and timeout, is to be retried, and the step is cancelled."""
     ended: list[str] = []
 
     async def slow() -> None:
+        time.up.set_result(None)
         try:
             await asyncio.Event().wait()
         finally:
@@ -223,23 +256,24 @@ def test_an_async_step_that_takes_too_long_is_told_before_lambda_kills_it(serve)
     async def greet(ctx: stepwell.Context) -> None:
         await ctx.step.run("charge", slow)
 
-    reply = serve(app_with(greet))(a_call(key=None).direct(), context(40))
+    reply = serve(app_with(greet))(a_call(key=None).direct(), context())
     assert (reply["statusCode"], reply["headers"][names.NO_RETRY]) == (500, "false")
     error = answer_of(reply)
     assert (error["name"], error["code"]) == ("FunctionTimeoutError", "function_timeout")
     assert error["message"] == (
-        'step "charge" was still running when the 1 s that Lambda function "shop-functions" may take were nearly over; '
-        "raise that timeout, or do less in one step"
+        'step "charge" was still running when the 60 s that Lambda function "shop-functions" may take '
+        "were nearly over; raise that timeout, or do less in one step"
     )
     assert ended == ["cleaned up"]
 
 
 @pytest.mark.parametrize("where", ["a plain function", "a plain step"])
-def test_a_thread_that_takes_too_long_is_left_behind(serve, where: str):
+def test_a_thread_that_takes_too_long_is_left_behind(serve, time: Time, where: str):
     """A plain function or step is answered for in time although nothing can stop its thread."""
     released, left = threading.Event(), threading.Event()
 
     def slow() -> None:
+        time.up.set_result(None)
         released.wait(NEVER_S)
         left.set()
 
@@ -249,15 +283,16 @@ def test_a_thread_that_takes_too_long_is_left_behind(serve, where: str):
     async def stepped(ctx: stepwell.Context) -> None:
         await ctx.step.run("charge", slow)
 
+    time.over.set_result(None)
     handler = serve(app_with(plain if where == "a plain function" else stepped))
-    message = answer_of(handler(a_call(key=None).direct(), context(40)))["message"]
+    message = answer_of(handler(a_call(key=None).direct(), context()))["message"]
     named = 'function "shop-greet", outside its steps,' if where == "a plain function" else 'step "charge"'
     assert message.startswith(f"{named} was still running")
     released.set()
     assert left.wait(NEVER_S)
 
 
-def test_threads_left_behind_do_not_use_up_the_pool(serve):
+def test_threads_left_behind_do_not_use_up_the_pool(serve, time: Time):
     """However many plain functions never ended, the next one finds a thread."""
     released = threading.Event()
     calls = 0
@@ -266,11 +301,17 @@ def test_threads_left_behind_do_not_use_up_the_pool(serve):
         nonlocal calls
         calls += 1
         if calls <= 40:
+            time.up.set_result(None)
             released.wait(NEVER_S)
         return "done"
 
     handler, event = serve(app_with(plain)), a_call(key=None).direct()
-    late = [handler(event, context(1))["statusCode"] for _ in range(40)]
+    time.over.set_result(None)
+    late = []
+    for _ in range(40):
+        time.begin()
+        late.append(handler(event, context())["statusCode"])
+    time.begin()
     assert answer_of(handler(event, context())) == "done"
     released.set()
     assert late == [500] * 40

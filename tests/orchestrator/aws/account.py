@@ -32,7 +32,7 @@ from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.aws.clients import Clients
-from stepwell_orchestrator.aws.service import Carry, in_place
+from stepwell_orchestrator.aws.service import Carry, inline
 from stepwell_orchestrator.entry.api import serving
 from stepwell_orchestrator.entry.aws.assemble import Deployment
 from stepwell_orchestrator.entry.aws.function import LambdaFunction
@@ -276,7 +276,7 @@ class _ClientsInPlace(Clients):
 
     @cached_property
     def _carry(self) -> Carry:
-        return in_place
+        return inline
 
 
 @dataclass(frozen=True)

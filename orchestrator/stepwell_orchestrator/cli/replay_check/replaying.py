@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
 from stepwell.executing.execution import Runtime, carry_on
+from stepwell.executing.step_body import TimeoutScope
 from stepwell.replaying.replay import Replay
 from stepwell.replaying.replay_rules import Recorded
 from stepwell.wire.checkpoint import Checkpoint
@@ -20,9 +21,6 @@ from stepwell_orchestrator.cli.replay_check.recording import Recording
 
 REST_S: Final = 30.0
 """How long one replay may take; code between steps is meant to be quick."""
-
-_PATIENCE_SHARE: Final = 1 / 3
-"""Of that, for a branch that is busy with something else while others have steps to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,12 @@ class Replayed:
 
 
 async def replay_journal(
-    app: App, function: Function[Any], recording: Recording, *, rest_s: float = REST_S
+    app: App,
+    function: Function[Any],
+    recording: Recording,
+    *,
+    rest_s: float = REST_S,
+    timeout: Callable[[float], TimeoutScope] = asyncio.timeout,  # noqa: ASYNC109 - what bounds it, not how long
 ) -> Replayed:
     """Replay as the orchestrator does: no memo first, then one more at a time, in the order of the stack.
 
@@ -46,7 +49,18 @@ async def replay_journal(
 
     async def replay_with(count: int) -> Replayed:
         replay = Replay(recording.call(count, function.retries + 1), recorded=recorded)
-        return await _replay(app, function, replay, rest_s, recording.exported_at_ms)
+        # A third of the time is for a branch that is busy with something else while others have steps to report.
+        runtime = Runtime(
+            send=app.send_wire,
+            send_signal=app.send_signal,
+            now_ms=lambda: recording.exported_at_ms,
+            patience_s=rest_s / 3,
+        )
+        try:
+            async with timeout(rest_s):
+                return Replayed(replay, await carry_on(function, replay, runtime))
+        except TimeoutError:
+            return Replayed(replay, None)
 
     whole = await replay_with(len(recording.stack))
     if function.is_async or tuple(whole.replay.given) == recording.stack[: len(whole.replay.given)]:
@@ -62,20 +76,6 @@ def _ends_here(replayed: Replayed) -> bool:
     replay, outcome = replayed.replay, replayed.outcome
     raised_before = isinstance(outcome, Failed) and replay.overdue is not None
     return replay.problem is not None or outcome is None or raised_before
-
-
-async def _replay(app: App, function: Function[Any], replay: Replay, rest_s: float, now_ms: int) -> Replayed:
-    runtime = Runtime(
-        send=app.send_wire,
-        send_signal=app.send_signal,
-        now_ms=lambda: now_ms,
-        patience_s=rest_s * _PATIENCE_SHARE,
-    )
-    try:
-        async with asyncio.timeout(rest_s):
-            return Replayed(replay, await carry_on(function, replay, runtime))
-    except TimeoutError:
-        return Replayed(replay, None)
 
 
 class Nowhere:

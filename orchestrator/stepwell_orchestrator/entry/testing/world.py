@@ -86,6 +86,7 @@ class World:
         )
         self._checkpointer = Checkpointer(self._ports.journal, self.clock, Limits(), self.record.observe)
         self._patience_s = patience_s
+        self.timeout: Callable[[float], asyncio.Timeout] = asyncio.timeout
         self._busy: dict[asyncio.Task[Any], QueueItem] = {}
         self._begun: dict[str, str] = {}
         self._served: dict[str, App] = {}
@@ -204,7 +205,7 @@ class World:
     async def _drain(self) -> None:
         """Do all work there is. Raises ExpectationError when that takes longer than the test's patience."""
         try:
-            async with asyncio.timeout(self._patience_s) as patience:
+            async with self.timeout(self._patience_s) as patience:
                 await self._work()
             self.record.unsettled = False
         except TimeoutError:

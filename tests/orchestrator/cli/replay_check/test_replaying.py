@@ -15,8 +15,9 @@ from stepwell_orchestrator.cli.replay_check.recording import Recording, read_rec
 from stepwell_orchestrator.cli.replay_check.replaying import replay_journal
 from stepwell_orchestrator.cli.replay_check.report import Kind, Report
 from tests.orchestrator.cli.replay_check.support import START, app_of, checked, checked_by, cut, record, write
+from tests.patience import Patience
 
-REST_S = 0.05
+PATIENCE = Patience()
 
 
 def bodies(ran: list[str]) -> Callable[[Any], Any]:
@@ -82,6 +83,7 @@ async def nothing() -> None:
 
 async def hangs(ctx: Any) -> Any:
     await ctx.step.run("a", str)
+    PATIENCE.end()
     await nothing()
 
 
@@ -102,7 +104,7 @@ async def test_code_that_waits_for_something_else_is_given_up(now: Callable[[Any
 async def judged(handler: Callable[[Any], Any], recording: Recording) -> Report:
     """The report of a replay that is given up early."""
     app = app_of(handler)
-    replayed = await replay_journal(app, app.functions["fulfil"], recording, rest_s=REST_S)
+    replayed = await replay_journal(app, app.functions["fulfil"], recording, rest_s=0, timeout=PATIENCE)
     return judge(recording, replayed, ignore_output=False)
 
 

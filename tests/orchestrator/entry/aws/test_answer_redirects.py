@@ -40,7 +40,7 @@ class Front:
         """Answer one GET."""
         if port == self.ports[1]:
             self.bearers.append(headers.get("authorization"))
-            found = requests.get(self.redirects[-1], timeout=10, stream=True)
+            found = requests.get(self.redirects[-1], timeout=60, stream=True)
             return found.status_code, {"content-encoding": found.headers["content-encoding"]}, found.raw.read()
         answer = self.account.api(get(path, **{"accept-encoding": headers["accept-encoding"]}), context("api", 30_000))
         if "location" in answer["headers"]:
@@ -123,7 +123,7 @@ def test_a_long_answer_is_a_redirect_to_the_bucket(account: Account) -> None:
     assert url.path.startswith("/answer/")
     query = parse_qs(url.query)
     assert (query["X-Amz-Algorithm"], query["X-Amz-Expires"]) == (["AWS4-HMAC-SHA256"], [str(GOOD_FOR_MS // 1000)])
-    found = requests.get(answer["headers"]["location"], timeout=10)
+    found = requests.get(answer["headers"]["location"], timeout=60)
     assert found.headers["content-type"] == "application/json"
     assert sorted(event["data"]["text"] for event in found.json()["data"]) == sorted(TEXTS)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from stepwell.client.sender import Sender
 from stepwell.errors import EventError
 from stepwell.testing import Engine, ExpectationError
 from tests.orchestrator.entry.testing.apps import fan, reminder
+from tests.patience import Patience
 
 
 async def test_real_io_is_waited_for(engine: Engine) -> None:
@@ -20,12 +22,12 @@ async def test_real_io_is_waited_for(engine: Engine) -> None:
     async def looping() -> str:
         for _ in range(100):
             await asyncio.sleep(0)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the shortest real time
         released.set()
         return "looped"
 
     def blocking() -> bool:
-        return released.wait(10)
+        return released.wait(60)
 
     @app.function(on="go")
     async def busy(ctx: stepwell.Context) -> list[object]:
@@ -48,8 +50,10 @@ async def test_an_engine_that_does_not_come_to_rest_says_why() -> None:
     """A step that never ends is told by name after the patience is out, and stopped."""
     app = stepwell.App("stuck", dev=True)
     ended: list[str] = []
+    patience = Patience()
 
     async def forever() -> None:
+        patience.end()
         try:
             await asyncio.Event().wait()
         finally:
@@ -59,12 +63,13 @@ async def test_an_engine_that_does_not_come_to_rest_says_why() -> None:
     async def stuck(ctx: stepwell.Context) -> None:
         await ctx.step.run("hang", forever)
 
-    async with Engine(patience=0.05) as engine:
+    async with Engine(patience=5) as engine:
+        engine._world.timeout = patience
         engine.serve(app)
         with pytest.raises(ExpectationError) as impatient:
             await engine.send_one("go")
         assert str(impatient.value) == (
-            "the engine did not come to rest within 0.05 s of real time; the last steps begun: hang. Something waits "
+            "the engine did not come to rest within 5 s of real time; the last steps begun: hang. Something waits "
             "for the outside world, or never ends: stub it, or give Engine(patience=...) more seconds"
         )
         assert ended == ["stopped"]
@@ -74,12 +79,16 @@ async def test_an_engine_that_does_not_come_to_rest_says_why() -> None:
 async def test_a_loop_of_events_does_not_hang_the_test() -> None:
     """A function that starts itself again and again is stopped when the patience is out."""
     app = stepwell.App("loop", dev=True)
+    patience, turns = Patience(), itertools.count(1)
 
     @app.function(on="go")
     async def again(ctx: stepwell.Context) -> None:
+        if next(turns) == 20:
+            patience.end()
         await ctx.step.send_event("again", stepwell.Event(name="go"))
 
-    async with Engine(patience=0.05) as engine:
+    async with Engine() as engine:
+        engine._world.timeout = patience
         engine.serve(app)
         await engine.send("go")
         with pytest.raises(ExpectationError, match="did not come to rest"):

@@ -130,7 +130,7 @@ def run_pytest(folder: Path, *options: str) -> str:
     asked = [sys.executable, "-m", "pytest", "-p", "stepwell.pytest_plugin", "-p", "no:cacheprovider", *options]
     # pytest prints more where it sees that a CI server runs it.
     environment = {name: value for name, value in os.environ.items() if name not in {"CI", "BUILD_NUMBER"}}
-    done = subprocess.run(asked, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(asked, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
