@@ -35,7 +35,7 @@ class WaitsResolve:
     """A wait ends by an event that it accepts and that came in its time, or else by its timeout, never both.
 
     Clocks differ: an event's receipt, a wait's begin and its end are each told by another worker. Where the order of
-    two of them cannot be told, both outcomes are right.
+    two of them cannot be told, both outcomes are right. One that its function gave up takes nothing any more.
     """
 
     def __init__(self, bounds: Bounds, members: Mapping[str, Member]) -> None:
@@ -49,7 +49,9 @@ class WaitsResolve:
         if not isinstance(fact, EntryWritten) or fact.entry.op is not Op.WAIT_FOR_EVENT:
             return
         wait = self._waits.get((fact.run_id, fact.entry.step_id))
-        if wait is None:
+        if fact.entry.status is StepStatus.DROPPED:
+            self._waits.pop((fact.run_id, fact.entry.step_id), None)
+        elif wait is None:
             self._begin(fact, moment)
         elif fact.entry.due_at_ms != wait.expires_at_ms:
             raise ViolationError(6, f"the end of wait {fact.entry.name} was moved", fact.run_id)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from stepwell_orchestrator.engine.opcodes.change import dropped
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.waiting import take
 from stepwell_orchestrator.model.decision import Guard, PutEntry
@@ -125,3 +126,18 @@ async def signal_entry() -> StepEntry:
     _, entry = await waiting("signal")
     assert entry.status is StepStatus.WAITING
     return entry
+
+
+@pytest.mark.parametrize("kind", OPS)
+async def test_a_step_that_was_given_up_is_ended_by_nothing(kind: str) -> None:
+    """What comes for a dropped step, its timer included, leaves it dropped and raises nothing."""
+    world, newer = await waiting(kind)
+    run = await world.run()
+    gone = dropped(newer, world.clock.now_ms())
+    await world.backend.journal.commit(run.header.run_id, [gone], term=None)
+    for name in CAUSES:
+        cause = await cause_of(world, name)
+        await world.worker.handle(items.settle(run.header.run_id, newer.step_id, cause, 1).item, 1)
+    await world.worker.handle(items.timer(run.header.run_id, newer.step_id, 1).item, 1)
+    assert await world.entry(kind) != newer
+    assert not (await world.entry(kind)).memoised

@@ -111,8 +111,8 @@ def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
 
 
 def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
-    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
-    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms)
+    """What a step is filed as under its signal. One that was dropped has no end, and is only taken out by it."""
+    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms or 0)
 
 
 def invoked_event(run: Run, entry: StepEntry) -> Event:

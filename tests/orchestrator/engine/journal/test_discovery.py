@@ -44,7 +44,7 @@ RETRIED_BY_ITEM = entry("flaky", StepStatus.ERRORED, attempt=1, planned=True)
     ],
 )
 def test_when_a_discovery_is_owed(entries: tuple[StepEntry, ...], progress: dict[str, Any], owed: bool) -> None:
-    """Joined steps wait for the last of them, racing ones do not; nothing pending calls for a call, a retry's delay for none."""
+    """Joined steps wait for the last of them, racing ones do not; nothing happens in a delay."""
     assert owes_discovery(run(*entries, **progress), NOW_MS) is owed
 
 
