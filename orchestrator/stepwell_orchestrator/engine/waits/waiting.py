@@ -84,7 +84,7 @@ def awaits(run: Run, entry: StepEntry, event: Event, now_ms: int) -> bool:
 
 def waits_for_signal(entry: StepEntry, name: str) -> bool:
     """Whether a step waits for that signal now. It may have been filed for it by older code."""
-    return entry.op is Op.WAIT_FOR_SIGNAL and entry.status is StepStatus.WAITING and entry.opts["signal"] == name
+    return entry.op is Op.WAIT_FOR_SIGNAL and entry.status is StepStatus.WAITING and entry.opts.get("signal") == name
 
 
 def cancellation_pause(
