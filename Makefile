@@ -20,7 +20,7 @@ CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
 ENGINE_FUNCTIONS := ApiFunction QueueFunction SweepFunction SyncFunction
-.PHONY: help demo dev test test-often node sim sim-long check bench-wake aws-local demo-aws sam-local format clean
+.PHONY: help demo dev test test-often node sim sim-long fuzz check bench-wake aws-local demo-aws sam-local format clean
 .PHONY: $(ENGINE_FUNCTIONS:%=build-%) build-OrdersFunction
 .DELETE_ON_ERROR:
 
@@ -47,6 +47,9 @@ node: ## Install what the tests with the official TypeScript package need, where
 
 sim: $(INSTALLED) ## Simulate SEEDS=2000 faulty worlds from START=0, or SEED=17, SHRINK=1, TRACE=1; BACKEND=dynamodb
 	@BACKEND=$(BACKEND) SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) SHRINK=$(SHRINK) TRACE=$(TRACE) $(BIN)/python -m tests.sim
+
+fuzz: $(INSTALLED) ## Answer COUNT=100000 runs with drawn replies from START=0, also odd ones; what is found names its seed
+	@COUNT=$(COUNT) START=$(START) $(BIN)/python -m tests.fuzz
 
 sim-long: $(INSTALLED) ## The same with SEEDS=50000; Ctrl-C ends it with what was found so far
 	@BACKEND=$(BACKEND) SEEDS=$(or $(SEEDS),50000) START=$(START) $(BIN)/python -m tests.sim

@@ -12,14 +12,14 @@ import pytest
 
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.times import MINUTE_MS
-from stepwell_orchestrator.engine.journal import stack
+from stepwell_orchestrator.engine.journal import discovery, stack
 from stepwell_orchestrator.engine.runs import ending, route
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.local import commit, journal
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.worker import calling, cancelling, committing, driving, routing
+from stepwell_orchestrator.worker import calling, cancelling, committing, discovering, driving, routing
 from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.dispatch import Dispatcher
 from stepwell_orchestrator.worker.driving import Driver
@@ -83,7 +83,15 @@ def forget_what_a_cancel_owes(patch: Patch) -> None:
 
 
 def forget_the_discovery_of_a_takeover(patch: Patch) -> None:
-    """Take a dead driver's run over as if its last discovery had been dealt with."""
+    """Take a dead driver's run over as if its last discovery had been dealt with, even when nothing is pending."""
+    original = discovery.owes_discovery
+
+    def owes(run: Run, now_ms: int) -> bool:
+        progress = run.header.progress
+        dealt_with = progress.attempt == 0 and progress.discovered == len(stack.stack_of(run))
+        return not dealt_with and original(run, now_ms)
+
+    patch.setattr(discovering, "owes_discovery", owes)
     patch.setattr(
         committing, "fence", lambda run, _term: replace(run.header.progress, discovered=len(stack.stack_of(run)))
     )

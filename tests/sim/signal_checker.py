@@ -70,7 +70,10 @@ class OneWaiter:
     def _written(self, fact: EntryWritten, moment: Moment) -> None:
         key = (fact.run_id, fact.entry.step_id)
         wait = self._waits.get(key)
-        if wait is None:
+        if wait is not None and fact.entry.status is StepStatus.DROPPED:
+            wait.is_open = False
+            self._excuse({key})
+        elif wait is None:
             self._begin(key, fact, moment)
         elif fact.entry.memoised:
             self._end(key, wait, fact, moment)

@@ -29,13 +29,14 @@ class Waiting:
     expires_at_ms: int
     resolved: Moment | None = None
     took: set[str] = field(default_factory=set)
+    given_up: bool = False
 
 
 class WaitsResolve:
     """A wait ends by an event that it accepts and that came in its time, or else by its timeout, never both.
 
     Clocks differ: an event's receipt, a wait's begin and its end are each told by another worker. Where the order of
-    two of them cannot be told, both outcomes are right.
+    two of them cannot be told, both outcomes are right. One that its function gave up takes nothing any more.
     """
 
     def __init__(self, bounds: Bounds, members: Mapping[str, Member]) -> None:
@@ -49,12 +50,22 @@ class WaitsResolve:
         if not isinstance(fact, EntryWritten) or fact.entry.op is not Op.WAIT_FOR_EVENT:
             return
         wait = self._waits.get((fact.run_id, fact.entry.step_id))
-        if wait is None:
+        if wait is not None and fact.entry.status is StepStatus.DROPPED:
+            wait.given_up = True
+        elif wait is None or (wait.given_up and not fact.entry.memoised):
             self._begin(fact, moment)
+        elif wait.given_up:
+            self._end_given_up(wait, fact, moment)
         elif fact.entry.due_at_ms != wait.expires_at_ms:
             raise ViolationError(6, f"the end of wait {fact.entry.name} was moved", fact.run_id)
         elif fact.entry.memoised:
             self._end(wait, fact, moment)
+
+    def _end_given_up(self, wait: Waiting, fact: EntryWritten, moment: Moment) -> None:
+        """What was about to end a wait when it was given up may still do so, and nothing is owed to it."""
+        wait.resolved = moment
+        if fact.entry.status is StepStatus.COMPLETED:
+            self._resume(wait, fact)
 
     def _begin(self, fact: EntryWritten, moment: Moment) -> None:
         entry, run_id = fact.entry, fact.run_id

@@ -39,9 +39,9 @@ assert _SPAN_WORDS.keys() == set(StepStatus), "every step status has a word"
 assert _KIND_WORDS.keys() == set(StepKind), "every step kind has a word"
 
 
-def span_word(entry: StepEntry) -> str:
-    """A step's state; an attempt that failed and is tried again counts as running."""
-    return _SPAN_WORDS[shown_status(entry)]
+def span_word(entry: StepEntry, *, over: bool) -> str:
+    """A step's state; an attempt that failed and is tried again counts as running. ``over``: its run has ended."""
+    return _SPAN_WORDS[shown_status(entry, over=over)]
 
 
 def op_word(entry: StepEntry) -> str:

@@ -13,6 +13,7 @@ from stepwell_orchestrator.engine.calls.notices import step_notice
 from stepwell_orchestrator.engine.runs.route import new_run
 from stepwell_orchestrator.engine.runs.starting import idempotency_keys
 from stepwell_orchestrator.engine.waits import items, resume
+from stepwell_orchestrator.engine.waits.waiting import waits_for_signal
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, SPARE_ITEM_DELAY_MS
@@ -158,7 +159,7 @@ class Control:
         if wait is None or wait.expires_at_ms <= now_ms:
             return None
         entry = await self._journal.get_entry(wait.run_id, wait.step_id)
-        if entry is None or not entry.pending:
+        if entry is None or not waits_for_signal(entry, name):
             return None
         header = await self._journal.get_header(wait.run_id)
         if header is None or header.outcome is not None:

@@ -70,9 +70,10 @@ class ChildEnded:
 
 @dataclass(frozen=True, slots=True)
 class WaitRefused:
-    """What the step asked for cannot be had."""
+    """What the step asked for cannot be had. ``until_ms`` is when the wait that asked ends by itself, if known."""
 
     message: str
+    until_ms: int | None = None
 
 
 Cause = EventArrived | SignalArrived | ChildEnded | WaitRefused

@@ -79,7 +79,8 @@ def event_body(event: Event) -> dict[str, Any]:
 
 def trace_rows(run: Run) -> list[dict[str, Any]]:
     """The steps of a run, a row each, in order."""
-    return [_row(entry) for entry in steps_in_order(run)]
+    over = run.header.outcome is not None
+    return [_row(entry, over=over) for entry in steps_in_order(run)]
 
 
 def steps_in_order(run: Run) -> list[StepEntry]:
@@ -98,13 +99,13 @@ def steps_in_order(run: Run) -> list[StepEntry]:
     return sorted(run.entries.values(), key=order)
 
 
-def _row(entry: StepEntry) -> dict[str, Any]:
+def _row(entry: StepEntry, *, over: bool) -> dict[str, Any]:
     output, error = step_result(entry)
     return {
         "id": entry.step_id,
         "name": entry.name,
         "op": entry.op.value,
-        "status": STEP_STATUS_NAMES[shown_status(entry)],
+        "status": STEP_STATUS_NAMES[shown_status(entry, over=over)],
         "attempts": attempts(entry),
         "queued_at": format_instant(entry.queued_at_ms),
         "started_at": instant_text(entry.started_at_ms),
@@ -114,8 +115,13 @@ def _row(entry: StepEntry) -> dict[str, Any]:
     }
 
 
-def shown_status(entry: StepEntry) -> StepStatus:
-    """A step's status for people: one that has only been given arguments has not failed, it waits for its turn."""
+def shown_status(entry: StepEntry, *, over: bool) -> StepStatus:
+    """A step's status for people: one that has only been given arguments has not failed, it waits for its turn.
+
+    What was still to come when its run ended (``over``) was cancelled by that; no write says so.
+    """
+    if over and entry.pending:
+        return StepStatus.DROPPED
     untried = entry.arguments is not None and entry.status is StepStatus.ERRORED and entry.attempt == 0
     return StepStatus.PLANNED if untried else entry.status
 

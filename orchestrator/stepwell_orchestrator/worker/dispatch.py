@@ -9,6 +9,7 @@ from typing import assert_never
 from stepwell_orchestrator.engine.runs.route import invoked, patterns
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.matching import accepts, is_eligible
+from stepwell_orchestrator.engine.waits.waiting import waits_for_signal
 from stepwell_orchestrator.limits import PAUSE_PAGE
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
@@ -102,7 +103,7 @@ class Dispatcher:
             return []
         if await self._free_signal(wait.name) and await self.waits.take_signal(wait, replace=False, now_ms=now_ms):
             return []
-        refused = WaitRefused("Signal conflict; signal wait already exists for another run")
+        refused = WaitRefused("Signal conflict; signal wait already exists for another run", wait.expires_at_ms)
         return [items.settle(wait.run_id, wait.step_id, refused, now_ms).item]
 
     async def _free_signal(self, name: str) -> bool:
@@ -112,7 +113,7 @@ class Dispatcher:
             return True
         header = await self.journal.get_header(holder.run_id)
         entry = await self.journal.get_entry(holder.run_id, holder.step_id)
-        if header is not None and header.outcome is None and entry is not None and entry.pending:
+        if header is not None and header.outcome is None and entry is not None and waits_for_signal(entry, name):
             return False
         await self.waits.drop_signal(holder)
         return True

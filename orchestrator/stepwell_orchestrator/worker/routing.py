@@ -81,7 +81,8 @@ class Router:
         if function is not None:
             await self._start(event, new_run(event, function, invoker), function)
         elif invoker is not None:
-            refused = WaitRefused(f"could not find function with ID: {function_id}")
+            until_ms = event.data["_inngest"].get("expire")
+            refused = WaitRefused(f"could not find function with ID: {function_id}", until_ms)
             await self.tools.dispatch([items.settle(*invoker, refused, self.tools.clock.now_ms())])
 
     async def rerun(self, work: Rerun) -> None:

@@ -20,6 +20,17 @@ the settler dies after the commit    the entry; a pause is still filed      the 
   test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
 the run ends first                   the end; a pause may still be filed    the timer takes it out
   test_writing_little.py::test_the_wait_of_a_run_that_ended_is_given_up_by_its_timer
+new code made another kind of the    an entry of that kind                  nobody: the cause is of no wait that there
+step, or another wait, and what the                                         is; its item ends nothing and asks to drive
+old one waited for comes
+  test_stale_items.py::test_what_an_older_step_waited_for_ends_no_newer_one
+... and the old one's time comes     the new entry; a timer of its own      the old timer waits for the new time
+  test_stale_items.py::test_the_timer_of_an_older_sleep_ends_no_newer_wait
+... and it was to be executed        a later attempt                        nobody: its item claims nothing
+  test_stale_items.py::test_an_older_attempt_is_not_executed
+... and the driver that let it go    the new entry; an old pause is filed,  the pause's event ends nothing; the next
+died before its commands             or the old signal taken                who wants the signal frees it
+  test_stale_items.py::test_a_signal_that_nobody_waits_for_any_more_is_free
 ===================================  =====================================  ==========================================
 """
 
@@ -31,7 +42,7 @@ from typing import Final, assert_never
 
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.waits import resume
-from stepwell_orchestrator.engine.waits.waiting import give_up, pause_of
+from stepwell_orchestrator.engine.waits.waiting import awaits, give_up, invoked_event, pause_of
 from stepwell_orchestrator.model.queue_item import (
     Cause,
     ChildEnded,
@@ -81,8 +92,8 @@ class Settler:
     async def settle(self, work: Settle, deliveries: int) -> int | None:
         """End a step's wait by the cause that the item names. Returns when to try again, or None."""
 
-        async def end(_run: Run, entry: StepEntry) -> StepEntry | None:
-            return await self._end_by_cause(entry, work.cause)
+        async def end(run: Run, entry: StepEntry) -> StepEntry | None:
+            return await self._end_by_cause(run, entry, work.cause)
 
         return await self._settle(work.run_id, work.step_id, end, deliveries)
 
@@ -104,7 +115,7 @@ class Settler:
                 return resume.by_event(entry, event, now_ms)
         return resume.time_is_up(entry, now_ms)
 
-    async def _end_by_cause(self, entry: StepEntry, cause: Cause) -> StepEntry | None:
+    async def _end_by_cause(self, run: Run, entry: StepEntry, cause: Cause) -> StepEntry | None:
         """Returns the entry as the cause ends it, or None when the cause is gone: then only time can end the wait."""
         now_ms = self.tools.clock.now_ms()
         if entry.op not in _ENDS[type(cause)]:
@@ -112,15 +123,18 @@ class Settler:
         match cause:
             case EventArrived(event_id):
                 event = await self.tools.journal.get_event(event_id)
-                return None if event is None else resume.by_event(entry, event, now_ms)
+                awaited = event is not None and awaits(run, entry, event, now_ms)
+                return resume.by_event(entry, event, now_ms) if event is not None and awaited else None
             case SignalArrived(signal, data):
-                return resume.by_signal(entry, signal, data, now_ms)
+                return resume.by_signal(entry, signal, data, now_ms) if signal == entry.opts["signal"] else None
             case ChildEnded(run_id):
                 child = await self.tools.journal.get_header(run_id)
-                outcome = None if child is None else child.outcome
+                invoked = child is not None and child.event_ids == (invoked_event(run, entry).internal_id,)
+                outcome = child.outcome if child is not None and invoked else None
                 return None if outcome is None else resume.by_child(entry, outcome, now_ms)
-            case WaitRefused(message):
-                return resume.by_refusal(entry, message, now_ms)
+            case WaitRefused(message, until_ms):
+                refused = until_ms in (None, entry.due_at_ms)
+                return resume.by_refusal(entry, message, now_ms) if refused else None
             case _:
                 assert_never(cause)
 

@@ -9,7 +9,7 @@ import pytest
 
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.calls.request import steps_of
-from stepwell_orchestrator.model.run import Run, RunHeader
+from stepwell_orchestrator.model.run import Outcome, Run, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
 from stepwell_orchestrator.views.run_view import attempts, trace_rows
 
@@ -24,6 +24,24 @@ def entry(name: str, status: StepStatus = StepStatus.COMPLETED, **members: Any) 
 def run_of(*entries: StepEntry) -> Run:
     """A run with these entries."""
     return Run(HEADER, (), {each.step_id: each for each in entries})
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (StepStatus.PLANNED, "Cancelled"),
+        (StepStatus.RUNNING, "Cancelled"),
+        (StepStatus.SLEEPING, "Cancelled"),
+        (StepStatus.WAITING, "Cancelled"),
+        (StepStatus.ERRORED, "Errored"),
+        (StepStatus.COMPLETED, "Completed"),
+    ],
+)
+def test_what_was_still_to_come_was_cancelled_by_the_end(status: StepStatus, shown: str) -> None:
+    """A step that had not finished when its run ended is cancelled, and one that failed last has failed."""
+    run = run_of(entry("x", status, memo={"data": 1} if status is StepStatus.COMPLETED else None))
+    ended = replace(run, header=replace(HEADER, outcome=Outcome(RunStatus.COMPLETED, 2_000)))
+    assert [row["status"] for row in trace_rows(ended)] == [shown]
 
 
 def test_rows_are_in_the_order_of_report() -> None:

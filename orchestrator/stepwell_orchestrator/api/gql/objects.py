@@ -150,7 +150,7 @@ def _step_span(header: RunHeader, entry: StepEntry) -> Object:
         "isRoot": False,
         "parentSpanID": _ROOT_SPAN,
         "name": entry.name,
-        "status": span_word(entry),
+        "status": span_word(entry, over=header.outcome is not None),
         "attempts": attempts(entry),
         "outputID": f"{header.run_id}{SEPARATOR}{entry.step_id}" if entry.memoised else None,
         "childrenSpans": [],

@@ -92,7 +92,7 @@ def trace_object(run: Run) -> Object:
         **_times(header.created_at_ms, header.started_at_ms, ended_at_ms),
         "output": None if outcome is None else outcome.output,
         "metadata": [],
-        "children": [_span(entry) for entry in steps_in_order(run)],
+        "children": [_span(entry, over=run.header.outcome is not None) for entry in steps_in_order(run)],
     }
     return {"runId": header.run_id, "rootSpan": root}
 
@@ -122,12 +122,12 @@ def function_object(function: Function) -> Object:
     }
 
 
-def _span(entry: StepEntry) -> Object:
+def _span(entry: StepEntry, *, over: bool) -> Object:
     output, error = step_result(entry)
     return {
         "id": entry.step_id,
         "name": entry.name,
-        "status": span_word(entry),
+        "status": span_word(entry, over=over),
         "stepId": entry.step_id,
         "stepOp": op_word(entry),
         **_times(entry.queued_at_ms, entry.started_at_ms, entry.ended_at_ms),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
+from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine.calls import bounds
 from stepwell_orchestrator.engine.journal.apply import apply
-from stepwell_orchestrator.engine.journal.discovery import has_pending
 from stepwell_orchestrator.engine.journal.retry import executed
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.journal.stack import stack_of
@@ -26,7 +26,7 @@ from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
 from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
-from stepwell_orchestrator.model.run import Outcome
+from stepwell_orchestrator.model.run import Outcome, Run
 from stepwell_orchestrator.model.step import StepStatus
 
 _FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] = {
@@ -121,7 +121,7 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
         return _end(situation, overflow)
     changes = _changes(situation, instructions)
     if situation.target is None:
-        changes += _give_up(situation, instructions.given_up)
+        changes += _give_up(situation, instructions)
     puts = tuple(change.put for change in changes if change.put is not None)
     outcome = next((change.outcome for change in changes if change.outcome is not None), None)
     outcome = bounds.broken(situation, puts) or outcome
@@ -129,8 +129,7 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
         return _end(situation, outcome, puts if outcome.error is None else ())
     if situation.target is not None:
         return _executed(situation, instructions, changes, puts)
-    reported = frozenset(opcode.id for opcode in instructions.opcodes)
-    return _discovered(situation, changes, puts, reported)
+    return _discovered(situation, instructions, changes, puts)
 
 
 def _executed(
@@ -140,34 +139,45 @@ def _executed(
     if all(opcode.id != situation.target for opcode in instructions.opcodes):
         gone = _drop(situation)
         return Decision((*puts, *gone.writes), _commands(changes), situation.progress)
-    if not puts:
-        idle = f'the function was asked to execute step "{_name_of(situation)}" and answered without doing so'
-        return _call_failed(situation, failure("no_progress", idle))
-    return Decision(puts, _commands(changes), situation.progress)
+    if any(put.entry.step_id == situation.target for put in puts):
+        return Decision(puts, _commands(changes), situation.progress)
+    return _idle(situation, changes, puts)
 
 
-def _name_of(situation: Situation) -> str:
+def _idle(situation: Situation, changes: Sequence[Change], puts: tuple[PutEntry, ...]) -> Decision:
+    """A targeted call that names its step and does nothing about it is a failed attempt; what else it did counts."""
     assert situation.target is not None
-    return situation.run.entries[situation.target].name
+    name = situation.run.entries[situation.target].name
+    failed = _call_failed(
+        situation,
+        failure("no_progress", f'the function was asked to execute step "{name}" and answered without doing so'),
+    )
+    if any(isinstance(write, EndRun) for write in failed.writes):
+        return failed
+    return replace(failed, writes=(*puts, *failed.writes), commands=(*_commands(changes), *failed.commands))
 
 
 def _discovered(
-    situation: Situation, changes: Sequence[Change], puts: tuple[PutEntry, ...], reported: frozenset[str]
+    situation: Situation, instructions: Instructions, changes: Sequence[Change], puts: tuple[PutEntry, ...]
 ) -> Decision:
     retry_at_ms = next((change.retry_at_ms for change in changes if change.retry_at_ms is not None), None)
     if retry_at_ms is not None:
         return _retry_discovery(situation, puts, changes, retry_at_ms)
-    again = any(change.discover for change in changes) or bool(situation.changes.others)
-    again = again or (not puts and not has_pending(situation.run) and bool(situation.changes.own))
-    if not again and not puts and not has_pending(situation.run):
+    after = apply(situation.run, puts)
+    pending = any(entry.pending for entry in after.entries.values())
+    moved = bool(puts or situation.changes.own or situation.changes.others)
+    again = moved and (
+        not pending or bool(situation.changes.others) or _goes_on(situation, instructions, changes, after)
+    )
+    if not again and not pending:
         stuck = "the function reported no step that could go on; every step it names has finished already"
         return _call_failed(situation, failure("no_progress", stuck))
     progress = replace(
         situation.progress,
-        discovered=None if again else len(stack_of(situation.run)),
+        discovered=None if again else len(stack_of(after)),
         attempt=0,
         retry_at_ms=None,
-        unreported=_unreported(situation, puts, reported),
+        unreported=_unreported(situation, instructions, after, again=again),
     )
     writes: tuple[Write, ...] = puts
     if situation.progress.attempt > 0:
@@ -175,17 +185,47 @@ def _discovered(
     return Decision(writes, _commands(changes), progress)
 
 
-def _unreported(situation: Situation, puts: tuple[PutEntry, ...], reported: frozenset[str]) -> tuple[str, ...]:
-    """The pending steps that the function did not ask for this time: it has got past them without waiting."""
-    entries = apply(situation.run, puts).entries.values()
-    return tuple(sorted(entry.step_id for entry in entries if entry.pending and entry.step_id not in reported))
+def _goes_on(situation: Situation, instructions: Instructions, changes: Sequence[Change], after: Run) -> bool:
+    """Whether the function can go on at once by what it executed or asked for.
+
+    Not when it went on in this very call: what it reports after the last step that ended is what it waits for then.
+    """
+    ended = [number for number, change in enumerate(changes) if change.discover]
+    if not ended:
+        return False
+    if situation.progress.request_version < REQUEST_VERSION_CURRENT:
+        return True
+    opcodes = instructions.opcodes
+    asked = any(opcode.op is Op.DISCOVERY_REQUEST for opcode in opcodes)
+    return asked or not any(_is_pending(after, opcode.id) for opcode in opcodes[ended[-1] + 1 :])
+
+
+def _is_pending(run: Run, step_id: str) -> bool:
+    entry = run.entries.get(step_id)
+    return entry is not None and entry.pending
+
+
+def _unreported(situation: Situation, instructions: Instructions, after: Run, *, again: bool) -> tuple[str, ...]:
+    """The pending steps that the function did not ask for this time: it has got past them without waiting.
+
+    A call that is followed by another one at once has not got as far as to tell.
+    """
+    reported = {opcode.id for opcode in instructions.opcodes}
+    pending = {entry.step_id for entry in after.entries.values() if entry.pending}
+    unreported = pending & set(situation.progress.unreported) if again else pending
+    return tuple(sorted(unreported - reported))
 
 
 def _changes(situation: Situation, instructions: Instructions) -> list[Change]:
+    """What each opcode changes. Of those of one step, only the first that changes its entry counts."""
     changes: list[Change] = []
+    changed: dict[str, PutEntry] = {}
     for opcode in instructions.opcodes:
-        offset = sum(1 for change in changes if change.put is not None and change.put.entry.memoised)
-        changes.append(_change(situation, opcode, offset, instructions))
+        offset = sum(1 for put in changed.values() if put.entry.memoised)
+        change = NOTHING if opcode.id in changed else _change(situation, opcode, offset, instructions)
+        if change.put is not None:
+            changed[opcode.id] = change.put
+        changes.append(change)
     return changes
 
 
@@ -214,7 +254,7 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
         ):
             return _FINISHED_ELSEWHERE[opcode.op](situation, opcode)
         case Op.RUN_COMPLETE:
-            return Change(outcome=ending.completed(opcode.data, situation.now_ms))
+            return _run_complete(situation, opcode)
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
         case Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
@@ -224,6 +264,13 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             assert_never(opcode.op)
 
 
+def _run_complete(situation: Situation, opcode: Opcode) -> Change:
+    """The function's end, which an answer to a targeted call does not tell."""
+    if situation.target is not None:
+        return NOTHING
+    return Change(outcome=ending.completed(opcode.data, situation.now_ms))
+
+
 def _drop(situation: Situation) -> Decision:
     """The function no longer has the targeted step."""
     assert situation.target is not None
@@ -231,8 +278,10 @@ def _drop(situation: Situation) -> Decision:
     return Decision((dropped(entry, situation.now_ms),), (), situation.progress)
 
 
-def _give_up(situation: Situation, step_ids: Sequence[str]) -> list[Change]:
+def _give_up(situation: Situation, instructions: Instructions) -> list[Change]:
     """Drop what the function waits for no longer. A body that is executing is let finish, and its result is kept."""
+    reported = {opcode.id for opcode in instructions.opcodes}
+    step_ids = [step_id for step_id in dict.fromkeys(instructions.given_up) if step_id not in reported]
     entries = [situation.run.entries[step_id] for step_id in step_ids if step_id in situation.run.entries]
     return [
         Change(put=dropped(entry, situation.now_ms), commands=given_up(situation.run_id, entry))

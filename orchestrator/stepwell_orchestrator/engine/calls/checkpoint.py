@@ -9,7 +9,7 @@ from typing import Final
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
-from stepwell_orchestrator.engine.journal.call_reference import CallReference
+from stepwell_orchestrator.engine.journal.call_reference import CALL_SPAN, REPLY_SPAN, CallReference
 from stepwell_orchestrator.engine.journal.memos import memo_of
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import finished, put
@@ -17,6 +17,8 @@ from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
 
+_ELAPSED_MAX_US: Final = CALL_SPAN - 2 * REPLY_SPAN
+"""How far into a call a step may claim to have begun: room is left for those that come after it."""
 _SAVED: Final = frozenset({Op.STEP, Op.STEP_RUN})
 
 
@@ -62,7 +64,7 @@ def _situation(checkpoint: Checkpoint, header: RunHeader, known: Mapping[str, St
 
 def _elapsed_us(checkpoint: Checkpoint, opcode: Opcode) -> int:
     started_us = checkpoint.ts_ms * 1_000 if opcode.started_ns is None else opcode.started_ns // 1_000
-    return started_us - checkpoint.request_started_at_ms * 1_000
+    return min(started_us - checkpoint.request_started_at_ms * 1_000, _ELAPSED_MAX_US)
 
 
 def _ended_at_ms(entry: StepEntry, opcode: Opcode, now_ms: int) -> int:

@@ -21,8 +21,9 @@ def has_pending(run: Run) -> bool:
 def owes_discovery(run: Run, now_ms: int) -> bool:
     """Whether the function should be called now.
 
-    Not while a retry is backing off. Otherwise when steps were memoised since the last discovery and either nothing
-    is pending any more, or one of them may let the function go on by itself (a race).
+    Not while a retry is backing off. Otherwise when nothing would end a step any more, a planned one being gone, for
+    instance; and when steps were memoised since the last discovery and either the function waits for nothing else, or
+    one of them may let it go on by itself (a race).
     """
     progress = run.header.progress
     if run.header.outcome is not None or (progress.retry_at_ms or 0) > now_ms:
@@ -31,7 +32,7 @@ def owes_discovery(run: Run, now_ms: int) -> bool:
         return True
     fresh = stack_of(run)[progress.discovered :]
     if not fresh:
-        return False
+        return not any(entry.pending for entry in run.entries.values())
     joined = progress.request_version >= REQUEST_VERSION_CURRENT
     return not joined or not has_pending(run) or any(run.entries[step_id].race for step_id in fresh)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.model.run import Run
+from stepwell_orchestrator.model.step_kind import kind_of
 
 BACKOFF_MS: Final = (
     15 * SECOND_MS,
@@ -45,8 +46,12 @@ class RetryPolicy:
 
 
 def executed(run: Run) -> int:
-    """How many steps were executed in place: by discoveries, reported with their replies or by checkpoints."""
-    return sum(1 for entry in run.entries.values() if entry.memoised and entry.place is not None)
+    """How many steps were executed in place: by discoveries, reported with their replies or by checkpoints.
+
+    A wait that ended has a place as well, and nothing was executed for it.
+    """
+    in_place = (entry for entry in run.entries.values() if entry.memoised and entry.place is not None)
+    return sum(1 for entry in in_place if not kind_of(entry.op).idle)
 
 
 def discovery_attempt(run: Run) -> int:

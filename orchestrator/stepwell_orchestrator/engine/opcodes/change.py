@@ -43,10 +43,14 @@ def put(situation: Situation, entry: StepEntry) -> PutEntry:
 def stands(situation: Situation, opcode: Opcode) -> bool:
     """Whether the journal has the step already, so that reporting it again changes nothing.
 
-    An entry of another kind stands only when it is memoised. One that is not was made by other code: it gives way.
+    An entry of another kind was made by other code. It stands when it is memoised, and while another call executes its
+    body, whose result is kept; any other gives way.
     """
     known = situation.run.entries.get(opcode.id)
-    return known is not None and (known.memoised or (known.pending and _is_of_kind(known, opcode)))
+    if known is None or known.memoised:
+        return known is not None
+    executing = known.status is StepStatus.RUNNING and situation.target != known.step_id
+    return executing or (known.pending and _is_of_kind(situation, known, opcode))
 
 
 def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEntry:
@@ -57,7 +61,7 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
     """
     known = situation.run.entries.get(opcode.id)
     race = opcode.parallel_mode == "race" or situation.progress.request_version < REQUEST_VERSION_CURRENT
-    if known is not None and known.status is not StepStatus.DROPPED and _is_of_kind(known, opcode):
+    if known is not None and known.status is not StepStatus.DROPPED and _is_of_kind(situation, known, opcode):
         return replace(known, status=status, race=known.race or race)
     return StepEntry(
         step_id=opcode.id,
@@ -74,14 +78,14 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
 def letting_go(situation: Situation, opcode: Opcode) -> tuple[Command, ...]:
     """The commands by which an entry of another kind gives way to the step as it is reported now."""
     known = situation.run.entries.get(opcode.id)
-    return () if known is None or _is_of_kind(known, opcode) else given_up(situation.run_id, known)
+    return () if known is None or _is_of_kind(situation, known, opcode) else given_up(situation.run_id, known)
 
 
-def _is_of_kind(known: StepEntry, opcode: Opcode) -> bool:
+def _is_of_kind(situation: Situation, known: StepEntry, opcode: Opcode) -> bool:
     """Whether an entry is of the kind that is reported. What ends a request of the engine's is reported like a run."""
     kind, reported = kind_of(known.op), kind_of(opcode.op)
-    ended = opcode.op in (Op.STEP, Op.STEP_RUN, Op.STEP_ERROR, Op.STEP_FAILED)
-    return kind is reported or (ended and kind in (StepKind.INFER, StepKind.FETCH))
+    requested = situation.target == known.step_id and kind in (StepKind.INFER, StepKind.FETCH)
+    return kind is reported or (requested and reported is StepKind.RUN and opcode.op is not Op.STEP_PLANNED)
 
 
 def dropped(entry: StepEntry, now_ms: int) -> PutEntry:

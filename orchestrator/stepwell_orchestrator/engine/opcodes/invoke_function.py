@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
@@ -21,7 +22,17 @@ def invoke_function(situation: Situation, opcode: Opcode) -> Change:
     function_id, payload = opcode.opts.get("function_id"), opcode.opts.get("payload")
     if not isinstance(function_id, str) or not function_id:
         return refuse(situation, "InvalidInvoke", f'step "{opcode.title}" names no function to invoke')
-    data = payload.get("data") if isinstance(payload, Mapping) else None
-    if data is not None and not isinstance(data, Mapping):
-        return refuse(situation, "InvalidInvoke", f'step "{opcode.title}": the data to invoke with must be an object')
+    wrong = _no_object(payload)
+    if wrong is not None:
+        return refuse(
+            situation, "InvalidInvoke", f'step "{opcode.title}": the {wrong} to invoke with must be an object'
+        )
     return waiting(situation, opcode, expires_at_ms, {"function_id": function_id, "payload": dict(payload or {})})
+
+
+def _no_object(payload: Any) -> str | None:
+    """Returns what is none of the objects that make up an event, or None."""
+    if payload is not None and not isinstance(payload, Mapping):
+        return "payload"
+    members = {} if payload is None else {name: payload.get(name) for name in ("data", "user")}
+    return next((name for name, value in members.items() if not isinstance(value, Mapping | None)), None)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from stepwell.errors import DefinitionError, WireError
+from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.times import parse_duration_ms
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, stands, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
 from stepwell_orchestrator.engine.waits.matching import file_under
+
+_SHOWN_CHARS: Final = 60
 
 
 def wait_for_event(situation: Situation, opcode: Opcode) -> Change:
@@ -18,6 +23,9 @@ def wait_for_event(situation: Situation, opcode: Opcode) -> Change:
     expires_at_ms = expiry_ms(situation, opcode, opcode.opts.get("timeout"), None)
     if isinstance(expires_at_ms, Change):
         return expires_at_ms
+    wrong = _no_text(opcode)
+    if wrong is not None:
+        return refuse(situation, "InvalidWait", f'step "{opcode.title}": {wrong}')
     event_name, expression = opcode.opts.get("event") or opcode.name, opcode.opts.get("if")
     try:
         shape, index = file_under(expression, situation.run.events[0].wire())
@@ -33,6 +41,15 @@ def wait_for_event(situation: Situation, opcode: Opcode) -> Change:
         "excluded": _used_up(situation, since_ms),
     }
     return waiting(situation, opcode, expires_at_ms, opts)
+
+
+def _no_text(opcode: Opcode) -> str | None:
+    """Returns what is wrong with the option that is no text, though it must be one, or None."""
+    for option, noun in (("event", "event to wait for"), ("if", "condition"), ("lookback", "lookback")):
+        value = opcode.opts.get(option)
+        if value is not None and not isinstance(value, str):
+            return f"the {noun} must be a text, and is {encode(value).decode()[:_SHOWN_CHARS]}"
+    return None if opcode.opts.get("event") or opcode.name else "it names no event to wait for"
 
 
 def _since_ms(situation: Situation, opcode: Opcode) -> int:

@@ -56,7 +56,7 @@ def execute(run_id: str, step_id: str, attempt: int, due_at_ms: int) -> Send:
 
 def timer(run_id: str, step_id: str, due_at_ms: int) -> Send:
     """Wake a sleeping step."""
-    return Send(QueueItem(f"{run_id}:{step_id}:due", TimerDue(run_id, step_id), due_at_ms))
+    return Send(QueueItem(f"{run_id}:{step_id}:due:{due_at_ms}", TimerDue(run_id, step_id), due_at_ms))
 
 
 def route(event_id: str, due_at_ms: int) -> Send:

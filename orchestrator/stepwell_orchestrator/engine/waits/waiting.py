@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from stepwell.wire.ids import derived_ulid
+from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.engine.waits.matching import file_under
+from stepwell_orchestrator.engine.waits.matching import accepts, file_under, is_eligible
 from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
-from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 
 INVOKED_EVENT = "inngest/function.invoked"
@@ -33,7 +34,7 @@ def take(run: Run, entry: StepEntry) -> tuple[Command, ...]:
         case StepKind.WAIT_FOR_SIGNAL:
             return (timer, TakeSignal(_signal_wait(run.header.run_id, entry), entry.opts["conflict"] == "replace"))
         case StepKind.INVOKE:
-            return (timer, Emit(_invoked_event(run, entry)))
+            return (timer, Emit(invoked_event(run, entry)))
         case StepKind.RUN | StepKind.SLEEP | StepKind.INFER | StepKind.FETCH:
             return (timer,)
         case _:
@@ -69,6 +70,23 @@ def pause_of(run: Run, entry: StepEntry) -> Pause:
     )
 
 
+def awaits(run: Run, entry: StepEntry, event: Event, now_ms: int) -> bool:
+    """Whether an event that was queued to end a wait is one that this wait accepts.
+
+    What was queued for it was accepted before. Only a step that has begun anew may have waited for something else.
+    """
+    if entry.attempt == 0:
+        return True
+    pause = pause_of(run, entry)
+    fits = event.name == pause.key.event_name and is_eligible(pause, event)
+    return fits and accepts(pause, run.events[0].wire(), event.wire(), now_ms)
+
+
+def waits_for_signal(entry: StepEntry, name: str) -> bool:
+    """Whether a step waits for that signal now. It may have been filed for it by older code."""
+    return entry.op is Op.WAIT_FOR_SIGNAL and entry.status is StepStatus.WAITING and entry.opts.get("signal") == name
+
+
 def cancellation_pause(
     header: RunHeader, number: int, trigger: Event, *, event_name: str, expression: str | None, expires_at_ms: int
 ) -> Pause:
@@ -93,11 +111,11 @@ def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
 
 
 def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
-    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
-    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms)
+    """What a step is filed as under its signal. One that was dropped has no end, and is only taken out by it."""
+    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms or 0)
 
 
-def _invoked_event(run: Run, entry: StepEntry) -> Event:
+def invoked_event(run: Run, entry: StepEntry) -> Event:
     """The event that starts the invoked function; its id follows from run and step, so it is invoked once."""
     header, payload = run.header, entry.opts["payload"]
     internal_id = derived_ulid(entry.queued_at_ms, header.run_id, entry.step_id, INVOKED_EVENT)

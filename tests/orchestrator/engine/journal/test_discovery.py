@@ -15,6 +15,7 @@ from tests.orchestrator.engine.builders import NOW_MS, entry, placed, run
 DONE = placed("done", 1, 0)
 RACER = placed("racer", 1, 0, race=True)
 PLANNED = entry("planned", StepStatus.PLANNED, planned=True)
+GONE = entry("gone", StepStatus.DROPPED)
 SLEEPING = entry("nap", StepStatus.SLEEPING)
 RETRIED_IN_PLACE = entry("flaky", StepStatus.ERRORED, attempt=1)
 RETRIED_BY_ITEM = entry("flaky", StepStatus.ERRORED, attempt=1, planned=True)
@@ -25,7 +26,10 @@ RETRIED_BY_ITEM = entry("flaky", StepStatus.ERRORED, attempt=1, planned=True)
     [
         ((), {}, True),
         ((DONE,), {"discovered": 0}, True),
-        ((DONE,), {"discovered": 1}, False),
+        ((DONE, PLANNED), {"discovered": 1}, False),
+        ((DONE,), {"discovered": 1}, True),
+        ((GONE,), {"discovered": 0}, True),
+        ((GONE, SLEEPING), {"discovered": 0}, False),
         ((DONE, PLANNED), {"discovered": 0}, False),
         ((DONE, SLEEPING), {"discovered": 0}, False),
         ((DONE, RETRIED_BY_ITEM), {"discovered": 0}, False),
@@ -40,7 +44,7 @@ RETRIED_BY_ITEM = entry("flaky", StepStatus.ERRORED, attempt=1, planned=True)
     ],
 )
 def test_when_a_discovery_is_owed(entries: tuple[StepEntry, ...], progress: dict[str, Any], owed: bool) -> None:
-    """Joined steps wait for the last of them, racing ones do not, and nothing happens during a retry's delay."""
+    """Joined steps wait for the last of them, racing ones do not; nothing happens in a delay."""
     assert owes_discovery(run(*entries, **progress), NOW_MS) is owed
 
 

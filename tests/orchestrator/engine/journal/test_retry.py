@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stepwell_orchestrator.engine.journal.retry import RetryPolicy
+from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.engine.journal.retry import RetryPolicy, discovery_attempt
+from tests.orchestrator.engine.builders import placed, run
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,11 @@ def test_what_was_asked_for_wins() -> None:
     """Retry-After beats both the table and a fixed delay."""
     assert RetryPolicy(fixed_delay_ms=5).retry_at_ms(100, 0, 777, "run") == 777
     assert RetryPolicy(fixed_delay_ms=5).retry_at_ms(100, 3, None, "run") == 105
+
+
+def test_only_an_executed_step_begins_the_count_anew() -> None:
+    """A step that a checkpoint saved after the last failure does, and a wait that ended meanwhile does not."""
+    failed = {"attempt": 2, "executed": 0}
+    assert discovery_attempt(run(placed("saved", 1, 0), **failed)) == 0
+    waits = (Op.SLEEP, Op.WAIT_FOR_EVENT, Op.WAIT_FOR_SIGNAL, Op.INVOKE_FUNCTION)
+    assert [discovery_attempt(run(placed("wait", 1, 0, op=op), **failed)) for op in waits] == [2, 2, 2, 2]
