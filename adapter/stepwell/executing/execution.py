@@ -15,7 +15,9 @@ from typing import Any, Final, Protocol
 from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import EncodingError, EventError, MiddlewareError, StepwellWarning
 from stepwell.executing.coroutine_host import CoroutineHost
-from stepwell.executing.step_body import EXECUTING, Runtime, execute_step, report
+from stepwell.executing.nesting import EXECUTING
+from stepwell.executing.runtime import Runtime
+from stepwell.executing.step_body import execute_step, report
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
 from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
@@ -207,7 +209,8 @@ class _Course:
         assert step.call.body is not None
         mode = self.host.modes([step])[0]
         self.unsaved.note_begin()
-        reply = await execute_step(step, step.call.body, self.replay.call.ctx, mode, self.runtime)
+        ctx = self.replay.call.ctx
+        reply = await execute_step(step, step.call.body, ctx, mode, self.runtime, function=self.function.slug)
         opcode = reply.opcodes[0]
         if opcode.op is not Op.STEP_RUN:
             await self.unsaved.save()
