@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import datetime as dt
 import inspect
 import os
 import traceback
@@ -12,10 +11,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from stepwell import errors
-from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError, StepError, WireError
+from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError, StepError
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed
-from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_MS, instant_of, parse_when_ms
+from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, retry_after_at_ms
 
 CAUSES_MAX: Final = 5
 FRAMES_MAX: Final = 30
@@ -50,14 +49,14 @@ def is_permanent(error: BaseException) -> bool:
 def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
     """When a RetryAfterError wants the next attempt, within the bounds of protocol 4.8. Returns None for others.
 
-    An ``after`` that is no time at all counts as absent: the back-off table applies.
+    An ``after`` that was made no time at all since the error was made leaves the back-off table in charge.
     """
     error = _origin(error)
     if not isinstance(error, RetryAfterError):
         return None
     try:
-        at_ms = _after_ms(error.after, now_ms)
-    except (WireError, ValueError, TypeError, OverflowError):
+        at_ms = retry_after_at_ms(error.after, now_ms)
+    except Exception:  # noqa: BLE001 - an attribute of a subclass is user code
         return None
     return min(max(at_ms, now_ms + RETRY_AFTER_MIN_MS), now_ms + RETRY_AFTER_MAX_MS)
 
@@ -129,13 +128,3 @@ def _sole_leaf(error: BaseException) -> BaseException:
 def _code(error: BaseException) -> str:
     leaves = list(_leaves(error))
     return next((code for kind, code in _CODES if any(isinstance(leaf, kind) for leaf in leaves)), _OTHER_CODE)
-
-
-def _after_ms(after: float | str | dt.timedelta | dt.datetime, now_ms: int) -> int:
-    if isinstance(after, str):
-        return parse_when_ms(after, now_ms)
-    if isinstance(after, dt.datetime):
-        return instant_of(after)
-    if isinstance(after, dt.timedelta):
-        return now_ms + after // dt.timedelta(milliseconds=1)
-    return now_ms + int(after * SECOND_MS)
