@@ -75,7 +75,7 @@ class MiddlewareError(StepwellError):
     """A hook of a middleware raised. Names both; what it raised is the ``__cause__``."""
 
     def __init__(self, middleware: str, hook: str, error: BaseException) -> None:
-        super().__init__(f'middleware "{middleware}", {hook}: {type(error).__name__}: {error}')
+        super().__init__(f'middleware "{middleware}", {hook}: {type(error).__name__}: {text_of(error)}')
 
 
 class EncodingError(StepwellError):
@@ -99,3 +99,11 @@ class WireError(StepwellError):
 
 class SignatureError(WireError):
     """A signature is missing, wrong, or older than the five-minute window."""
+
+
+def text_of(error: BaseException) -> str:
+    """What ``error`` says, or what can be said of it when its own text cannot be had. Never raises."""
+    try:
+        return str.__str__(str(error))
+    except BaseException as problem:  # noqa: BLE001 - it is the text of an error of user code
+        return f"its text cannot be told ({type(problem).__name__}), its arguments are {reprlib.repr(error.args)}"

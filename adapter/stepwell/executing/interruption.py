@@ -17,7 +17,7 @@ def ends_process(error: BaseException) -> bool:
     ``sys.exit()`` and ``raise KeyboardInterrupt`` of user code are failures like any other. Python's own handler of
     Ctrl-C leaves no frame: what it raises comes up where nothing was raised.
     """
-    if not isinstance(error, SystemExit | KeyboardInterrupt):
+    if not issubclass(type(error), SystemExit | KeyboardInterrupt):
         return False
     frames = _frames(error.__traceback__)
     if any(frame.tb_frame.f_code in _handlers() for frame in frames):

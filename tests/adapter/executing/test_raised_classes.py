@@ -15,7 +15,7 @@ from stepwell.errors import NonRetriableError
 from tests.adapter.executing.support import call, failure, never, only
 
 
-class _Abort(BaseException):
+class _AbortError(BaseException):
     pass
 
 
@@ -48,11 +48,11 @@ def _cancels() -> None:
 
 
 def _aborts() -> None:
-    raise _Abort("now")
+    raise _AbortError("now")
 
 
 def _groups() -> None:
-    raise BaseExceptionGroup("both", [_Abort("one"), ValueError("two")])
+    raise BaseExceptionGroup("both", [_AbortError("one"), ValueError("two")])
 
 
 RAISES: list[tuple[Callable[[], None], str, str]] = [
@@ -63,8 +63,8 @@ RAISES: list[tuple[Callable[[], None], str, str]] = [
     (_runs_out, "StopIteration", ""),
     (_runs_out_of_async, "StopAsyncIteration", ""),
     (_cancels, "CancelledError", "by nobody"),
-    (_aborts, "_Abort", "now"),
-    (_groups, "BaseExceptionGroup", "both: _Abort: one; ValueError: two"),
+    (_aborts, "_AbortError", "now"),
+    (_groups, "BaseExceptionGroup", "both: _AbortError: one; ValueError: two"),
 ]
 
 
@@ -131,7 +131,9 @@ async def test_a_group_with_an_error_that_is_permanent_is_permanent() -> None:
     """A NonRetriableError counts wherever it is in a group of any class."""
 
     def body() -> None:
-        raise BaseExceptionGroup("both", [_Abort(), BaseExceptionGroup("in", [_Abort(), NonRetriableError("no")])])
+        raise BaseExceptionGroup(
+            "both", [_AbortError(), BaseExceptionGroup("in", [_AbortError(), NonRetriableError("no")])]
+        )
 
     async def handler(ctx: Any) -> None:
         await ctx.step.run("a", body)
