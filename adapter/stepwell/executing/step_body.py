@@ -13,6 +13,7 @@ from stepwell.executing.runtime import Runtime
 from stepwell.middleware.base import StepInfo
 from stepwell.replaying.replay import Body, Raised, RequestedStep
 from stepwell.values.failures import error_body, is_permanent, retry_at_ms
+from stepwell.values.round_trip import check_round_trip
 from stepwell.values.serializer import to_json
 from stepwell.wire.call import CallContext
 from stepwell.wire.errors import ErrorBody
@@ -51,12 +52,13 @@ def report(step: RequestedStep, mode: ParallelMode | None) -> Opcode:
 
 
 def _stored(step: RequestedStep, ended: Ended) -> tuple[Any, BaseException | None]:
-    """The result of the body as JSON that fits its annotation, or else why there is none."""
+    """The result of the body as JSON from which its annotation reads it again, or else why there is none."""
     if isinstance(ended, Raised):
         return None, ended.error
+    owner = f'step "{step.label}": the result'
     try:
-        encoded = to_json(ended.value, f'step "{step.label}": the result')
-        step.call.restore(encoded)
+        encoded = to_json(ended.value, owner)
+        check_round_trip(ended.value, step.call.restore(encoded), owner)
     except BaseException as error:  # noqa: BLE001 - models and serializers are user code
         return None, raised(error).error
     return encoded, None

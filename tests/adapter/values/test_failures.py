@@ -28,8 +28,9 @@ class _FewArgsError(Exception):
 
 
 class _NoTextError(Exception):
-    def __str__(self) -> str:
-        return None  # type: ignore[return-value]
+    def __str__(self) -> Any:
+        text: Any = None
+        return text
 
 
 class _ExitsError(Exception):
@@ -64,6 +65,8 @@ class _PretendingError(Exception):
 
 
 class _Text(str):
+    __slots__ = ()
+
     def __str__(self) -> str:
         raise ValueError("a text that does not want to be one")
 
