@@ -16,7 +16,8 @@ from typing import Any
 
 from stepwell.executing.body_threads import BodyKey, Ended, Turn
 from stepwell.executing.interruption import ends_process
-from stepwell.executing.loop.starter import STARTER
+from stepwell.executing.loop.contained import IN_BODY
+from stepwell.executing.loop.starter import STARTER, note_what_functions_start
 from stepwell.executing.nesting import EXECUTING
 from stepwell.executing.runtime import Runtime
 from stepwell.replaying.replay import Body, Raised, RequestedStep, Returned
@@ -120,7 +121,7 @@ class BodyAttempt:
     def _context(self) -> contextvars.Context:
         """The context of the step call, for code that is a step's body and none of the function's own."""
         context = self.body.context.copy()
-        for variable, value in (*self.outside, (EXECUTING, self.step.label), (STARTER, None)):
+        for variable, value in (*self.outside, (EXECUTING, self.step.label), (STARTER, None), (IN_BODY, True)):
             context.run(variable.set, value)
         return context
 
@@ -156,7 +157,9 @@ async def _in_task(call: Callable[[], Awaitable[Any]], context: contextvars.Cont
         except BaseException as error:  # noqa: BLE001 - whatever a body raises is the step's failure
             return raised(error)
 
-    return await asyncio.Task(run(), loop=asyncio.get_running_loop(), context=context)
+    loop = asyncio.get_running_loop()
+    note_what_functions_start(loop)
+    return await asyncio.Task(run(), loop=loop, context=context)
 
 
 def _called(call: Callable[[], Any]) -> Ended:

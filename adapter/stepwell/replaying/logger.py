@@ -1,7 +1,7 @@
 """The logger of a call: each line of a function is said once, however often its calls run through it again.
 
-A call begins where the server says that earlier calls of the run have come to: so many memos given out, and so many lines
-said since the last of them. Its reply tells how far it came itself.
+A call begins where the server says that earlier calls of the run have come to: so many memos given out, and so many
+lines said since the last of them. Its reply tells how far it came itself.
 
 | memos given out so far | a line of the function |
 | --- | --- |
@@ -10,8 +10,8 @@ said since the last of them. Its reply tells how far it came itself.
 | more | is new |
 
 After a call whose reply is lost its lines are said again, so that none is lost. To a call that executes one planned
-step every line of the function is old. With a server that tells nothing, a line is new when no memo is left to give out.
-Lines of step bodies are said as often as the bodies run.
+step every line of the function is old. With a server that tells nothing, a line is new when no memo is left to give
+out. Lines of step bodies are said as often as the bodies run.
 """
 
 from __future__ import annotations

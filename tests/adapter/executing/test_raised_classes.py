@@ -127,6 +127,74 @@ async def test_what_a_function_raises_is_its_failure(raises: Callable[[], None],
         assert (failed.error.name, failed.no_retry) == (expected, False)
 
 
+async def _exiting() -> None:
+    _exits()
+
+
+async def _gathers() -> None:
+    await asyncio.gather(_exiting(), asyncio.sleep(0))
+
+
+async def _awaits_a_task() -> None:
+    await asyncio.create_task(_exiting())
+
+
+async def _groups_tasks() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_exiting())
+
+
+async def _limits() -> None:
+    await asyncio.wait_for(_exiting(), 60)
+
+
+async def _awaits_a_thread() -> None:
+    await asyncio.to_thread(_exits)
+
+
+async def _cleans_up() -> None:
+    async def cleaned() -> None:
+        try:
+            await never()
+        finally:
+            _exits()
+
+    task = asyncio.create_task(cleaned())
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+TASKS = [_gathers, _awaits_a_task, _groups_tasks, _limits, _awaits_a_thread, _cleans_up]
+
+
+@pytest.mark.parametrize("starts", TASKS)
+async def test_an_exit_in_a_task_of_a_body_is_its_failure(starts: Callable[[], Any]) -> None:
+    """A task that a body has started cannot end the event loop either, in both kinds of function."""
+
+    async def handler(ctx: Any) -> None:
+        await ctx.step.run("a", starts)
+
+    def plain(ctx: Any) -> None:
+        ctx.step.run("a", starts)
+
+    for function in (handler, plain):
+        opcode = only(await call(function))
+        assert opcode.error is not None
+        assert (opcode.error.name, opcode.error.message) == ("SystemExit", "no licence file")
+
+
+@pytest.mark.parametrize("starts", TASKS)
+async def test_an_exit_in_a_task_of_a_function_is_its_failure(starts: Callable[[], Any]) -> None:
+    """Nor can one that the function itself has started."""
+
+    async def handler(ctx: Any) -> None:
+        await starts()
+
+    failed = failure(await call(handler))
+    assert (failed.error.name, failed.error.message) == ("SystemExit", "no licence file")
+
+
 async def test_a_group_with_an_error_that_is_permanent_is_permanent() -> None:
     """A NonRetriableError counts wherever it is in a group of any class."""
 
