@@ -90,10 +90,7 @@ SAID = [
 async def test_a_call_says_what_earlier_calls_have_not(
     handler: Any, said: Any, memos: Any, lines: Any, told: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line beyond where the server knows the run to be is said, and the reply tells how far the call came.
-
-    Lines that are not logged at this level are counted all the same.
-    """
+    """Lines beyond where the server knows the run to be are said, and counted at any level for the reply."""
     with caplog.at_level(logging.INFO, logger="stepwell.function"):
         outcome: Any = await call(handler, memos, said=said)
 
