@@ -7,6 +7,7 @@ Stepwell raises to say what went wrong, why, and what to do about it.
 from __future__ import annotations
 
 import datetime as dt
+import reprlib
 
 
 class StepwellError(Exception):
@@ -27,12 +28,22 @@ class NonRetriableError(StepwellError):
 class RetryAfterError(StepwellError):
     """Raise it to choose when the next attempt happens instead of the back-off table.
 
-    ``after`` is seconds from now (int or float), a timedelta, a duration such as ``"5m"``, or an aware datetime.
-    The server clamps the delay to 1 second .. 24 hours.
+    ``after`` is seconds from now, as a number or a text such as a ``Retry-After`` header gives, a duration such as
+    ``"5m"``, a timedelta, an HTTP date, or a datetime or ISO time with a time zone. The server clamps the delay to
+    1 second .. 24 hours. Raises DefinitionError for anything else.
     """
 
-    def __init__(self, message: str, after: float | str | dt.timedelta | dt.datetime) -> None:
+    def __init__(self, message: str, after: float | str | bytes | dt.timedelta | dt.datetime) -> None:
+        from stepwell.wire.times import retry_after_at_ms
+
         super().__init__(message)
+        try:
+            retry_after_at_ms(after, 0)
+        except (ValueError, ArithmeticError, WireError) as error:
+            raise DefinitionError(
+                f"RetryAfterError: after={reprlib.repr(after)} does not say when to try again ({error}): give seconds, "
+                'a duration such as "2m", a timedelta, an HTTP date, or a datetime or ISO time with a time zone'
+            ) from None
         self.after = after
 
 
@@ -64,7 +75,7 @@ class MiddlewareError(StepwellError):
     """A hook of a middleware raised. Names both; what it raised is the ``__cause__``."""
 
     def __init__(self, middleware: str, hook: str, error: BaseException) -> None:
-        super().__init__(f'middleware "{middleware}", {hook}: {type(error).__name__}: {error}')
+        super().__init__(f'middleware "{middleware}", {hook}: {type(error).__name__}: {text_of(error)}')
 
 
 class EncodingError(StepwellError):
@@ -88,3 +99,11 @@ class WireError(StepwellError):
 
 class SignatureError(WireError):
     """A signature is missing, wrong, or older than the five-minute window."""
+
+
+def text_of(error: BaseException) -> str:
+    """What ``error`` says, or what can be said of it when its own text cannot be had. Never raises."""
+    try:
+        return str.__str__(str(error))
+    except BaseException as problem:  # noqa: BLE001 - it is the text of an error of user code
+        return f"its text cannot be told ({type(problem).__name__}), its arguments are {reprlib.repr(error.args)}"

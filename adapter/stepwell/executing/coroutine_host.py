@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from stepwell.executing.body_attempt import raised
 from stepwell.executing.dropped import Dropped, dropped_step, failed_task
 from stepwell.executing.durable_timers import DurableTimers
 from stepwell.executing.loop.abandonable import Abandonable
@@ -34,7 +35,7 @@ from stepwell.executing.loop.waiting import (
     running_loop,
     tasks_waiting_for,
 )
-from stepwell.executing.step_body import EXECUTING, refuse_nested
+from stepwell.executing.nesting import EXECUTING, refuse_nested
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.steps.awaitable import PendingStep, StepFuture
 from stepwell.steps.calls import misuse
@@ -198,9 +199,12 @@ class CoroutineHost:
         error = self._handler.exception()
         if error is not None:
             return Raised(error)
+        result = self._handler.result()
+        if isinstance(result, Raised):
+            return result
         if not self._left_behind():
             self._replay.check_order(self._open_steps())
-        return Returned(self._handler.result())
+        return Returned(result)
 
     async def _run(self) -> Progress:
         while True:
@@ -298,7 +302,11 @@ def _package_of(handler: Any) -> str:
 
 
 async def _called(handler: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    return await handler()
+    """What the function returns. An exit is given as Raised: from a task it would end the event loop."""
+    try:
+        return await handler()
+    except (SystemExit, KeyboardInterrupt) as error:
+        return raised(error)
 
 
 def _mark_retrieved(future: AnyFuture) -> None:

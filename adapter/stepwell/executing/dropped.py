@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from stepwell.executing.loop.contained import coroutine_of
 from stepwell.executing.loop.waiting import frames_of
 from stepwell.steps.awaitable import StepFuture
 
@@ -39,6 +40,6 @@ def failed_task(task: asyncio.Task[Any]) -> Dropped:
     """A task that nobody awaits, and that has failed."""
     error = task.exception()
     frame = next((frame for frame in frames_of(task) if frame is not None), None)
-    code = getattr(task.get_coro(), "cr_code", None) if frame is None else frame.f_code
+    code = getattr(coroutine_of(task), "cr_code", None) if frame is None else frame.f_code
     what = f"a task that nobody awaits failed with {type(error).__name__}: await the task, or handle what it raises"
     return Dropped(what, getattr(code, "co_filename", "?"), getattr(code, "co_firstlineno", 0))

@@ -15,12 +15,14 @@ from typing import Any, Final, Protocol
 from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import EncodingError, EventError, MiddlewareError, StepwellWarning
 from stepwell.executing.coroutine_host import CoroutineHost
-from stepwell.executing.step_body import EXECUTING, Runtime, execute_step, report
+from stepwell.executing.nesting import EXECUTING
+from stepwell.executing.runtime import Runtime
+from stepwell.executing.step_body import execute_step, report
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
 from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
 from stepwell.middleware.hooks import Chain
-from stepwell.replaying.logger import ReplayLogger
+from stepwell.replaying.logger import ReplayLogger, SaidLines
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned
 from stepwell.steps.context import Context, SyncContext
 from stepwell.steps.step import Step
@@ -128,18 +130,26 @@ async def _called(function: Executable, replay: Replay, runtime: Runtime) -> Out
     await runtime.hooks.before_memoization()
     async with Unsaved(call, replay.target, function.pace, runtime) as unsaved:
         host = _host(function, replay, unsaved, runtime)
-        context = _context(function, replay, _Given(events, given.state), host, runtime)
+        lines = SaidLines(replay)
+        context = _context(function, replay, _Given(events, given.state, lines), host, runtime)
         try:
             progress = await host.advance(partial(function.handler, context))
             await runtime.hooks.after_memoization()
             outcome = await _Course(function, replay, host, unsaved, runtime).outcome(progress)
-            return _with_leftovers(outcome, function, host)
+            return _with_said(_with_leftovers(outcome, function, host), lines)
         except NotSavedError:
-            return unsaved.remainder()
+            return _with_said(unsaved.remainder(), lines)
         except SupersededError:
             return _superseded(function)
         finally:
+            lines.close()
             await host.close()
+
+
+def _with_said(outcome: Outcome, lines: SaidLines) -> Outcome:
+    """The outcome, with how far the function's lines in the log have come. From here on it says none."""
+    said = lines.close()
+    return outcome if isinstance(outcome, Finished) else replace(outcome, said=said)
 
 
 def _with_leftovers(outcome: Outcome, function: Executable, host: Host) -> Outcome:
@@ -215,7 +225,8 @@ class _Course:
         assert step.call.body is not None
         mode = self.host.modes([step])[0]
         self.unsaved.note_begin()
-        reply = await execute_step(step, step.call.body, self.replay.call.ctx, mode, self.runtime)
+        ctx = self.replay.call.ctx
+        reply = await execute_step(step, step.call.body, ctx, mode, self.runtime, function=self.function.slug)
         opcode = reply.opcodes[0]
         if opcode.op is not Op.STEP_RUN:
             await self.unsaved.save()
@@ -319,10 +330,11 @@ def _input(function: Executable, replay: Replay, events: list[dict[str, Any]], s
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What a context has from the call and its middleware."""
+    """What a context has from the call and its middleware, and the count of the lines that are logged by it."""
 
     events: tuple[Event, ...]
     state: Mapping[str, Any]
+    lines: SaidLines
 
 
 def _context(
@@ -339,7 +351,8 @@ def _context(
         "max_attempts": function.retries + 1 if ctx.max_attempts is None else ctx.max_attempts,
         "logger": ReplayLogger(
             {"function": function.slug, "run_id": ctx.run_id},
-            lambda: replay.replaying and EXECUTING.get() is None,
+            given.lines,
+            lambda: EXECUTING.get() is not None,
         ),
     }
     if isinstance(host, CoroutineHost):

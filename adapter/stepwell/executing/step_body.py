@@ -2,99 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from contextvars import copy_context
+from dataclasses import replace
+from typing import Any, Final
 
-from stepwell.errors import DefinitionError, EncodingError
-from stepwell.executing.saving import Saver
+from stepwell.errors import EncodingError
+from stepwell.executing.body_attempt import BodyAttempt, raised, set_since
+from stepwell.executing.body_threads import Ended
+from stepwell.executing.runtime import Runtime
 from stepwell.middleware.base import StepInfo
-from stepwell.middleware.hooks import NO_HOOKS, Hooks
-from stepwell.replaying.replay import Body, RequestedStep
-from stepwell.steps.calls import SendEvents
-from stepwell.steps.signals import SendSignal
+from stepwell.replaying.replay import Body, Raised, RequestedStep
 from stepwell.values.failures import error_body, is_permanent, retry_at_ms
+from stepwell.values.round_trip import check_round_trip
 from stepwell.values.serializer import to_json
 from stepwell.wire.call import CallContext
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.opcodes import Op, Opcode, ParallelMode
 from stepwell.wire.reply import Instructions
-from stepwell.wire.times import SECOND_MS, format_duration
-
-EXECUTING: Final[ContextVar[str | None]] = ContextVar("stepwell_executing_step", default=None)
-"""The id of the step whose body the current code belongs to."""
 
 NS_PER_MS: Final = 1_000_000
 
 
-class TimeoutScope(Protocol):
-    """What ``asyncio.timeout`` returns, as far as it is used."""
-
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> bool | None: ...
-    def expired(self) -> bool:
-        """Whether the time was up."""
-        ...
-
-
-def as_written(_step: RequestedStep, body: Body) -> Body:
-    """The body the function gave the step."""
-    return body
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What a call needs from outside.
-
-    ``send`` sends events, ``send_signal`` a signal; ``now_ms`` is the clock; ``timeout`` makes a context manager that
-    cancels its body after so many seconds and raises TimeoutError, as ``asyncio.timeout`` does. ``patience_s`` bounds
-    how long a call with steps to report waits for a branch of the function that is busy with something else; a plain
-    function counts as busy ``grace_s`` after its last step.
-    ``body_of`` says what is executed for a step: tests put a stub in the body's place. ``saver`` saves steps while
-    their call goes on; without one each step ends its call. No step is begun that may not end before ``ends_at_ms``.
-    ``hooks`` is the middleware of the call.
-    """
-
-    send: SendEvents
-    send_signal: SendSignal
-    now_ms: Callable[[], int]
-    timeout: Callable[[float], TimeoutScope] = asyncio.timeout
-    patience_s: float = 10.0
-    grace_s: float = 0.1
-    body_of: Callable[[RequestedStep, Body], Body] = as_written
-    saver: Saver | None = None
-    ends_at_ms: int | None = None
-    hooks: Hooks = NO_HOOKS
-
-
-def refuse_nested(step_id: str) -> None:
-    """Raise DefinitionError when the calling code is itself the body of a step (protocol 5.7)."""
-    outer = EXECUTING.get()
-    if outer is not None:
-        raise DefinitionError(
-            f'step "{step_id}" is used inside the body of step "{outer}", which runs as a whole: '
-            "call the steps one after another in the function, and pass results as arguments"
-        )
-
-
 async def execute_step(
-    step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, runtime: Runtime
+    step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, runtime: Runtime, *, function: str
 ) -> Instructions:
-    """Run ``body`` and report StepRun, StepError or StepFailed; exceptions of the body never escape.
+    """Run ``body``, that of a step of ``function``, and report StepRun, StepError or StepFailed.
 
-    Raises MiddlewareError.
+    Exceptions of the body never escape. Raises MiddlewareError.
     """
     body = runtime.body_of(step, body)
     info = StepInfo(step.label, step.hashed, step.call.display_name)
+    before = copy_context()
     await runtime.hooks.before_execution(info)
     started_ms = runtime.now_ms()
-    value, error = await _attempt(step, body, runtime)
+    attempt = BodyAttempt(function, ctx.run_id, step, body, runtime, set_since(before))
+    value, error = _stored(step, await attempt.outcome())
     ended_ms = runtime.now_ms()
     await runtime.hooks.after_execution(info)
     value, error = await runtime.hooks.transform_output(value, error, info)
@@ -109,60 +51,17 @@ def report(step: RequestedStep, mode: ParallelMode | None) -> Opcode:
     return _opcode(step, Op.STEP_PLANNED if step.call.body else step.call.op, mode)
 
 
-async def _attempt(step: RequestedStep, body: Body, runtime: Runtime) -> tuple[Any, BaseException | None]:
-    """The result of the body, or what it raised."""
+def _stored(step: RequestedStep, ended: Ended) -> tuple[Any, BaseException | None]:
+    """The result of the body as JSON from which its annotation reads it again, or else why there is none."""
+    if isinstance(ended, Raised):
+        return None, ended.error
+    owner = f'step "{step.label}": the result'
     try:
-        return await _result(step, body, runtime), None
-    except asyncio.CancelledError as error:
-        if _is_being_cancelled():
-            raise
-        return None, error
-    except Exception as error:  # noqa: BLE001 - whatever a body raises is the step's failure
-        return None, error
-
-
-async def _result(step: RequestedStep, body: Body, runtime: Runtime) -> Any:
-    """What the body returns, as JSON that fits its annotation."""
-    token = EXECUTING.set(step.label)
-    try:
-        value = await _bounded(step, body, runtime)
-    finally:
-        EXECUTING.reset(token)
-    encoded = to_json(value, f'step "{step.label}": the result')
-    step.call.restore(encoded)
-    return encoded
-
-
-async def _bounded(step: RequestedStep, body: Body, runtime: Runtime) -> Any:
-    if body.timeout_ms is None:
-        return await _invoke(step, body)
-    expired = TimeoutError(f'step "{step.label}" took longer than its timeout of {format_duration(body.timeout_ms)}')
-    scope = runtime.timeout(body.timeout_ms / SECOND_MS)
-    try:
-        async with scope:
-            return await _invoke(step, body)
-    except TimeoutError as error:
-        raise (expired if scope.expired() else error) from None
-
-
-async def _invoke(step: RequestedStep, body: Body) -> Any:
-    """Call the body: a coroutine function in the event loop, a plain function in a thread, so that it may block."""
-    args: Sequence[Any] = body.args if step.args is None else step.args
-    kwargs: Mapping[str, Any] = body.kwargs if step.args is None else {}
-    if body.takes_name:
-        args = (step.name, *args)
-    if _is_coroutine_function(body.fn):
-        return await body.fn(*args, **kwargs)
-    value = await asyncio.to_thread(body.fn, *args, **kwargs)
-    return await _awaited(value) if inspect.isawaitable(value) else value
-
-
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
-
-
-def _is_coroutine_function(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__)
+        encoded = to_json(ended.value, owner)
+        check_round_trip(ended.value, step.call.restore(encoded), owner)
+    except BaseException as error:  # noqa: BLE001 - models and serializers are user code
+        return None, raised(error).error
+    return encoded, None
 
 
 def _failure(
@@ -195,8 +94,3 @@ def _opcode(
         user_id=step.name.user_id,
         user_index=step.name.index,
     )
-
-
-def _is_being_cancelled() -> bool:
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from stepwell.authoring.checkpointing import Pace
+from stepwell.executing.runtime import Runtime
 from stepwell.executing.saving import Save, Saved, Saver
-from stepwell.executing.step_body import Runtime
 from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode

@@ -20,7 +20,7 @@ from stepwell.errors import DefinitionError
 from stepwell.executing.dropped import Dropped
 from stepwell.executing.loop.parallel_mode import is_whole_branch
 from stepwell.executing.loop.waiting import running_loop
-from stepwell.executing.step_body import EXECUTING, refuse_nested
+from stepwell.executing.nesting import EXECUTING, refuse_nested
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.steps.calls import misuse
 from stepwell.wire.memo import Memo
@@ -58,7 +58,6 @@ class ThreadHost:
         self._rest: asyncio.Future[Progress] = self._loop.create_future()
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._at_step = False
-        self._closed = False
         self._interrupt: StepInterrupt | None = None
         self._depth = 0
         self._joined = True
@@ -153,7 +152,7 @@ class ThreadHost:
 
     async def close(self) -> None:
         """Unwind the function where it waits. One that is busy is left to itself, until it comes to a step."""
-        at_step, self._waits, self._closed = self._at_step, False, True
+        at_step, self._waits = self._at_step, False
         self._go_on(finished=False)
         if at_step:
             await asyncio.wait({self._rest}, timeout=self._patience_s)
@@ -174,17 +173,14 @@ class ThreadHost:
         """What the thread does."""
         self._thread_id = threading.get_ident()
         EXECUTING.set(None)
-        try:
-            self._tell(self._outcome(handler))
-        except BaseException as error:  # noqa: BLE001 - a function that wants to end the process is let do so
-            self._tell(error)
+        self._tell(self._outcome(handler))
 
     def _outcome(self, handler: Callable[[], Any]) -> Progress:
         try:
             value = handler()
         except StepInterrupt:
             return Paused()
-        except Exception as error:  # noqa: BLE001 - the function's failure is the outcome
+        except BaseException as error:  # noqa: BLE001 - whatever the function raises is its failure
             return Paused() if self._interrupt else Raised(error)
         return Returned(value)
 
@@ -194,7 +190,7 @@ class ThreadHost:
             return None
         return self._replay.memo(step) if self._answers.get() else None
 
-    def _tell(self, rest: Progress | BaseException, *, at_step: bool = False) -> bool:
+    def _tell(self, rest: Progress, *, at_step: bool = False) -> bool:
         """In the thread: the function has come to rest. False when nobody is left to hear of it."""
         try:
             self._loop.call_soon_threadsafe(self._note_rest, rest, at_step)
@@ -202,16 +198,11 @@ class ThreadHost:
             return False
         return True
 
-    def _note_rest(self, rest: Progress | BaseException, at_step: bool) -> None:
+    def _note_rest(self, rest: Progress, at_step: bool) -> None:
         if self._rest.done():
             return
         self._at_step = at_step
-        if not isinstance(rest, BaseException):
-            self._rest.set_result(rest)
-        elif self._closed:
-            self._rest.set_result(Paused())
-        else:
-            self._rest.set_exception(rest)
+        self._rest.set_result(rest)
 
     def _unwind(self, reason: str) -> StepInterrupt:
         self._interrupt = StepInterrupt(f"{reason}; the run goes on in a later call: let this pass")

@@ -6,6 +6,7 @@ Pure bookkeeping. How the function runs, as a coroutine or in a thread, is the b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,10 @@ from stepwell.wire.opcodes import Op
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a runnable step executes, and its policy. ``takes_name``: the StepName goes before the arguments."""
+    """What a runnable step executes, and its policy. ``takes_name``: the StepName goes before the arguments.
+
+    ``context`` is what surrounds the step call: its context variables reach the body.
+    """
 
     fn: Callable[..., Any]
     args: Sequence[Any] = ()
@@ -27,6 +31,7 @@ class Body:
     retries: int | None = None
     timeout_ms: int | None = None
     takes_name: bool = False
+    context: Context = field(default_factory=copy_context, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from stepwell.values.event import Event
 from stepwell.values.result_types import restore_result
 from stepwell.wire.ids import EventIdSeed, StepName, derived_seed, is_ulid, ulid_ms
 from stepwell.wire.opcodes import Op
-from stepwell.wire.times import DAY_MS, format_duration, format_instant, instant_of, parse_duration_ms, parse_instant_ms
+from stepwell.wire.times import (
+    DAY_MS,
+    format_duration,
+    format_instant,
+    instant_of,
+    parse_duration_ms,
+    parse_zoned_instant_ms,
+)
 
 Duration = str | dt.timedelta | float
 """``"1h30m"``, a timedelta, or a number of seconds."""
@@ -204,7 +211,7 @@ def _instant(step_id: str, when: Any) -> int:
         if isinstance(when, dt.datetime):
             return instant_of(when)
         if isinstance(when, str):
-            return parse_instant_ms(when)
+            return parse_zoned_instant_ms(when)
     except (ValueError, WireError) as error:
         raise misuse(step_id, str(error)) from None
-    raise misuse(step_id, f"sleep_until takes an aware datetime or an ISO time, got {when!r}")
+    raise misuse(step_id, f"sleep_until takes an aware datetime or an ISO time with a time zone, got {when!r}")

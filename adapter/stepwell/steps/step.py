@@ -103,7 +103,7 @@ class Step:
         return self._host.request(calls.sleep_call(step, duration))
 
     def sleep_until(self, step: StepId, when: dt.datetime | str) -> Pending[None]:
-        """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
+        """Wait until an aware datetime or an ISO time with a time zone."""
         return self._host.request(calls.sleep_until_call(step, when, self._outside.now_ms()))
 
     def send_event(self, step: StepId, events: Event | Sequence[Event]) -> Pending[list[str]]:

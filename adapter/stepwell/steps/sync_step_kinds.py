@@ -99,7 +99,7 @@ class SyncStepKinds:
         return self._host.request(calls.sleep_call(step, duration))
 
     def sleep_until(self, step: StepId, when: dt.datetime | str) -> None:
-        """Wait until an aware datetime or an ISO time (UTC when it names no zone)."""
+        """Wait until an aware datetime or an ISO time with a time zone."""
         return self._host.request(calls.sleep_until_call(step, when, self._outside.now_ms()))
 
     def send_event(self, step: StepId, events: Event | Sequence[Event]) -> list[str]:

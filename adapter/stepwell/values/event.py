@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from stepwell.errors import DefinitionError, EncodingError, EventError
+from stepwell.values.round_trip import check_round_trip
 from stepwell.values.serializer import to_json
 from stepwell.wire.times import instant_of
 
@@ -98,7 +99,8 @@ class Event(BaseModel):
     def to_wire(self) -> dict[str, Any]:
         """The wire object to send; absent members are left out.
 
-        Raises EventError when the name is reserved or a value cannot be encoded.
+        Raises EventError when the name is reserved, a value cannot be encoded, or a typed one would not come back as it
+        is.
         """
         if self.name.lower().startswith(RESERVED_PREFIX):
             raise EventError(f'event "{self.name}": names starting with "{RESERVED_PREFIX}" are reserved; rename it')
@@ -106,7 +108,15 @@ class Event(BaseModel):
         optional = {"id": self.id, "ts": self.ts, "v": self.v}
         if self.user is not None:
             body["user"] = self._encoded(self.user, "user")
+        if type(self).model_fields["data"].annotation is not Any:
+            self._check_data(body)
         return body | {key: value for key, value in optional.items() if value is not None}
+
+    def _check_data(self, body: Mapping[str, Any]) -> None:
+        try:
+            check_round_trip(self.data, type(self).from_wire(body).data, f'event "{self.name}", data')
+        except EncodingError as error:
+            raise EventError(str(error)) from error
 
     def _encoded(self, value: Any, member: str) -> Any:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import datetime as dt
 import inspect
 import os
 import traceback
@@ -12,13 +11,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from stepwell import errors
-from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError, StepError, WireError
+from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError, StepError, text_of
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed
-from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_MS, instant_of, parse_when_ms
+from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, retry_after_at_ms
 
 CAUSES_MAX: Final = 5
 FRAMES_MAX: Final = 30
+MEMBERS_MAX: Final = 20
+"""How many errors of a group its message names."""
+MESSAGE_MAX_CHARS: Final = 10_000
+NAME_MAX_CHARS: Final = 200
 STACK_MAX_CHARS: Final = 8_000
 
 _PERMANENT = (NonRetriableError, StepError, DefinitionError)
@@ -44,20 +47,20 @@ def failed_call(error: BaseException, now_ms: int, *, code: str | None = None, n
 
 def is_permanent(error: BaseException) -> bool:
     """Whether another attempt would only fail again. A group is permanent when any of its members is."""
-    return any(isinstance(_origin(leaf), _PERMANENT) for leaf in _leaves(error))
+    return any(_is(_origin(leaf), _PERMANENT) for leaf in _leaves(error))
 
 
 def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
     """When a RetryAfterError wants the next attempt, within the bounds of protocol 4.8. Returns None for others.
 
-    An ``after`` that is no time at all counts as absent: the back-off table applies.
+    An ``after`` that was made no time at all since the error was made leaves the back-off table in charge.
     """
     error = _origin(error)
     if not isinstance(error, RetryAfterError):
         return None
     try:
-        at_ms = _after_ms(error.after, now_ms)
-    except (WireError, ValueError, TypeError, OverflowError):
+        at_ms = retry_after_at_ms(error.after, now_ms)
+    except Exception:  # noqa: BLE001 - an attribute of a subclass is user code
         return None
     return min(max(at_ms, now_ms + RETRY_AFTER_MIN_MS), now_ms + RETRY_AFTER_MAX_MS)
 
@@ -65,11 +68,11 @@ def retry_at_ms(error: BaseException, now_ms: int) -> int | None:
 def error_body(error: BaseException, *, code: str | None = None) -> ErrorBody:
     """``error`` with its class, message, the frames that are the user's, and up to five causes."""
     error = _sole_leaf(error)
-    if isinstance(error, StepError):
-        return ErrorBody(error.name, error.message, error.stack, code)
+    if _is(error, StepError):
+        return _step_error_body(error, code)
     cause = _cause(error)
     return ErrorBody(
-        name=type(error).__name__,
+        name=_name(error),
         message=_message(error),
         stack=_stack(error),
         code=code,
@@ -77,27 +80,70 @@ def error_body(error: BaseException, *, code: str | None = None) -> ErrorBody:
     )
 
 
+def _step_error_body(error: BaseException, code: str | None) -> ErrorBody:
+    """What the step said of its error; a subclass need not have kept it."""
+    name, message, stack = (getattr(error, member, None) for member in ("name", "message", "stack"))
+    return ErrorBody(
+        name=_told(name, NAME_MAX_CHARS) if isinstance(name, str) else _name(error),
+        message=_told(message, MESSAGE_MAX_CHARS) if isinstance(message, str) else _message(error),
+        stack=_told(stack, STACK_MAX_CHARS) if isinstance(stack, str) else None,
+        code=code,
+    )
+
+
 def _nested(error: BaseException, depth: int) -> dict[str, object]:
-    body: dict[str, object] = {"name": type(error).__name__, "message": _message(error), "stack": _stack(error)}
+    body: dict[str, object] = {"name": _name(error), "message": _message(error), "stack": _stack(error)}
     cause = _cause(error)
     if cause is not None and depth > 1:
         body["cause"] = _nested(cause, depth - 1)
     return body
 
 
+def _is(error: BaseException, kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
+    """Whether ``error`` is of one of these kinds, whatever its ``__class__`` says."""
+    return issubclass(type(error), kinds)
+
+
+def _name(error: BaseException) -> str:
+    """The name that its class was made with, whatever the metaclass says."""
+    return _told(type.__dict__["__name__"].__get__(type(error)), NAME_MAX_CHARS)
+
+
 def _message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
-        members = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in _leaves(error))
-        return f"{error.message}: {members}"
-    return str(error)
+        leaves = list(_leaves(error))
+        members = [f"{_name(leaf)}: {_told(text_of(leaf), MESSAGE_MAX_CHARS)}" for leaf in leaves[:MEMBERS_MAX]]
+        if len(leaves) > MEMBERS_MAX:
+            members.append(f"and {len(leaves) - MEMBERS_MAX} more")
+        return _told(f"{error.message}: {'; '.join(members)}", MESSAGE_MAX_CHARS)
+    return _told(text_of(error), MESSAGE_MAX_CHARS)
+
+
+def _told(text: str, chars_max: int) -> str:
+    """``text`` as JSON can hold it, its middle left out when it is too long."""
+    if len(text) > chars_max:
+        half = chars_max // 2
+        text = f"{text[:half]} ... {len(text) - 2 * half} characters left out ... {text[-half:]}"
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _stack(error: BaseException) -> str:
-    """The formatted traceback without Stepwell's and asyncio's frames, its end kept when it is long."""
+    """The formatted traceback without Stepwell's and asyncio's frames, the last of them when it is long."""
+    try:
+        return _formatted(error)
+    except Exception:  # noqa: BLE001 - formatting asks the error for more than its text, and may recurse too deep
+        return _told(f"{_name(error)}: {text_of(error)}\n", STACK_MAX_CHARS)
+
+
+def _formatted(error: BaseException) -> str:
     trace = traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX)
     own = [frame for frame in trace.stack if not frame.filename.startswith(_MACHINERY)]
     trace.stack = traceback.StackSummary.from_list(own)
-    return "".join(trace.format(chain=False))[-STACK_MAX_CHARS:]
+    text = "".join(trace.format(chain=False))
+    if len(text) <= STACK_MAX_CHARS:
+        return _told(text, STACK_MAX_CHARS)
+    frames = "".join(trace.stack.format())[-STACK_MAX_CHARS // 2 :]
+    return frames + _told("".join(trace.format_exception_only()), STACK_MAX_CHARS // 2)
 
 
 def _cause(error: BaseException) -> BaseException | None:
@@ -107,11 +153,14 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for member in error.exceptions:
-            yield from _leaves(member)
-    else:
-        yield error
+    """The errors in a group, however deep it is, in order; any other error itself."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            waiting.extend(reversed(each.exceptions))
+        else:
+            yield each
 
 
 def _origin(error: BaseException) -> BaseException:
@@ -128,14 +177,4 @@ def _sole_leaf(error: BaseException) -> BaseException:
 
 def _code(error: BaseException) -> str:
     leaves = list(_leaves(error))
-    return next((code for kind, code in _CODES if any(isinstance(leaf, kind) for leaf in leaves)), _OTHER_CODE)
-
-
-def _after_ms(after: float | str | dt.timedelta | dt.datetime, now_ms: int) -> int:
-    if isinstance(after, str):
-        return parse_when_ms(after, now_ms)
-    if isinstance(after, dt.datetime):
-        return instant_of(after)
-    if isinstance(after, dt.timedelta):
-        return now_ms + after // dt.timedelta(milliseconds=1)
-    return now_ms + int(after * SECOND_MS)
+    return next((code for kind, code in _CODES if any(_is(leaf, kind) for leaf in leaves)), _OTHER_CODE)

@@ -14,7 +14,9 @@ from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
 
-from stepwell.errors import EncodingError
+from stepwell.errors import EncodingError, text_of
+from stepwell.values import secrets
+from stepwell.values.secrets import is_secret, masked_path
 from stepwell.wire.encoding import encode
 
 _ADVICE: Final = "return JSON values, a dataclass or a pydantic model"
@@ -116,15 +118,21 @@ def _is_model(value: Any) -> bool:
 
 def _model_members(model: Any, path: _Path) -> Any:
     try:
-        return model.model_dump(mode="json", by_alias=True, round_trip=True)
+        members = model.model_dump(mode="json", by_alias=True, round_trip=True)
     except Exception as error:  # serializers are user code and may raise anything
-        problem = f"is a {type(model).__qualname__} that pydantic cannot serialise ({error})"
+        problem = f"is a {type(model).__qualname__} that pydantic cannot serialise ({text_of(error)})"
         raise path.error(problem, "give the field a type or a serializer that JSON can hold") from error
+    secret = masked_path(model, members)
+    if secret is not None:
+        raise path.member(secret).error("is a secret, of which asterisks would be stored", secrets.ADVICE)
+    return members
 
 
 def _advice(value: Any) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return "return text, e.g. base64.b64encode(data).decode()"
+    if is_secret(value):
+        return secrets.ADVICE
     if inspect.isawaitable(value):
         return "await it first"
     if inspect.isgenerator(value) or hasattr(value, "__next__"):

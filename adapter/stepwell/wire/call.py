@@ -16,7 +16,11 @@ DISCOVERY_STEP_ID: Final = "step"
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """The ``ctx`` member. ``attempt`` counts from 0; ``stack`` lists hashed step ids in completion order."""
+    """The ``ctx`` member. ``attempt`` counts from 0; ``stack`` lists hashed step ids in completion order.
+
+    ``said``, a member of our own, is how far the lines that the function logs have come in earlier calls of the run: so
+    many memos given out, so many lines since the last of them. None from servers that do not tell.
+    """
 
     run_id: str
     attempt: int = 0
@@ -32,6 +36,7 @@ class CallContext:
     request_id: str = ""
     generation_id: int = 0
     job_id: str = ""
+    said: tuple[int, int] | None = None
 
     def encode(self) -> dict[str, Any]:
         """The wire object."""
@@ -51,6 +56,8 @@ class CallContext:
         }
         if self.generation_id:
             body["generation_id"] = self.generation_id
+        if self.said is not None:
+            body["stepwell"] = {"said": list(self.said)}
         return body
 
 
@@ -114,7 +121,16 @@ def _decode_context(ctx: Mapping[str, Any], *, use_api: bool) -> CallContext:
         request_id=text_or_empty(ctx.get("request_id")),
         generation_id=whole_or(ctx.get("generation_id"), 0),
         job_id=text_or_empty(ctx.get("job_id")),
+        said=_said(ctx.get("stepwell")),
     )
+
+
+def _said(own: Any) -> tuple[int, int] | None:
+    said = own.get("said") if isinstance(own, Mapping) else None
+    if not isinstance(said, list) or len(said) != 2:
+        return None
+    memos, lines = (whole_or(number, -1) for number in said)
+    return (memos, lines) if memos >= 0 and lines >= 0 else None
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:

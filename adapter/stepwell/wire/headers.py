@@ -26,6 +26,8 @@ GIVEN_UP: Final = "x-stepwell-given-up"
 """Our own: the hashed ids of the unfinished steps that the function has cancelled, separated by commas."""
 WARNINGS: Final = "x-stepwell-warnings"
 """Our own: what the author ought to hear about the call, as a JSON array of texts."""
+SAID: Final = "x-stepwell-said"
+"""Our own: how far the function's lines in the log have come, as ``memos:lines``, the lines since the last memo."""
 
 SYNC_IN_BAND: Final = "in_band"
 SYNC_OUT_OF_BAND: Final = "out_of_band"

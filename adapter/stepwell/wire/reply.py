@@ -20,6 +20,7 @@ WARNINGS_MAX: Final = 5
 WARNING_CHARS_MAX: Final = 500
 
 _VERSION = re.compile(r"-?[0-9]{1,9}")
+_POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 _STREAMING = 201
 _OPCODES = 206
 
@@ -36,7 +37,8 @@ class Finished:
 class Instructions:
     """The function reported opcodes. ``no_retry`` and ``retry_at_ms`` apply to the StepError among them.
 
-    ``given_up`` are the hashed ids of unfinished steps that it cancelled: nobody waits for them any more.
+    ``given_up`` are the hashed ids of unfinished steps that it cancelled: nobody waits for them any more. ``said`` is
+    how far the lines that it logs have come, as in a call's context.
     """
 
     opcodes: tuple[Opcode, ...]
@@ -44,17 +46,22 @@ class Instructions:
     retry_at_ms: int | None = None
     given_up: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    said: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The call failed. ``output`` is what a failed run keeps: the SDK's error body verbatim, or a synthesised one."""
+    """The call failed. ``output`` is what a failed run keeps: the SDK's error body verbatim, or a synthesised one.
+
+    ``said`` as in Instructions.
+    """
 
     error: ErrorBody
     output: Any
     no_retry: bool = False
     retry_at_ms: int | None = None
     warnings: tuple[str, ...] = ()
+    said: tuple[int, int] | None = None
 
 
 Outcome = Finished | Instructions | Failed
@@ -95,11 +102,12 @@ def encode_reply(outcome: Outcome, now_ms: int) -> tuple[int, dict[str, str], by
         case Instructions():
             headers |= {names.NO_RETRY: "true"} if outcome.no_retry else {}
             headers |= {names.GIVEN_UP: ",".join(outcome.given_up)} if outcome.given_up else {}
+            headers |= _said(outcome.said)
             body = encode([opcode.encode() for opcode in outcome.opcodes])
             return _OPCODES, headers | _retry_after(outcome.retry_at_ms, now_ms), body
         case Failed():
             headers |= {names.NO_RETRY: "true" if outcome.no_retry else "false"}
-            headers |= _retry_after(outcome.retry_at_ms, now_ms)
+            headers |= _retry_after(outcome.retry_at_ms, now_ms) | _said(outcome.said)
             return 400 if outcome.no_retry else 500, headers, encode(outcome.output)
         case _:
             assert_never(outcome)
@@ -121,15 +129,16 @@ def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) 
     retry_after = headers.get(names.RETRY_AFTER)
     retry_at_ms = None if retry_after is None else parse_retry_after_ms(retry_after, now_ms)
     warnings = _read_warnings(headers.get(names.WARNINGS))
+    said = _read_said(headers.get(names.SAID, ""))
     if status == _OPCODES:
         if not body:
             raise WireError("a 206 reply has no body")
         given_up = tuple(filter(None, headers.get(names.GIVEN_UP, "").split(",")))
-        return Instructions(decode_opcodes(decode(body, repair=True)), no_retry, retry_at_ms, given_up, warnings)
+        return Instructions(decode_opcodes(decode(body, repair=True)), no_retry, retry_at_ms, given_up, warnings, said)
     if 200 <= status < 300:
         return Finished(_lenient(body) if body else None, warnings)
     output = _lenient(body)
-    return Failed(decode_error(output), output, no_retry, retry_at_ms, warnings)
+    return Failed(decode_error(output), output, no_retry, retry_at_ms, warnings, said)
 
 
 def _warnings(warnings: tuple[str, ...]) -> dict[str, str]:
@@ -148,6 +157,16 @@ def _read_warnings(header: str | None) -> tuple[str, ...]:
         return ()
     texts = found if isinstance(found, list) else []
     return tuple(text[:WARNING_CHARS_MAX] for text in texts[:WARNINGS_MAX] if isinstance(text, str))
+
+
+def _said(said: tuple[int, int] | None) -> dict[str, str]:
+    return {} if said is None else {names.SAID: f"{said[0]}:{said[1]}"}
+
+
+def _read_said(header: str) -> tuple[int, int] | None:
+    """Whatever is no such position says nothing."""
+    found = _POSITION.fullmatch(header)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _retry_after(retry_at_ms: int | None, now_ms: int) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -32,6 +34,9 @@ _UNIT_NS: Final[dict[str, int]] = {
     "w": WEEK_MS * _MILLISECOND_NS,
 }
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_SECONDS = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)")
+_HTTP_DATE_WITHOUT_ZONE = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:", re.ASCII)
+"""The oldest form of an HTTP date, which like the others is in UTC: ``Sun Nov  6 08:49:37 1994``."""
 _MAX_TEXT_CHARS = 100
 _MIN_INSTANT_CHARS = 10
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -101,6 +106,14 @@ def parse_instant_ms(text: str) -> int:
     return stamp
 
 
+def parse_zoned_instant_ms(text: str) -> int:
+    """The same for a text that must name its time zone. Raises WireError when it is no time, ValueError without one."""
+    moment = (_iso(text) or _mail(text)) if len(text) <= _MAX_TEXT_CHARS else None
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(f'"{text}" names no time zone; add one, e.g. "2027-01-01T09:00:00Z" or "...+02:00"')
+    return parse_instant_ms(text) if moment is None else instant_of(moment)
+
+
 def parse_when_ms(text: str, now_ms: int) -> int:
     """The instant a sleep or timeout text names: a date when it is long enough and parses as one, else a duration.
 
@@ -116,6 +129,27 @@ def parse_when_ms(text: str, now_ms: int) -> int:
     return now_ms + parse_duration_ms(text)
 
 
+def retry_after_at_ms(after: object, now_ms: int) -> int:
+    """The instant that the ``after`` of a RetryAfterError names, unclamped, rounded up.
+
+    It is a number of seconds, a timedelta, an aware datetime, or what an HTTP header and SDKs give: a text or bytes
+    with seconds, a duration, an HTTP date (UTC by definition) or an ISO time with a zone. Raises ValueError or
+    WireError for what is none of them, or no time to wait for.
+    """
+    if isinstance(after, bytes | bytearray):
+        after = after.decode("latin-1")
+    if isinstance(after, str):
+        return _retry_text_at_ms(after.strip(), now_ms)
+    if isinstance(after, dt.datetime):
+        return instant_of(after)
+    if isinstance(after, dt.timedelta):
+        return now_ms + _not_negative(-(-after // dt.timedelta(milliseconds=1)))
+    if isinstance(after, int | float | Decimal) and not isinstance(after, bool) and math.isfinite(after):
+        seconds = float(min(after, RETRY_AFTER_MAX_MS))
+        return now_ms + _not_negative(-(-dt.timedelta(seconds=max(seconds, -1)) // dt.timedelta(milliseconds=1)))
+    raise ValueError("it is none of these")
+
+
 def parse_retry_after_ms(text: str, now_ms: int) -> int | None:
     """The instant a ``Retry-After`` value names, clamped to 1 s .. 24 h from now. Returns None for other texts."""
     value = text.strip()
@@ -129,6 +163,25 @@ def parse_retry_after_ms(text: str, now_ms: int) -> int | None:
         except WireError:
             return None
     return min(max(at_ms, now_ms + RETRY_AFTER_MIN_MS), now_ms + RETRY_AFTER_MAX_MS)
+
+
+def _retry_text_at_ms(text: str, now_ms: int) -> int:
+    if len(text) <= _MAX_TEXT_CHARS and _SECONDS.fullmatch(text):
+        return retry_after_at_ms(Decimal(text), now_ms)
+    if _PART.match(text.lstrip("+-")):
+        try:
+            return now_ms + _not_negative(parse_duration_ms(text))
+        except WireError:
+            pass  # a date may begin like a duration
+    if _HTTP_DATE_WITHOUT_ZONE.match(text):
+        return parse_instant_ms(text)
+    return parse_zoned_instant_ms(text)
+
+
+def _not_negative(length_ms: int) -> int:
+    if length_ms < 0:
+        raise ValueError("it is negative")
+    return length_ms
 
 
 def _iso(text: str) -> dt.datetime | None:

@@ -27,6 +27,7 @@ def read_progress(document: bytes) -> Progress:
     body["placed"] = {step_id: Place(*place) for step_id, place in body.get("placed", {}).items()}
     body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
     body["unreported"] = tuple(body.get("unreported", ()))
+    body["said"] = tuple(body.get("said", (0, 0)))
     return Progress(**body)
 
 

@@ -45,7 +45,8 @@ class Progress:
     ``executed`` is how many had been when it was counted. ``retry_at_ms`` is when the next one may start.
     ``placed`` gives stack places to entries that were written without one; ``fences`` bounds, per term that ended
     without a release, how many places of that term count. ``unreported`` are the pending steps that the last discovery
-    did not ask for any more.
+    did not ask for any more. ``said`` is how far the lines that the function logs have come: memos given out, and lines
+    since the last of them.
     """
 
     request_version: int = REQUEST_VERSION_UNKNOWN
@@ -56,6 +57,7 @@ class Progress:
     placed: Mapping[str, Place] = field(default_factory=dict)
     fences: Mapping[int, int] = field(default_factory=dict)
     unreported: tuple[str, ...] = ()
+    said: tuple[int, int] = (0, 0)
 
 
 class Invoker(NamedTuple):

@@ -174,3 +174,18 @@ def test_any_call(raw):
     except WireError:
         return
     assert raw["ctx"]["run_id"]
+
+
+def test_how_far_the_lines_have_come_is_a_member_of_our_own():
+    """It is written as the server's own member, left out where it is not known, and read back."""
+    ctx = CallContext(run_id="R", said=(2, 1))
+    request = CallRequest(event=EVENT, events=(EVENT,), ctx=ctx)
+    assert request.encode()["ctx"]["stepwell"] == {"said": [2, 1]}
+    assert decode_call_request(request.encode()).ctx.said == (2, 1)
+    assert "stepwell" not in CallRequest(event=EVENT, ctx=CallContext(run_id="R")).encode()["ctx"]
+
+
+@pytest.mark.parametrize("own", [None, {}, [], {"said": 1}, {"said": [1]}, {"said": [1, -1]}, {"said": [True, 1]}])
+def test_a_position_that_is_none_counts_as_absent(own):
+    """Servers that tell nothing, or something else, are like those without the member."""
+    assert decode_call_request(with_ctx(stepwell=own)).ctx.said is None

@@ -237,6 +237,23 @@ def test_encode(outcome, status, headers, body):
     assert encode_reply(outcome, NOW_MS) == (status, headers, body)
 
 
+@pytest.mark.parametrize("outcome", [Instructions((STEP_RUN,), said=(3, 1)), Failed(ERROR_BODY, ERROR, said=(0, 12))])
+def test_how_far_the_lines_have_come_is_a_header(outcome):
+    """A reply tells how far its function's lines in the log have come, and is read back so."""
+    status, headers, body = encode_reply(outcome, NOW_MS)
+    assert headers["x-stepwell-said"] == f"{outcome.said[0]}:{outcome.said[1]}"
+    assert decode_reply(status, SDK | headers, body, NOW_MS).outcome == outcome
+
+
+@pytest.mark.parametrize("header", ["", "3", "3:", "-1:0", "a:b", "1:2:3", "٣:٣", "1234567890:0"])
+def test_a_header_that_is_no_position_says_nothing(header):
+    """What cannot be understood there is never a reason to refuse a reply."""
+    _, headers, body = encode_reply(Instructions((STEP_RUN,)), NOW_MS)
+    outcome = decode_reply(206, SDK | headers | {"x-stepwell-said": header}, body, NOW_MS).outcome
+    assert isinstance(outcome, Instructions)
+    assert outcome.said is None
+
+
 delays = st.none() | st.integers(1, 86_400).map(lambda seconds: NOW_MS + seconds * 1_000)
 outcomes = st.one_of(
     st.builds(Finished, json_values()),

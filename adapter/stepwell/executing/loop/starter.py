@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from collections.abc import Callable
 from typing import Any, Final, Protocol
+
+from stepwell.executing.loop.contained import Contained, is_body
 
 SetTimer = Callable[..., asyncio.TimerHandle]
 
@@ -31,14 +34,17 @@ STARTER: Final[contextvars.ContextVar[Starter | None]] = contextvars.ContextVar(
 
 
 class _NotingFactory:
-    """Starts tasks as the factory before it does, and notes those of functions."""
+    """Starts tasks as the factory before it does, and notes those of functions. No task of theirs ends the loop."""
 
     def __init__(self, before: Any) -> None:
         self._before = before
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        context = options.get("context")
+        starter = starter_in(context)
+        if inspect.iscoroutine(coro) and (starter is not None or is_body(context)):
+            coro = Contained(coro)
         task = asyncio.Task(coro, loop=loop, **options) if self._before is None else self._before(loop, coro, **options)
-        starter = starter_in(options.get("context"))
         if starter is not None:
             starter.note_task(task)
         return task

@@ -11,7 +11,7 @@ from typing import Any, Final
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
 from stepwell.executing.execution import Runtime, carry_on
-from stepwell.executing.step_body import TimeoutScope
+from stepwell.executing.runtime import TimeoutScope
 from stepwell.replaying.replay import Replay
 from stepwell.replaying.replay_rules import Recorded
 from stepwell.wire.checkpoint import Checkpoint

@@ -43,7 +43,7 @@ _FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] =
 
 def advance(situation: Situation, reply: Reply) -> Decision:
     """Decide what a reply changes. Never raises for anything a function may answer."""
-    situation = _learn_version(situation, reply.request_version)
+    situation = _learn(situation, reply)
     match reply.outcome:
         case Finished(result):
             return _returned(situation, result)
@@ -55,10 +55,15 @@ def advance(situation: Situation, reply: Reply) -> Decision:
             assert_never(reply.outcome)
 
 
-def _learn_version(situation: Situation, version: int | None) -> Situation:
-    if version is None or version == situation.progress.request_version:
+def _learn(situation: Situation, reply: Reply) -> Situation:
+    """Take from a reply what it tells of the function: its version, and how far the lines it logs have come."""
+    before = situation.progress
+    version = before.request_version if reply.request_version is None else reply.request_version
+    said = None if isinstance(reply.outcome, Finished) or situation.target is not None else reply.outcome.said
+    progress = replace(before, request_version=version, said=max(before.said, said or before.said))
+    if progress == before:
         return situation
-    header = replace(situation.run.header, progress=replace(situation.progress, request_version=version))
+    header = replace(situation.run.header, progress=progress)
     return replace(situation, run=replace(situation.run, header=header))
 
 

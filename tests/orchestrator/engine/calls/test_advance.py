@@ -301,6 +301,20 @@ def test_limits_fail_the_run_for_good(limits: Limits, answer: object, name: str,
     assert not [write for write in decision.writes if isinstance(write, PutEntry)]
 
 
+@pytest.mark.parametrize(
+    ("before", "told", "after"), [((0, 0), (1, 2), (1, 2)), ((2, 0), (1, 9), (2, 0)), ((1, 1), None, (1, 1))]
+)
+def test_how_far_the_lines_have_come_is_learned_from_the_reply(
+    before: tuple[int, int], told: tuple[int, int] | None, after: tuple[int, int]
+) -> None:
+    """The furthest that a discovery has told is kept, whether it came to rest or failed."""
+    rested = instructed(op(Op.SLEEP, opts={"duration": "1m"}))
+    for answer in (rested, raised()):
+        outcome = replace(answer.outcome, said=told)  # type: ignore[type-var]
+        decision = advance(situation(run(said=before)), replace(answer, outcome=outcome))
+        assert decision.progress.said == after
+
+
 def test_the_request_version_is_learned_from_the_reply() -> None:
     """The first reply tells which version of the protocol the run's function speaks."""
     decision = advance(situation(run(version=-1)), reply(instructed(op(Op.SLEEP, opts={"duration": "1s"})).outcome, 2))

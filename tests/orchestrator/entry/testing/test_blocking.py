@@ -54,7 +54,7 @@ def test_plain_functions_and_threads(engine: SyncEngine) -> None:
 
     engine.serve(app)
     run = engine.send_one("go")
-    assert run.output.startswith("asyncio_")
+    assert run.output == "stepwell-plain-go-name"
     assert len(engine.sent("told")) == 1
 
 
