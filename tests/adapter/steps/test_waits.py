@@ -65,7 +65,8 @@ def instant(offset_ms: int) -> dt.datetime:
 
 WAIT: Mapping[str, Any] = {"event": "order/paid", "timeout": "7d"}
 SIGNAL: Mapping[str, Any] = {"signal": "go/1", "timeout": "7d", "conflict": "fail"}
-INVOKE: Mapping[str, Any] = {"function_id": "shop-price", "payload": {"data": {}}}
+ALONG: Mapping[str, Any] = {"on_parent_cancel": "cancel"}
+INVOKE: Mapping[str, Any] = {"function_id": "shop-price", "payload": {"data": {}}, **ALONG}
 
 OPCODES: list[tuple[Use, Op, str, Mapping[str, Any]]] = [
     (lambda step: step.wait_for_event("a", event="order/paid", timeout="7d"), Op.WAIT_FOR_EVENT, "order/paid", WAIT),
@@ -113,7 +114,18 @@ OPCODES: list[tuple[Use, Op, str, Mapping[str, Any]]] = [
         lambda step: step.invoke("a", function="other-fn", data={"n": 1}, timeout="1h", user={"id": 7}, v="2"),
         Op.INVOKE_FUNCTION,
         "a",
-        {"function_id": "other-fn", "payload": {"data": {"n": 1}, "user": {"id": 7}, "v": "2"}, "timeout": "1h"},
+        {
+            "function_id": "other-fn",
+            "payload": {"data": {"n": 1}, "user": {"id": 7}, "v": "2"},
+            "timeout": "1h",
+            **ALONG,
+        },
+    ),
+    (
+        lambda step: step.invoke("a", function="other-fn", on_parent_cancel="abandon"),
+        Op.INVOKE_FUNCTION,
+        "a",
+        {"function_id": "other-fn", "payload": {"data": {}}},
     ),
     (
         lambda step: step.invoke("a", function=price, data=Amount(cents=3)),
@@ -326,6 +338,10 @@ MISUSES: list[tuple[Use, str]] = [
     (lambda step: step.invoke("a", function=price, data=[1]), 'step "a": invoke: data must be a JSON object, got list'),
     (lambda step: step.invoke("a", function=price, user="me"), 'step "a": invoke: user must be a JSON object, got str'),
     (lambda step: step.invoke("a", function=price, timeout=-1), 'step "a": timeout must be longer than 0'),
+    (
+        lambda step: step.invoke("a", function=price, on_parent_cancel="keep"),
+        'step "a", invoke.on_parent_cancel: must be "cancel" or "abandon", got \'keep\'',
+    ),
     (lambda step: step.invoke(stepwell.StepOptions("a", retries=1), function=price), "invoke is not retried"),
 ]
 

@@ -1,8 +1,13 @@
-"""``InvokeFunction``: another function runs, and its result is this step's (protocol 6.8)."""
+"""``InvokeFunction``: another function runs, and its result is this step's (protocol 6.8).
+
+An option of our own, ``on_parent_cancel``, says what becomes of that run when this one is cancelled: ``"cancel"``, or
+``"abandon"``, as it is without the option.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
@@ -24,4 +29,11 @@ def invoke_function(situation: Situation, opcode: Opcode) -> Change:
     data = payload.get("data") if isinstance(payload, Mapping) else None
     if data is not None and not isinstance(data, Mapping):
         return refuse(situation, "InvalidInvoke", f'step "{opcode.title}": the data to invoke with must be an object')
-    return waiting(situation, opcode, expires_at_ms, {"function_id": function_id, "payload": dict(payload or {})})
+    on_parent_cancel = opcode.opts.get("on_parent_cancel")
+    if on_parent_cancel not in (None, "cancel", "abandon"):
+        message = f'step "{opcode.title}": on_parent_cancel must be "cancel" or "abandon", got {on_parent_cancel!r}'
+        return refuse(situation, "InvalidInvoke", message)
+    opts: dict[str, Any] = {"function_id": function_id, "payload": dict(payload or {})}
+    if on_parent_cancel == "cancel":
+        opts["on_parent_cancel"] = on_parent_cancel
+    return waiting(situation, opcode, expires_at_ms, opts)

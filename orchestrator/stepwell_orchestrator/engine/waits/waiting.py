@@ -33,7 +33,7 @@ def take(run: Run, entry: StepEntry) -> tuple[Command, ...]:
         case StepKind.WAIT_FOR_SIGNAL:
             return (timer, TakeSignal(_signal_wait(run.header.run_id, entry), entry.opts["conflict"] == "replace"))
         case StepKind.INVOKE:
-            return (timer, Emit(_invoked_event(run, entry)))
+            return (timer, Emit(invoked_event(run, entry)))
         case StepKind.RUN | StepKind.SLEEP | StepKind.INFER | StepKind.FETCH:
             return (timer,)
         case _:
@@ -88,16 +88,7 @@ def cancellation_pause(
     )
 
 
-def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
-    return PauseKey(entry.opts["event"], entry.opts["index"], run_id, entry.step_id)
-
-
-def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
-    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
-    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms)
-
-
-def _invoked_event(run: Run, entry: StepEntry) -> Event:
+def invoked_event(run: Run, entry: StepEntry) -> Event:
     """The event that starts the invoked function; its id follows from run and step, so it is invoked once."""
     header, payload = run.header, entry.opts["payload"]
     internal_id = derived_ulid(entry.queued_at_ms, header.run_id, entry.step_id, INVOKED_EVENT)
@@ -119,3 +110,12 @@ def _invoked_event(run: Run, entry: StepEntry) -> Event:
         user=payload.get("user") or {},
         v=payload.get("v"),
     )
+
+
+def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
+    return PauseKey(entry.opts["event"], entry.opts["index"], run_id, entry.step_id)
+
+
+def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
+    assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
+    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms)
