@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import RunHeader, RunStatus
+from stepwell_orchestrator.model.step import StepStatus
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import STOP_EVENT, Member, Options
 from tests.sim.facts import (
     BulkCancelAsked,
     CancelAsked,
+    EntryWritten,
     Fact,
     RerunAnswered,
     RerunAsked,
@@ -19,10 +22,11 @@ from tests.sim.facts import (
     RunStarted,
 )
 from tests.sim.known_runs import KnownRuns, Stored
+from tests.sim.steps import Invocation
 
 
 class CancelledForAReason:
-    """A run is cancelled only by request, by an event that may cancel it, or by a time it had and overran.
+    """A run is cancelled only by request, with its caller, by an event that may cancel it, or by a time it overran.
 
     And it is cancelled soon when one of these is so, unless it ended before. A rerun has a run that was to be rerun.
     """
@@ -36,6 +40,8 @@ class CancelledForAReason:
         self._asked: set[str] = set()
         self._bulk: list[tuple[BulkCancelAsked, Moment]] = []
         self._reruns: set[str] = set()
+        self._awaited: set[tuple[str, str]] = set()
+        """The invocations that are waited for, by run and step; those of a run that ended are as they were then."""
 
     def see(self, fact: Fact, moment: Moment) -> None:
         self._known.see(fact, moment)
@@ -50,6 +56,9 @@ class CancelledForAReason:
                 self._asked.add(run_id)
             case BulkCancelAsked():
                 self._bulk.append((fact, moment))
+            case EntryWritten(run_id, entry) if entry.op is Op.INVOKE_FUNCTION:
+                key = (run_id, entry.step_id)
+                (self._awaited.add if entry.status is StepStatus.WAITING else self._awaited.discard)(key)
             case RerunAsked(run_id):
                 self._reruns.add(run_id)
             case RerunAnswered(run_id) if run_id not in self._known.headers:
@@ -74,6 +83,7 @@ class CancelledForAReason:
             or any(self._meets(asked, header) for asked, _ in self._bulk)
             or any(self._stops(run_id, slack_ms))
             or self._overran(run_id, now_ms, slack_ms)
+            or self._caller_cancelled(header) is not None
         )
 
     def _overran(self, run_id: str, now_ms: int, slack_ms: int) -> bool:
@@ -93,8 +103,21 @@ class CancelledForAReason:
                 yield moment.now_ms, "a bulk cancellation"
         for stored in self._stops(run_id, -2 * self._skew_max_ms):
             yield max(stored.moment.now_ms, created.now_ms), f"event {stored.event.id}"
+        caller_end = self._caller_cancelled(header)
+        if caller_end is not None:
+            yield max(caller_end.now_ms, created.now_ms), "the cancellation of its caller"
         if options.finish_ms is not None and run_id in self._started:
             yield self._started[run_id][1] + options.finish_ms, "its time"
+
+    def _caller_cancelled(self, header: RunHeader) -> Moment | None:
+        """When the run that waits for this one was cancelled, if it was and takes this one along."""
+        invoker = header.invoked_by
+        if invoker is None or invoker not in self._awaited or invoker.run_id not in self._known.ended:
+            return None
+        step = self._known.step(*invoker)
+        outcome, moment = self._known.ended[invoker.run_id]
+        takes_along = isinstance(step, Invocation) and not step.abandons
+        return moment if takes_along and outcome.status is RunStatus.CANCELLED else None
 
     def _stops(self, run_id: str, slack_ms: int) -> Iterator[Stored]:
         """The events that may cancel a run: received after it was created, before its rule no longer applies."""

@@ -16,6 +16,7 @@ from stepwell.client.http import HttpRequest
 from stepwell.executing.execution import Runtime, execute
 from stepwell.executing.saving import Saver
 from stepwell.serving.handler import Handler
+from stepwell.steps.invocations import OnParentCancel
 from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.encoding import encode
@@ -143,9 +144,12 @@ async def _take(step: Step, ctx: stepwell.Context) -> Any:
                 name, signal=signal, timeout=timeout, on_conflict="replace" if replaces else "fail"
             )
             return found and found.data
-        case Invocation(name, function, timeout_ms):
+        case Invocation(name, function, timeout_ms, abandons):
             timeout = dt.timedelta(milliseconds=timeout_ms)
-            return await calls.invoke(name, function=function, data=about(trigger), timeout=timeout)
+            choice: OnParentCancel = "abandon" if abandons else "cancel"
+            return await calls.invoke(
+                name, function=function, data=about(trigger), timeout=timeout, on_parent_cancel=choice
+            )
         case SendEvent(name, event_name, n):
             data = {**about(trigger), "n": n, "by": name}
             return await calls.send_event(name, stepwell.Event(name=event_name, data=data))

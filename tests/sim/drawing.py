@@ -60,7 +60,7 @@ class Drawing:
             return SignalWait(f"signal{number}", self.chance.choice(SIGNALS), timeout_ms, replaces)
         absent = not self.reach.functions or self.chance.random() < 0.1
         function = ABSENT_FUNCTION if absent else self.chance.choice(self.reach.functions)
-        return Invocation(f"invoke{number}", function, timeout_ms)
+        return Invocation(f"invoke{number}", function, timeout_ms, abandons=number % 3 == 0)
 
     def waits_in_a_row(self) -> tuple[EventWait, ...]:
         """Waits for one event after another, each also looking back."""

@@ -186,6 +186,8 @@ def _instruction(step: Step, request: CallRequest) -> tuple[str, dict[str, Any]]
             trigger = request.event["data"]
             data = {key: trigger[key] for key in ("user", "n") if key in trigger}
             opts = {"function_id": step.function, "payload": {"data": data}}
+            if not step.abandons:
+                opts["on_parent_cancel"] = "cancel"
             return "InvokeFunction", {**opts, "timeout": f"{step.timeout_ms}ms"}
         case _:
             return "StepPlanned", {}

@@ -106,11 +106,15 @@ class SignalWait:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A call of another function of the world, or of one that is not there."""
+    """A call of another function of the world, or of one that is not there.
+
+    ``abandons``: the invoked run goes on when this one is cancelled.
+    """
 
     name: str
     function: str
     timeout_ms: int
+    abandons: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,6 +242,13 @@ BROKEN: dict[str, History] = {
     "invoke timed out too early": [*INVOKED, timed_out(INVOKE)],
     "cancelled for no reason": [*START, CANCELLED],
     "event s1 should have cancelled it": [*LIMITED, 10_000, EventStored(STOP, True), 20 * MINUTE_MS, DONE],
+    "the cancellation of its caller should have": [
+        *INVOKED,
+        CancelAsked("r"),
+        CANCELLED,
+        16 * MINUTE_MS,
+        RunEnded("c", Outcome(RunStatus.COMPLETED, 0)),
+    ],
     "its time should have cancelled it": [*LIMITED, RunStarted("r", 0), 20 * MINUTE_MS, DONE],
     "a bulk cancellation should have": [
         *START,
@@ -316,6 +323,12 @@ HARMLESS: dict[str, History] = {
     "its time to finish was up": [*LIMITED, RunStarted("r", 0), MINUTE_MS, CANCELLED],
     "its time to start was up": [*LIMITED, 5_000, CANCELLED],
     "an event cancelled it": [*LIMITED, RunStarted("r", 0), 10_000, EventStored(STOP, True), CANCELLED],
+    "its caller was cancelled": [
+        *INVOKED,
+        CancelAsked("r"),
+        CANCELLED,
+        RunEnded("c", Outcome(RunStatus.CANCELLED, 0)),
+    ],
     "a bulk cancellation did": [*START, BulkCancelAsked("sim-f", 1, None), CANCELLED],
 }
 

@@ -17,7 +17,7 @@ from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms
-from stepwell_orchestrator.engine.runs import ending
+from stepwell_orchestrator.engine.runs import children, ending
 from stepwell_orchestrator.engine.waits import items, resume, waiting
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.local import commit
@@ -171,6 +171,11 @@ def forget_cancellations(patch: Patch) -> None:
     patch.setattr(routing, "cancellations", lambda *_: ())
 
 
+def leave_children(patch: Patch) -> None:
+    """Cancel a run and leave alone what it waits for."""
+    patch.setattr(children, "cancellations", lambda *_: ())
+
+
 def forget_deadlines(patch: Patch) -> None:
     """Give runs all the time they take."""
     patch.setattr(routing, "deadlines", lambda *_: ())
@@ -230,6 +235,7 @@ MUTATIONS = (
     answer_senders_early,
     invoke_again,
     forget_cancellations,
+    leave_children,
     forget_deadlines,
     refile_for_the_dead,
     give_cancellations_time,

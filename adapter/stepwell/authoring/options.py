@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from enum import Enum
 from typing import Any, Final, Literal
 
 from stepwell.values.checks import Duration, Field
@@ -17,27 +18,44 @@ LONGEST_PERIOD_MS: Final = 7 * DAY_MS
 LONGEST_RATE_PERIOD_MS: Final = DAY_MS
 
 
+class Left(Enum):
+    """What an argument is that was not given, where None is something to give."""
+
+    OUT = "left out"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
 @dataclass(frozen=True, slots=True)
 class CancelOn:
     """Cancel the run when ``event`` arrives.
 
     Narrow it with ``match``, a path that must hold the same value in both events (``"data.order_id"``), or with
-    ``if_``, an expression over ``event`` (what started the run) and ``async`` (the one that arrived).
+    ``if_``, an expression over ``event`` (what started the run) and ``async`` (the one that arrived). One of them is
+    due: every event of that name cancels every run of the function only where ``match=None`` says so.
     After ``timeout`` from the start of the run (default one year) it no longer applies.
     """
 
     event: EventName
     _: KW_ONLY
-    match: str | None = None
+    match: str | Literal[Left.OUT] | None = Left.OUT
     if_: str | None = None
     timeout: Duration | None = None
 
     def encode(self, field: Field) -> dict[str, Any]:
         """The wire value. Raises DefinitionError."""
+        name = event_name(field.member("event"), self.event)
+        if self.match is Left.OUT and self.if_ is None:
+            raise field.error(
+                f'any "{name}" would cancel every run of the function, whatever it is about; narrow it: '
+                'match="data.order_id" or if_=..., or write match=None if every run is meant'
+            )
+        match = None if self.match is Left.OUT else self.match
         return _present(
             {
-                "event": event_name(field.member("event"), self.event),
-                "if": field.condition(self.match, self.if_),
+                "event": name,
+                "if": field.condition(match, self.if_),
                 "timeout": _optional_duration(field.member("timeout"), self.timeout, LONGEST_WAIT_MS),
             }
         )

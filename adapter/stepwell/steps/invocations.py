@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from stepwell.steps.calls import StepId, TypedStepCall, misuse, options_of, refuse_policy
 from stepwell.steps.invocable import Invocable
 from stepwell.steps.timeouts import Timeout, timeout_text
+from stepwell.values.checks import Field
 from stepwell.values.serializer import to_json
 from stepwell.wire.opcodes import Op
+
+OnParentCancel = Literal["cancel", "abandon"]
+"""What becomes of the invoked run when the invoking one is cancelled while it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,7 @@ class Invocation:
     timeout: Timeout | None = None
     user: Mapping[str, Any] | None = None
     v: str | None = None
+    on_parent_cancel: OnParentCancel = "cancel"
 
 
 def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> TypedStepCall[Any]:
@@ -44,6 +49,9 @@ def invoke_call(step: StepId, invocation: Invocation, now_ms: int) -> TypedStepC
     }
     if invocation.timeout is not None:
         opts["timeout"] = timeout_text(options.id, invocation.timeout, now_ms)
+    field = Field(options.id, "invoke", "step").member("on_parent_cancel")
+    if field.choice(invocation.on_parent_cancel, ("cancel", "abandon")) == "cancel":
+        opts["on_parent_cancel"] = "cancel"  # other servers ignore it, and abandon
     return TypedStepCall(
         user_id=options.id,
         op=Op.INVOKE_FUNCTION,

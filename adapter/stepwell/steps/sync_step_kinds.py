@@ -16,7 +16,7 @@ from stepwell.steps.fetch import Request, Response, fetch_call
 from stepwell.steps.hosts import Outside, SyncHost
 from stepwell.steps.inference import infer_call, wrap_call
 from stepwell.steps.invocable import Invocable
-from stepwell.steps.invocations import Invocation
+from stepwell.steps.invocations import Invocation, OnParentCancel
 from stepwell.steps.models import Model
 from stepwell.steps.signals import OnConflict, Signal, SignalWait
 from stepwell.steps.timeouts import Timeout
@@ -176,6 +176,7 @@ class SyncStepKinds:
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
         v: str | None = None,
+        on_parent_cancel: OnParentCancel = "cancel",
     ) -> T: ...
 
     @overload
@@ -188,6 +189,7 @@ class SyncStepKinds:
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
         v: str | None = None,
+        on_parent_cancel: OnParentCancel = "cancel",
     ) -> Any: ...
 
     def invoke(
@@ -199,12 +201,16 @@ class SyncStepKinds:
         timeout: Timeout | None = None,
         user: Mapping[str, Any] | None = None,
         v: str | None = None,
+        on_parent_cancel: OnParentCancel = "cancel",
     ) -> Any:
         """Run another function and give what it returns, in the type it is annotated with.
 
         ``function`` is a function of an app, or ``"<app id>-<function id>"``. Its event carries ``data``, a mapping,
         pydantic model or dataclass, with ``user`` and ``v``. Raises StepError when the function failed, was cancelled
-        or is unknown, and InvokeTimeoutError after ``timeout`` (default one year); it then goes on running.
+        or is unknown, and InvokeTimeoutError after ``timeout`` (default one year); it then goes on running. When this
+        run is cancelled meanwhile, so is the invoked one, unless ``on_parent_cancel="abandon"`` lets it go on.
         """
-        invocation = Invocation(function=function, data=data, timeout=timeout, user=user, v=v)
+        invocation = Invocation(
+            function=function, data=data, timeout=timeout, user=user, v=v, on_parent_cancel=on_parent_cancel
+        )
         return self._host.request(invocations.invoke_call(step, invocation, self._outside.now_ms()))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
-import warnings
-from types import FrameType
 from typing import Final
 
-from stepwell.errors import StepwellWarning
 from stepwell.steps.calls import Duration, duration_ms, misuse
+from stepwell.values.source_lines import tell_author
 from stepwell.wire.times import DAY_MS, format_duration, format_instant, instant_of
 
 Timeout = Duration | dt.datetime
@@ -36,14 +33,14 @@ def timeout_text(step_id: str, timeout: Timeout, now_ms: int) -> str:
 
 
 def wait_timeout_text(step_id: str, call: str, timeout: Timeout | None, now_ms: int) -> str:
-    """The wire text of a timeout of a wait by ``call``: 30 days, after a warning at the user's line, for None.
-
-    The warning says the same every time, so that Python shows it once for each place in the code.
-    """
+    """The wire text of a timeout of a wait by ``call``: 30 days, after a warning at the user's line, for None."""
     if timeout is not None:
         return timeout_text(step_id, timeout, now_ms)
-    message = f'step.{call} without a timeout gives up after {WAIT_DEFAULT}; say how long it may take: timeout="7d"'
-    warnings.warn(message, StepwellWarning, stacklevel=_user_level())
+    tell_author(
+        call,
+        f'step "{step_id}": {call} without a timeout gives up after {WAIT_DEFAULT}; say how long it may take: '
+        'timeout="7d"',
+    )
     return WAIT_DEFAULT
 
 
@@ -57,12 +54,3 @@ def _instant_ms(step_id: str, moment: dt.datetime) -> int:
 def _refuse_too_long(step_id: str, length_ms: int) -> None:
     if length_ms > WAIT_MAX_MS:
         raise misuse(step_id, f"timeout is {format_duration(length_ms)}; the limit is 366d: wait again after it")
-
-
-def _user_level() -> int:
-    """The ``stacklevel`` for the caller of this that is the nearest frame outside this package."""
-    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the module documents it
-    level = 1
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("stepwell."):
-        frame, level = frame.f_back, level + 1
-    return level

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from stepwell.errors import DefinitionError, WireError
-from stepwell.values.expressions import check_expression
+from stepwell.values.expressions import check_expression, depends_on
+from stepwell.values.match_paths import same_in_both
+from stepwell.values.source_lines import tell_author
 from stepwell.wire.times import format_duration, parse_duration_ms
 
 Duration = str | dt.timedelta
 
 ID_MAX_CHARS: Final = 100
 
-_PATH = re.compile(r"""[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\]|\["[^"\\]+"\])*""")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -76,18 +77,33 @@ class Field:
     def condition(self, match: Any, if_: Any) -> str | None:
         """The expression over ``event``, which started the run, and ``async``, which arrives, that two arguments mean.
 
-        ``match`` is a path that must hold the same in both; ``if_`` is the whole expression.
+        ``match`` is a path that must hold the same in both; ``if_`` is the whole expression. One that the arriving
+        event cannot change is warned of.
         """
         if match is not None and if_ is not None:
             raise self.error("has both match and if_; write the whole condition as if_")
         if match is not None:
             return self.member("match")._same_in_both(match)
-        return None if if_ is None else self.member("if_").expression(if_, "event", "async")
+        return None if if_ is None else self.member("if_")._over_both(if_)
+
+    def tell(self, problem: str) -> None:
+        """Warn of its value at the author's line: it is taken, and probably not meant."""
+        tell_author(self.path, str(self.error(problem)))
 
     def _same_in_both(self, path: Any) -> str:
-        if not isinstance(path, str) or not _PATH.fullmatch(path):
-            raise self.error(f'must be a path such as "data.order_id", got {path!r}; for a condition use if_')
-        return f"event.{path} == async.{path}"
+        try:
+            return same_in_both(path)
+        except ValueError as problem:
+            raise self.error(str(problem)) from None
+
+    def _over_both(self, value: Any) -> str:
+        expression = self.expression(value, "event", "async")
+        if not depends_on(expression, "async"):
+            self.tell(
+                "never mentions async, the event that arrives, so that all of them or none will do; compare with it, "
+                'e.g. "event.data.order_id == async.data.order_id"'
+            )
+        return expression
 
     def _parsed_ms(self, value: Any) -> int:
         if isinstance(value, dt.timedelta):

@@ -12,6 +12,9 @@ _STRING = re.compile(r"""[rRbB]{0,2}(?:"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')"
 _MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
 _SPACED_DOT = re.compile(r"\s*\.\s*")
 _FREE_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?!\s*\(|\w)")
+_UNQUOTED = re.compile(r"(?<![\w.])\d+[A-Za-z_][\w-]*")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+[uU]?(?:-.*)?|\d+(?:[eE]-?\d+)?[uU]?(?:-.*)?")
+_ANYTHING: Final = ("true",)
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 _CEL_WORDS = frozenset(
     {"true", "false", "null", "in", "int", "uint", "double", "string", "bytes", "bool", "list", "map", "type"}
@@ -27,13 +30,31 @@ def check_expression(text: Any, variables: Collection[str]) -> str:
         raise ValueError(f'must be an expression such as "event.data.amount > 100", got {text!r}')
     if len(text) > EXPRESSION_MAX_CHARS:
         raise ValueError(f"is {len(text)} characters; the limit is {EXPRESSION_MAX_CHARS}")
-    code = _SPACED_DOT.sub(".", _STRING.sub("0", text))
+    code = _code_of(text)
     if '"' in code or "'" in code:
         raise ValueError(f"has a string that is never closed: {text}")
     _check_brackets(text, code)
+    _check_quotes(text, code)
     if not _MACRO.search(code):
         _check_names(text, code, variables)
     return text
+
+
+def depends_on(text: str, variable: str) -> bool:
+    """Whether a checked expression uses ``variable``, or says by ``true`` that anything will do."""
+    return text.strip() in _ANYTHING or variable in _FREE_NAME.findall(_code_of(text))
+
+
+def _code_of(text: str) -> str:
+    """The expression without what is inside its strings."""
+    return _SPACED_DOT.sub(".", _STRING.sub("0", text))
+
+
+def _check_quotes(text: str, code: str) -> None:
+    """An id that is put into an expression as it is has to be a string there."""
+    for word in _UNQUOTED.findall(code):
+        if not _NUMBER.fullmatch(word):
+            raise ValueError(f"has {word}, which is neither a number nor a name; if it is a text, quote it: {text}")
 
 
 def _check_brackets(text: str, code: str) -> None:
@@ -52,4 +73,10 @@ def _check_names(text: str, code: str, variables: Collection[str]) -> None:
     known = " and ".join(variables)
     for name in _FREE_NAME.findall(code):
         if name not in _CEL_WORDS and name not in variables:
-            raise ValueError(f'uses "{name}", but only {known} can be used here, e.g. "event.data.{name}": {text}')
+            raise ValueError(f'uses "{name}", but only {known} can be used here{_instead(name)}: {text}')
+
+
+def _instead(name: str) -> str:
+    if name == "async":
+        return ", where no second event arrives; the one there is, is event"
+    return f', e.g. "event.data.{name}"; if it is a text, quote it'

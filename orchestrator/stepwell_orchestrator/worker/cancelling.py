@@ -1,4 +1,33 @@
-"""Ending runs from outside: one, many, or one that took too long."""
+"""Ending runs from outside: one, many, or one that took too long; and with a run those that it waits for.
+
+The canceller commits the end of the caller first and cancels the runs that it invoked after that, by ids that follow
+from its journal. The router creates an invoked run first and looks at its caller after that. So one of them at least
+sees what the other wrote. What may come between:
+
+===================================  =====================================  ==========================================
+who dies, or comes between           what the journal shows                 who repeats it, and how
+===================================  =====================================  ==========================================
+the caller is cancelled before the   the caller's end, no invoked run       the router: it creates the run, sees the
+event of its invocation is routed                                           end, and cancels the run unstarted
+  test_cancelling_children.py::test_a_child_that_is_not_there_yet_never_starts
+... between the creation of the run  the caller's end, a queued run         the canceller, by the run's id
+and the router's look
+  test_cancelling_children.py::test_a_caller_cancelled_while_its_child_is_created_takes_it_along
+... before the invocation's event    the caller's end, a waiting entry      nobody: the event is not sent any more
+was stored
+  test_cancelling_children.py::test_an_invocation_that_was_not_sent_yet_is_not_sent
+... while the invoked run goes on    both ends                              the invoked run's own cancellation: its
+                                                                            driver stops, and so on down
+  test_cancelling_children.py::test_grandchildren_fall_by_the_same_rule
+the invoked run ended first          its own end                            nobody: the cancellation is refused
+  test_cancelling_children.py::test_a_child_that_has_ended_stays_as_it_is
+the canceller dies after the commit  the caller's end                       the item's next delivery: the end's commands
+  test_cancelling_children.py::test_a_crash_at_any_port_call_leaves_no_child_behind
+the router dies after it created     the invoked run, queued                the item's next delivery: it looks again
+the run
+  test_cancelling_children.py::test_a_crash_at_any_port_call_leaves_no_child_behind
+===================================  =====================================  ==========================================
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ from typing import assert_never
 from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.errors import LeaseLostError
 from stepwell_orchestrator.limits import DRIVE_LEASE_MS, FRESH_END_MS
-from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.run import RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from stepwell_orchestrator.worker.committing import Committer, FindSettlement
 from stepwell_orchestrator.worker.discovering import Discoverer
@@ -132,9 +132,13 @@ class Driver:
     async def _finish_end(self, header: RunHeader, now_ms: int, deliveries: int) -> None:
         """Carry out the commands of a run's end, if the driver that ended it may have died before.
 
-        Its item is redelivered then. A copy of the item comes for the first time, perhaps, but hardly long after.
+        Its item is redelivered then. A copy of the item comes for the first time, perhaps, but hardly long after. No
+        driver cancels: whoever did has an item of its own for that. And a child that is cancelled along with its caller
+        answers a caller whose end would cancel the child again, and so on.
         """
         assert header.outcome is not None, f"run {header.run_id} is over and has no outcome"
+        if header.outcome.status is RunStatus.CANCELLED:
+            return
         if deliveries > 1 or now_ms - header.outcome.ended_at_ms < FRESH_END_MS:
             await self.tools.dispatch(recover(await self.tools.journal.run_of(header), now_ms))
 

@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 
 from stepwell_orchestrator.engine.calls.notices import created_notice
 from stepwell_orchestrator.engine.journal.copying import copied_entries
+from stepwell_orchestrator.engine.runs.children import falls_with_caller
 from stepwell_orchestrator.engine.runs.route import invoked, new_run, patterns, route, run_again, starts_at_ms
 from stepwell_orchestrator.engine.runs.starting import cancellations, deadlines, idempotency_keys
 from stepwell_orchestrator.engine.waits import items
@@ -46,6 +47,7 @@ from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.queue_item import Rerun, WaitRefused
 from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.worker.cancelling import Canceller
 from stepwell_orchestrator.worker.dispatch import consequence
 from stepwell_orchestrator.worker.tools import Tools
 
@@ -55,6 +57,7 @@ class Router:
     """Routes events. Routing an event again does nothing again and finishes what a crash left."""
 
     tools: Tools
+    canceller: Canceller
 
     async def route(self, event_id: str) -> None:
         """Start, resume and cancel what one stored event starts, resumes and cancels."""
@@ -113,7 +116,7 @@ class Router:
         *,
         entries: Sequence[StepEntry] = (),
     ) -> None:
-        """Create a run, file its cancellations, and queue its deadlines and its start.
+        """Create a run, file its cancellations, and queue its deadlines and its start; or cancel it with its caller.
 
         A repeat does the same again, with the same times in it. ``entries`` are in its journal before it can be driven.
         """
@@ -126,6 +129,9 @@ class Router:
         if entries:
             await self._begin_with(header.run_id, entries)
         self.tools.observe(created_notice(header, self.tools.clock.now_ms()))
+        if header.invoked_by is not None and await self._falls_with(header.invoked_by):
+            await self.canceller.cancel(header.run_id)
+            return
         await self.tools.dispatch(
             [
                 *(Watch(pause) for pause in pauses),
@@ -133,6 +139,14 @@ class Router:
                 items.start(header.run_id, start_ms),
             ]
         )
+
+    async def _falls_with(self, invoker: Invoker) -> bool:
+        """Whether the caller of a run that exists by now was cancelled before, and is to take it along."""
+        caller = await self.tools.journal.get_header(invoker.run_id)
+        if caller is None or caller.outcome is None:
+            return False
+        entry = await self.tools.journal.get_entry(*invoker)
+        return entry is not None and falls_with_caller(entry, caller.outcome)
 
     async def _begin_with(self, run_id: str, entries: Sequence[StepEntry]) -> None:
         """Put a new run's first entries. Those that another delivery has put are the same, and stay."""

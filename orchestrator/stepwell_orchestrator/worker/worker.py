@@ -82,7 +82,7 @@ class Worker:
         self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
-        self._router = Router(self._tools)
+        self._router = Router(self._tools, self._canceller)
 
     async def handle(self, item: QueueItem, deliveries: int) -> int | None:
         """Carry out one item, delivered for the ``deliveries``-th time.

@@ -17,7 +17,8 @@ KEY = "event.data.k"
     [
         ({}, {}),
         ({"cancel_on": ()}, {}),
-        ({"cancel_on": stepwell.CancelOn("a")}, {"cancel": [{"event": "a"}]}),
+        ({"cancel_on": stepwell.CancelOn("a", match=None)}, {"cancel": [{"event": "a"}]}),
+        ({"cancel_on": stepwell.CancelOn("a", if_="true")}, {"cancel": [{"event": "a", "if": "true"}]}),
         (
             {"cancel_on": [stepwell.CancelOn("a", match="data.id", timeout="1h")]},
             {"cancel": [{"event": "a", "if": "event.data.id == async.data.id", "timeout": "1h"}]},
@@ -65,7 +66,16 @@ def test_options_become_wire_members(options: dict[str, Any], expected: dict[str
         ({"cancel_on": stepwell.CancelOn("a", match="data.x", if_="true")}, "has both match and if_"),
         ({"cancel_on": stepwell.CancelOn("a", match="data.x == 1")}, "cancel_on.match: must be a path"),
         ({"cancel_on": stepwell.CancelOn("a", if_="event.x ==== (")}, "cancel_on.if_: "),
-        ({"cancel_on": stepwell.CancelOn("a", timeout="367d")}, "cancel_on.timeout: must be from 1s to 366d"),
+        ({"cancel_on": stepwell.CancelOn("a", match="id")}, 'write match="data.id"'),
+        (
+            {"cancel_on": stepwell.CancelOn("a")},
+            'any "a" would cancel every run of the function, whatever it is about; narrow it: match="data.order_id"',
+        ),
+        ({"cancel_on": stepwell.CancelOn("a", timeout="1h")}, 'any "a" would cancel every run'),
+        (
+            {"cancel_on": stepwell.CancelOn("a", match=None, timeout="367d")},
+            "cancel_on.timeout: must be from 1s to 366d",
+        ),
         ({"concurrency": 0}, "concurrency.limit: must be a whole number of at least 1, got 0"),
         ({"concurrency": True}, "concurrency.limit: "),
         ({"concurrency": "5"}, "concurrency: must be a stepwell.Concurrency(...)"),

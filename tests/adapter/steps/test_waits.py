@@ -65,7 +65,8 @@ def instant(offset_ms: int) -> dt.datetime:
 
 WAIT: Mapping[str, Any] = {"event": "order/paid", "timeout": "7d"}
 SIGNAL: Mapping[str, Any] = {"signal": "go/1", "timeout": "7d", "conflict": "fail"}
-INVOKE: Mapping[str, Any] = {"function_id": "shop-price", "payload": {"data": {}}}
+ALONG: Mapping[str, Any] = {"on_parent_cancel": "cancel"}
+INVOKE: Mapping[str, Any] = {"function_id": "shop-price", "payload": {"data": {}}, **ALONG}
 
 OPCODES: list[tuple[Use, Op, str, Mapping[str, Any]]] = [
     (lambda step: step.wait_for_event("a", event="order/paid", timeout="7d"), Op.WAIT_FOR_EVENT, "order/paid", WAIT),
@@ -113,7 +114,18 @@ OPCODES: list[tuple[Use, Op, str, Mapping[str, Any]]] = [
         lambda step: step.invoke("a", function="other-fn", data={"n": 1}, timeout="1h", user={"id": 7}, v="2"),
         Op.INVOKE_FUNCTION,
         "a",
-        {"function_id": "other-fn", "payload": {"data": {"n": 1}, "user": {"id": 7}, "v": "2"}, "timeout": "1h"},
+        {
+            "function_id": "other-fn",
+            "payload": {"data": {"n": 1}, "user": {"id": 7}, "v": "2"},
+            "timeout": "1h",
+            **ALONG,
+        },
+    ),
+    (
+        lambda step: step.invoke("a", function="other-fn", on_parent_cancel="abandon"),
+        Op.INVOKE_FUNCTION,
+        "a",
+        {"function_id": "other-fn", "payload": {"data": {}}},
     ),
     (
         lambda step: step.invoke("a", function=price, data=Amount(cents=3)),
@@ -326,6 +338,10 @@ MISUSES: list[tuple[Use, str]] = [
     (lambda step: step.invoke("a", function=price, data=[1]), 'step "a": invoke: data must be a JSON object, got list'),
     (lambda step: step.invoke("a", function=price, user="me"), 'step "a": invoke: user must be a JSON object, got str'),
     (lambda step: step.invoke("a", function=price, timeout=-1), 'step "a": timeout must be longer than 0'),
+    (
+        lambda step: step.invoke("a", function=price, on_parent_cancel="keep"),
+        'step "a", invoke.on_parent_cancel: must be "cancel" or "abandon", got \'keep\'',
+    ),
     (lambda step: step.invoke(stepwell.StepOptions("a", retries=1), function=price), "invoke is not retried"),
 ]
 
@@ -360,25 +376,70 @@ def plainly_forgetful(ctx: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "method", "line"),
-    [(forgetful, "wait_for_event", 2), (plainly_forgetful, "wait_for_signal", 1)],
+    ("handler", "step", "method", "line"),
+    [(forgetful, "wait-0", "wait_for_event", 2), (plainly_forgetful, "wait-a", "wait_for_signal", 1)],
 )
 async def test_a_wait_without_a_timeout_warns_once_at_its_line(
-    handler: Callable[[Any], Any], method: str, line: int
+    handler: Callable[[Any], Any], step: str, method: str, line: int
 ) -> None:
-    """The default of 30 days is used with one warning for each place in the user's code, however often it is passed."""
+    """The default of 30 days is used with one warning for each place in the user's code, which names the first step."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        for _ in range(2):
-            await call(handler, {"wait-0": None, "wait-1": None})
+        for known in ({}, {"wait-0": None}):
+            await call(handler, known)
         opcodes = [only(await call(handler, {"wait-0": None, "wait-1": None, "wait-a": None}))]
     assert [opcode.opts["timeout"] for opcode in opcodes] == ["30d"]
     [warning] = caught
     assert (warning.category, warning.filename) == (StepwellWarning, __file__)
     assert warning.lineno == handler.__code__.co_firstlineno + line
     assert str(warning.message) == (
-        f'step.{method} without a timeout gives up after 30d; say how long it may take: timeout="7d"'
+        f'step "{step}": {method} without a timeout gives up after 30d; say how long it may take: timeout="7d"'
     )
+
+
+async def helped(step: Any) -> Any:
+    return await step.wait_for_event("helped", event="x")
+
+
+async def test_waits_of_two_functions_are_told_each_at_its_own_line() -> None:
+    """A wait on another line is told as well; one that two functions reach by one line is to be mended at that line."""
+
+    async def one(ctx: Any) -> None:
+        await asyncio.gather(helped(ctx.step), ctx.step.wait_for_event("own", event="x"))
+
+    async def two(ctx: Any) -> None:
+        await asyncio.gather(helped(ctx.step), ctx.step.wait_for_event("own", event="x"))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for handler in (one, two, one):
+            await call(handler)
+    lines = sorted(each.lineno for each in caught)
+    assert lines == sorted(
+        [helped.__code__.co_firstlineno + 1, one.__code__.co_firstlineno + 1, two.__code__.co_firstlineno + 1]
+    )
+
+
+async def test_a_condition_that_no_event_can_change_is_told() -> None:
+    """An ``if_`` without ``async`` is taken, and its author is told what to compare with."""
+
+    async def handler(ctx: Any) -> None:
+        await ctx.step.wait_for_event("paid", event="x", timeout=1, if_="event.data.paid")
+
+    with pytest.warns(StepwellWarning, match=r'^step "paid", wait_for_event.if_: never mentions async') as told:
+        opcode = only(await call(handler))
+    assert opcode.opts["if"] == "event.data.paid"
+    assert told[0].filename == __file__
+
+
+async def test_an_event_that_is_nearly_a_declared_one_is_told() -> None:
+    """A wait for a misspelt name is taken, and its author is told the name of the Event class that is near."""
+
+    async def handler(ctx: Any) -> None:
+        await ctx.step.wait_for_event("paid", event="order/payed", timeout=1)
+
+    with pytest.warns(StepwellWarning, match=r'^step "paid", wait_for_event.event: .* did you mean "order/paid"\?'):
+        assert only(await call(handler)).opts["event"] == "order/payed"
 
 
 async def test_an_invocation_without_a_timeout_is_no_reason_to_warn() -> None:

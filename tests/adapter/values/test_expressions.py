@@ -23,6 +23,8 @@ FIELD = Field("pay", "throttle.key")
         "{'a': event.data.x}.a",
         "true",
         "'all'",
+        "event.data.x == 0x1F-1 || event.data.x > 10u-5u || event.data.x < 1e3-1",
+        "event.data.items.exists(x, x-1-2 > 0 && event.data.a1-2 == x)",
     ],
 )
 def test_an_expression_over_known_variables_passes(text: str) -> None:
@@ -41,7 +43,13 @@ def test_an_expression_over_known_variables_passes(text: str) -> None:
         ("event.data.x == 1)", '")" that closes nothing'),
         ("event.data[(1])", '"]" that closes nothing'),
         ("data.x == 1", 'uses "data", but only event can be used here'),
-        ("event.data.x == async.data.x", 'uses "async"'),
+        (
+            "event.data.x == async.data.x",
+            'uses "async", but only event can be used here, where no second event arrives',
+        ),
+        ("event.data.id == 3f2c-11", "has 3f2c-11, which is neither a number nor a name; if it is a text, quote it"),
+        ("event.data.items.exists(i, i == 7b)", "has 7b, which is neither"),
+        ("event.data.id == abc", 'e.g. "event.data.abc"; if it is a text, quote it'),
         ("event.data.x == 'a' || vars.y", 'uses "vars"'),
         ("event.data.x == " + "1" * 4096, "the limit is 4096"),
     ],

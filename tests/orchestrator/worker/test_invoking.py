@@ -108,6 +108,7 @@ async def test_a_cancelled_caller_leaves_its_child_running() -> None:
     [
         ({"function_id": ""}, "InvalidInvoke"),
         ({"payload": {"data": [1]}}, "InvalidInvoke"),
+        ({"on_parent_cancel": "keep"}, "InvalidInvoke"),
         ({"timeout": "400d"}, "InngestErrTimeoutTooLong"),
     ],
 )

@@ -1,4 +1,8 @@
-"""``InvokeFunction``: another function runs, and its result is this step's (protocol 6.8)."""
+"""``InvokeFunction``: another function runs, and its result is this step's (protocol 6.8).
+
+An option of our own, ``on_parent_cancel``, says what becomes of that run when this one is cancelled: ``"cancel"``, or
+``"abandon"``, as it is without the option.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,14 @@ def invoke_function(situation: Situation, opcode: Opcode) -> Change:
         return refuse(
             situation, "InvalidInvoke", f'step "{opcode.title}": the {wrong} to invoke with must be an object'
         )
-    return waiting(situation, opcode, expires_at_ms, {"function_id": function_id, "payload": dict(payload or {})})
+    on_parent_cancel = opcode.opts.get("on_parent_cancel")
+    if on_parent_cancel not in (None, "cancel", "abandon"):
+        message = f'step "{opcode.title}": on_parent_cancel must be "cancel" or "abandon", got {on_parent_cancel!r}'
+        return refuse(situation, "InvalidInvoke", message)
+    opts: dict[str, Any] = {"function_id": function_id, "payload": dict(payload or {})}
+    if on_parent_cancel == "cancel":
+        opts["on_parent_cancel"] = on_parent_cancel
+    return waiting(situation, opcode, expires_at_ms, opts)
 
 
 def _no_object(payload: Any) -> str | None:

@@ -31,7 +31,7 @@ def route(event: Event, functions: Iterable[Function], now_ms: int) -> list[RunH
 def new_run(event: Event, function: Function, invoked_by: Invoker | None = None) -> RunHeader:
     """The header of the run ``function`` gets for ``event``."""
     return RunHeader(
-        run_id=derived_ulid(event.received_at_ms, event.internal_id, function.slug),
+        run_id=run_id_of(event, function.slug),
         app_id=function.app_id,
         function_id=function.slug,
         event_name=event.name,
@@ -39,6 +39,11 @@ def new_run(event: Event, function: Function, invoked_by: Invoker | None = None)
         created_at_ms=event.received_at_ms,
         invoked_by=invoked_by,
     )
+
+
+def run_id_of(event: Event, slug: str) -> str:
+    """The id of the run that a function gets for an event."""
+    return derived_ulid(event.received_at_ms, event.internal_id, slug)
 
 
 def run_again(original: RunHeader, run_id: str, now_ms: int, *, from_step: bool = False) -> RunHeader:

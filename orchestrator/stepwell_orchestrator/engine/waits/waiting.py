@@ -106,15 +106,6 @@ def cancellation_pause(
     )
 
 
-def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
-    return PauseKey(entry.opts["event"], entry.opts["index"], run_id, entry.step_id)
-
-
-def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
-    """What a step is filed as under its signal. One that was dropped has no end, and is only taken out by it."""
-    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms or 0)
-
-
 def invoked_event(run: Run, entry: StepEntry) -> Event:
     """The event that starts the invoked function; its id follows from run and step, so it is invoked once."""
     header, payload = run.header, entry.opts["payload"]
@@ -137,3 +128,12 @@ def invoked_event(run: Run, entry: StepEntry) -> Event:
         user=payload.get("user") or {},
         v=payload.get("v"),
     )
+
+
+def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
+    return PauseKey(entry.opts["event"], entry.opts["index"], run_id, entry.step_id)
+
+
+def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
+    """What a step is filed as under its signal. One that was dropped has no end, and is only taken out by it."""
+    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms or 0)

@@ -271,7 +271,7 @@ async def test_everything_a_function_can_do_bears_it(engine: Engine) -> None:
     def child(ctx: stepwell.SyncContext) -> int:
         return ctx.step.run("double", lambda: ctx.event.data["n"] * 2)
 
-    @app.function(on="doze", cancel_on=stepwell.CancelOn("stop"))
+    @app.function(on="doze", cancel_on=stepwell.CancelOn("stop", match=None))
     async def doze(ctx: stepwell.Context) -> None:
         await ctx.step.sleep("long", "1d")
 
