@@ -47,6 +47,8 @@ EVENT_KEY: Final = "event-key"
 SIGNING_KEY: Final = "signkey-prod-00112233445566778899aabbccddeeff"
 QUEUE_FUNCTION_MS: Final = 900_000
 SYNC_FUNCTION_MS: Final = 60_000
+APP_FUNCTION_MS: Final = 900_000
+"""Of real time, by which apps go: enough for a busy machine."""
 BATCH_MAX: Final = 10
 ROUNDS_MAX: Final = 2_000
 
@@ -95,7 +97,9 @@ class Lambdas:
         except Empty:
             handler = stepwell.aws.handler(self.apps[FunctionName])
         try:
-            answer = {"Payload": io.BytesIO(json.dumps(handler(event, context(FunctionName, 60_000))).encode())}
+            answer = {
+                "Payload": io.BytesIO(json.dumps(handler(event, context(FunctionName, APP_FUNCTION_MS))).encode())
+            }
         except Exception as error:  # noqa: BLE001 - what a function raises is told, as Lambda does
             told = {"errorType": type(error).__name__, "errorMessage": str(error)}
             answer = {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(told).encode())}
