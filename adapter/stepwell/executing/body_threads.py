@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class BodyThreads:
             await asyncio.wrap_future(running)
 
     @asynccontextmanager
-    async def turn(self, function: str) -> AsyncIterator[Turn]:
+    async def turn(self, function: str) -> AsyncGenerator[Turn]:
         """Wait until a body of ``function`` may run, and keep the turn: for the context, and until the body ends."""
         await self._take_turn(function)
         turn = Turn(self)

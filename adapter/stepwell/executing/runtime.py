@@ -25,6 +25,7 @@ class TimeoutScope(Protocol):
     ) -> bool | None: ...
     def expired(self) -> bool:
         """Whether the time was up."""
+        ...
 
 
 def as_written(_step: RequestedStep, body: Body) -> Body:

@@ -22,6 +22,7 @@ from stepwell.wire.memo import failure_memo, value_memo
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Outcome
 
+_ONE_THREAD = concurrent.futures.ThreadPoolExecutor(1)
 NOW_MS = 1_700_000_000_000
 RUN_ID = "01HF7YAT00000G40R40M30E20A"
 EVENT = {"name": "test/started", "data": {"n": 1}, "id": "e-1", "ts": NOW_MS, "user": {}}
@@ -253,8 +254,8 @@ async def finish(handler: Callable[[Any], Any] | Fn, **options: Any) -> Server:
 
 
 async def io(delay_s: float = 0.001) -> None:
-    """Something a function waits for that is no step: work in a thread."""
-    await asyncio.to_thread(time.sleep, delay_s)
+    """Something a function waits for that is no step: work in a thread. What is begun first ends first."""
+    await asyncio.get_running_loop().run_in_executor(_ONE_THREAD, time.sleep, delay_s)
 
 
 async def never() -> None:
