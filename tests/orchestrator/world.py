@@ -32,7 +32,7 @@ async def until(predicate: Callable[[], Awaitable[bool]]) -> None:
     """Let the loop run until something holds; fails when it does not come to that."""
     # How many passes of the loop a thread takes is anybody's guess; the time is against hanging.
     async with asyncio.timeout(60):
-        while not await predicate():
+        while not await predicate():  # noqa: ASYNC110 (a condition sets no event)
             await asyncio.sleep(0)
 
 

@@ -121,8 +121,11 @@ class BodyAttempt:
     def _context(self) -> contextvars.Context:
         """The context of the step call, for code that is a step's body and none of the function's own."""
         context = self.body.context.copy()
-        for variable, value in (*self.outside, (EXECUTING, self.step.label), (STARTER, None), (IN_BODY, True)):
+        for variable, value in self.outside:
             context.run(variable.set, value)
+        context.run(EXECUTING.set, self.step.label)
+        context.run(STARTER.set, None)
+        context.run(IN_BODY.set, True)
         return context
 
 
