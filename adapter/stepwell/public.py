@@ -24,7 +24,6 @@ from stepwell.errors import (
     InvokeTimeoutError,
     MiddlewareError,
     NonRetriableError,
-    RetryAfterError,
     SignatureError,
     StepError,
     StepwellError,
@@ -38,6 +37,7 @@ from stepwell.steps.context import Context, SyncContext
 from stepwell.steps.fetch import Response
 from stepwell.steps.signals import Signal
 from stepwell.values.event import Event
+from stepwell.values.retry_after import RetryAfterError
 
 __all__ = [
     "App",

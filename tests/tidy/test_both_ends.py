@@ -17,7 +17,7 @@ from tests.tidy.pages import pages
 ACTED_UPON = {"cancel", "idempotency", "timeouts"}
 PYTHON_API = next(page.text for page in pages() if page.path == "docs/reference/python-api.md")
 SAMPLES: dict[str, Any] = {
-    "cancel_on": stepwell.CancelOn("a/b"),
+    "cancel_on": stepwell.CancelOn("a/b", match="data.id"),
     "concurrency": 1,
     "throttle": stepwell.Throttle(1, "1m"),
     "rate_limit": stepwell.RateLimit(1, "1m"),

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from stepwell import errors
-from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError, StepError, text_of
+from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, StepError, text_of
+from stepwell.values.retry_after import RetryAfterError
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.reply import Failed
 from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, retry_after_at_ms

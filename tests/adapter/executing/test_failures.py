@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from stepwell.errors import NonRetriableError, RetryAfterError, StepError, StepwellError
+from stepwell.errors import NonRetriableError, StepError, StepwellError
 from stepwell.steps.calls import StepOptions
 from stepwell.values.failures import CAUSES_MAX, STACK_MAX_CHARS, error_body
+from stepwell.values.retry_after import RetryAfterError
 from stepwell.wire.reply import Instructions
 from tests.adapter.executing.support import (
     NOW_MS,

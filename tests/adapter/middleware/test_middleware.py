@@ -9,10 +9,11 @@ import pytest
 
 import stepwell
 from stepwell.authoring.checkpointing import Pace
-from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError, RetryAfterError
+from stepwell.errors import DefinitionError, MiddlewareError, NonRetriableError
 from stepwell.middleware import CallInput, Make, Output, Scope, StepInfo
 from stepwell.middleware.hooks import Chain
 from stepwell.serving.handler import Handler
+from stepwell.values.retry_after import RetryAfterError
 from stepwell.wire.opcodes import Op
 from tests.adapter.executing.saving import MAY_SAVE, Saves, pace
 from tests.adapter.executing.support import NOW_MS, Fn, call, data, failure, only, ops, result, runtime, seeded_ids

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.errors import NonRetriableError, RetryAfterError, StepError, text_of
+from stepwell.errors import NonRetriableError, StepError, text_of
 from stepwell.values.failures import (
     CAUSES_MAX,
     MESSAGE_MAX_CHARS,
@@ -18,6 +18,7 @@ from stepwell.values.failures import (
     is_permanent,
     retry_at_ms,
 )
+from stepwell.values.retry_after import RetryAfterError
 from stepwell.wire.encoding import encode
 from tests.adapter.executing.support import call, only
 

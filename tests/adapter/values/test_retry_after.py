@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from stepwell.errors import DefinitionError, RetryAfterError
+from stepwell.errors import DefinitionError
 from stepwell.values.failures import retry_at_ms
+from stepwell.values.retry_after import RetryAfterError
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z."""
