@@ -57,7 +57,7 @@ sim-long: $(INSTALLED) ## The same with SEEDS=50000; Ctrl-C ends it with what wa
 check: $(INSTALLED) node ## What CI runs: format, lint, strict types, import contracts, tests
 	@echo "== format" && $(BIN)/python -m ruff format --check .
 	@echo "== lint" && $(BIN)/python -m ruff check .
-	@echo "== types" && $(BIN)/python -m mypy && $(BIN)/basedpyright
+	@echo "== types" && $(BIN)/python -m mypy && $(BIN)/basedpyright --project pyproject.toml
 	@echo "== import contracts" && $(BIN)/lint-imports --no-logo
 	@echo "== tests" && $(PYTEST)
 
