@@ -28,6 +28,7 @@ def read_progress(document: bytes) -> Progress:
     body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
     body["unreported"] = tuple(body.get("unreported", ()))
     body["said"] = tuple(body.get("said", (0, 0)))
+    body["warnings"] = tuple(body.get("warnings", ()))
     return Progress(**body)
 
 
@@ -39,7 +40,8 @@ def outcome_document(outcome: Outcome) -> bytes:
 def read_outcome(document: bytes) -> Outcome:
     """The outcome in a document."""
     body = decode(document)
-    return Outcome(**body | {"status": RunStatus(body["status"])})
+    warnings = tuple(body.get("warnings", ()))
+    return Outcome(**body | {"status": RunStatus(body["status"]), "warnings": warnings})
 
 
 def origin_document(header: RunHeader) -> bytes:
