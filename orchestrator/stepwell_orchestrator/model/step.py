@@ -28,6 +28,7 @@ class StepStatus(StrEnum):
 
 
 _MEMOISED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT})
+_CLAIMABLE = frozenset({StepStatus.PLANNED, StepStatus.ERRORED, StepStatus.RUNNING})
 _PENDING = frozenset({StepStatus.PLANNED, StepStatus.RUNNING, StepStatus.SLEEPING, StepStatus.WAITING})
 
 
@@ -74,6 +75,16 @@ class StepEntry:
     def memoised(self) -> bool:
         """Whether the step is finished and its memo is part of the run's state."""
         return self.status in _MEMOISED
+
+    @property
+    def claimable(self) -> bool:
+        """Whether a worker executes the step by itself, or is to."""
+        return self.status in _CLAIMABLE
+
+    @property
+    def version(self) -> tuple[int, bool, int | None]:
+        """What tells the entry from an earlier or a later one of its step: every writer but a renewal changes it."""
+        return (self.attempt, self.claimable, self.claimed_at_ms)
 
     @property
     def pending(self) -> bool:

@@ -25,7 +25,7 @@ from stepwell_orchestrator.engine.opcodes.wait_for_event import wait_for_event
 from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
 from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
+from stepwell_orchestrator.model.decision import Command, Decision, EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Run
 from stepwell_orchestrator.model.step import StepStatus
 
@@ -103,7 +103,7 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
         error=failed.error.memo(),
     )
     command = items.execute(situation.run_id, entry.step_id, attempt, retry_at_ms)
-    return Decision((PutEntry(errored, Guard.NOT_MEMOISED),), (command,), situation.progress)
+    return Decision((PutEntry(errored, entry),), (command,), situation.progress)
 
 
 def _retry_discovery(
