@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from stepwell.errors import WireError
 from stepwell.wire.encoding import canonical
 from stepwell.wire.registration import FunctionConfig, Registration, decode_registration
+from stepwell_orchestrator.accepting.cancel_warnings import cancel_warnings
 from stepwell_orchestrator.accepting.function_rules import broken_rules
 from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
 from stepwell_orchestrator.errors import ApiError
@@ -77,6 +78,8 @@ class Register:
         if modified:
             detail = _summary(registration.functions)
             self._observe(Notice(app.synced_at_ms, NoticeKind.APP_SYNCED, subject=app.id, detail=detail))
+            for slug, warning in cancel_warnings(registration):
+                self._observe(Notice(app.synced_at_ms, NoticeKind.WARNED, function_id=slug, detail=warning))
         return Synced(app.id, modified, app.checksum)
 
     def _app(self, registration: Registration, functions: Sequence[Function], reached_at: str | None) -> App:

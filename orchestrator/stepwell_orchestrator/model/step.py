@@ -28,6 +28,7 @@ class StepStatus(StrEnum):
 
 
 _MEMOISED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT})
+_CLAIMABLE = frozenset({StepStatus.PLANNED, StepStatus.ERRORED, StepStatus.RUNNING})
 _PENDING = frozenset({StepStatus.PLANNED, StepStatus.RUNNING, StepStatus.SLEEPING, StepStatus.WAITING})
 
 
@@ -84,6 +85,16 @@ class StepEntry:
     def failed_attempts(self) -> int:
         """How many attempts of this step, and of none before it under its id, have failed."""
         return self.attempt - self.first_attempt
+
+    @property
+    def claimable(self) -> bool:
+        """Whether a worker executes the step by itself, or is to."""
+        return self.status in _CLAIMABLE
+
+    @property
+    def version(self) -> tuple[int, bool, int | None]:
+        """What tells the entry from an earlier or a later one of its step: every writer but a renewal changes it."""
+        return (self.attempt, self.claimable, self.claimed_at_ms)
 
     @property
     def pending(self) -> bool:

@@ -40,7 +40,7 @@ from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.matching import accepts, index_in, is_eligible
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
-from stepwell_orchestrator.model.decision import Guard, PutEntry, Watch
+from stepwell_orchestrator.model.decision import PutEntry, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
@@ -152,7 +152,7 @@ class Router:
         """Put a new run's first entries. Those that another delivery has put are the same, and stay."""
         while True:
             known = (await self.tools.load(run_id)).entries
-            missing = [PutEntry(entry, Guard.ABSENT) for entry in entries if entry.step_id not in known]
+            missing = [PutEntry(entry) for entry in entries if entry.step_id not in known]
             if not missing:
                 return
             try:

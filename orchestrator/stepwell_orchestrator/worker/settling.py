@@ -102,8 +102,11 @@ class Settler:
             entry = run.entries.get(step_id)
             if entry is None:
                 return Settlement()
-            ended = await end(run, entry) if _waits(entry) and run.header.outcome is None else None
-            return Settlement(ended, give_up(run_id, entry))
+            goes_on = _waits(entry) and run.header.outcome is None
+            ended = await end(run, entry) if goes_on else None
+            if goes_on and ended is None:
+                return Settlement()
+            return Settlement(ended, entry, give_up(run_id, entry))
 
         return await self.driver.drive(run_id, deliveries, find_settlement)
 

@@ -56,7 +56,7 @@ def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Noti
 
 def warning_notice(header: RunHeader, text: str, now_ms: int) -> Notice:
     """A call of the run said something to its author for the first time."""
-    return Notice(now_ms, NoticeKind.RUN_WARNED, header.run_id, header.function_id, detail=text)
+    return Notice(now_ms, NoticeKind.WARNED, header.run_id, header.function_id, detail=text)
 
 
 def created_notice(header: RunHeader, now_ms: int) -> Notice:

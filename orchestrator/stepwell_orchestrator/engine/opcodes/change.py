@@ -11,7 +11,7 @@ from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.waits.waiting import give_up, take
-from stepwell_orchestrator.model.decision import Command, Guard, PutEntry
+from stepwell_orchestrator.model.decision import Command, PutEntry
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
@@ -35,9 +35,8 @@ NOTHING = Change()
 
 
 def put(situation: Situation, entry: StepEntry) -> PutEntry:
-    """The guarded write of an entry: it must still be as this call found it, absent or not memoised."""
-    guard = Guard.NOT_MEMOISED if entry.step_id in situation.run.entries else Guard.ABSENT
-    return PutEntry(entry, guard)
+    """The guarded write of an entry: the one it replaces must still be as this call found it, or absent."""
+    return PutEntry(entry, situation.run.entries.get(entry.step_id))
 
 
 def stands(situation: Situation, opcode: Opcode) -> bool:
@@ -105,7 +104,7 @@ def dropped(entry: StepEntry, now_ms: int) -> PutEntry:
         claimed_at_ms=None,
         ended_at_ms=now_ms,
     )
-    return PutEntry(changed, Guard.NOT_MEMOISED)
+    return PutEntry(changed, entry)
 
 
 def given_up(run_id: str, entry: StepEntry) -> tuple[Command, ...]:

@@ -13,7 +13,7 @@ from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.waits.waiting import give_up
-from stepwell_orchestrator.model.decision import Decision, Guard, PutEntry
+from stepwell_orchestrator.model.decision import Decision, PutEntry
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
 from tests.orchestrator.engine.builders import NOW_MS, RUN_ID, entry, instructed, op, run, situation, step_error
@@ -80,7 +80,7 @@ def check_new(decision: Decision, old: StepEntry, new: StepKind) -> None:
     assert put.attempt == old.attempt + 1
     assert put.pending
     assert (put.memo, put.error, put.claim_until_ms, put.place) == (None, None, None, None)
-    assert [write.guard for write in decision.writes if isinstance(write, PutEntry)] == [Guard.NOT_MEMOISED]
+    assert [write.replaced for write in decision.writes if isinstance(write, PutEntry)] == [old]
     released = let_go(old)
     assert decision.commands[: len(released)] == released
     assert decision.commands[len(released) :] == recover(run(put), NOW_MS)
