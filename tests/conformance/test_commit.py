@@ -51,6 +51,7 @@ ENTRIES: list[tuple[str, StepEntry]] = [
         ),
     ),
     ("timed out", an_entry(status=StepStatus.TIMED_OUT, op=Op.INVOKE_FUNCTION, memo=None, ended_at_ms=NOW_MS)),
+    ("begun anew", an_entry(attempt=3, first_attempt=2, warnings=("odd", "è"))),
     ("executing", an_entry(status=StepStatus.RUNNING, started_at_ms=NOW_MS, claim_until_ms=UNTIL_MS)),
 ]
 

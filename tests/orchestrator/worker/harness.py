@@ -50,6 +50,10 @@ class Script:
     calls: list[tuple[str, int]] = field(default_factory=list)
     before_reply: Callable[[str], Awaitable[None]] | None = None
 
+    def headers(self, request: CallRequest, target: str) -> dict[str, str]:
+        """Headers of a reply beyond those of every SDK."""
+        return {}
+
     async def answer(self, request: CallRequest, target: str) -> tuple[int, Any]:
         """The status and JSON body of a reply."""
         self.calls.append((target, request.ctx.attempt))
@@ -104,8 +108,10 @@ class ScriptInvoker:
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         request = decode_call_request(decode(body))
         (slug,) = parse_qs(urlsplit(url).query)["fnId"]
-        status, answer = await self._scripts[slug].answer(request, headers[names.STEP_ID])
-        return HttpReply(status, {names.SDK: "test:v1", names.REQUEST_VERSION: "2"}, encode(answer))
+        script, target = self._scripts[slug], headers[names.STEP_ID]
+        status, answer = await script.answer(request, target)
+        sent = {names.SDK: "test:v1", names.REQUEST_VERSION: "2", **script.headers(request, target)}
+        return HttpReply(status, sent, encode(answer))
 
 
 class World:
