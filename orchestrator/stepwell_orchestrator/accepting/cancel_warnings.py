@@ -21,11 +21,14 @@ def cancel_warnings(registration: Registration) -> Iterator[tuple[str, str]]:
     for config in registration.functions:
         events = ", ".join(dict.fromkeys(_unconditional(config)))
         if events:
-            yield (
-                config.id,
-                f"cancelOn {events} has no condition, so one such event cancels every run of the function; add "
-                'match: "data.id" or if: "event.data.id == async.data.id", or if: "true" where all of them are meant',
-            )
+            yield config.id, _text(events)
+
+
+def _text(events: str) -> str:
+    return (
+        f"cancelOn {events} has no condition, so one such event cancels every run of the function; add "
+        'match: "data.id" or if: "event.data.id == async.data.id", or if: "true" where all of them are meant'
+    )
 
 
 def _unconditional(config: FunctionConfig) -> Iterator[str]:

@@ -275,4 +275,32 @@ async def test_what_sdks_register_is_accepted(world: World, members: dict[str, A
 async def test_what_waits_for_a_later_version_is_told(world: World, members: dict[str, Any], detail: str) -> None:
     """The notice of a registration names the options that are stored and not acted upon, and no others."""
     await world.register.accept(body(function(**members)))
-    assert [notice.detail for notice in world.notices] == [detail]
+    told = [notice.detail for notice in world.notices if notice.kind is NoticeKind.APP_SYNCED]
+    assert told == [detail]
+
+
+UNCONDITIONAL = [{"event": "shop/closed"}, {"event": "shop/moved"}, {"event": "shop/refunded", "if": "true"}]
+
+
+@pytest.mark.parametrize(
+    ("sdk", "cancel", "told"),
+    [
+        ("js:v4.2.0", UNCONDITIONAL, ["shop/closed, shop/moved"]),
+        ("py:v0.5.0", UNCONDITIONAL[:1], ["shop/closed"]),
+        ("go:v0.8.0", [{"event": "shop/closed", "if": "event.data.id == async.data.id"}], []),
+        ("js:v4.2.0", None, []),
+        ("stepwell-py:v0.1.0", UNCONDITIONAL, []),
+    ],
+)
+async def test_a_cancellation_of_every_run_is_told(world: World, sdk: str, cancel: Any, told: list[str]) -> None:
+    """A function of another SDK that any such event cancels gets one line with the fix; ours was asked for it."""
+    raw = body(function(cancel=cancel), sdk=sdk)
+    await world.register.accept(raw)
+    await world.register.accept(raw)
+    warned = [notice for notice in world.notices if notice.kind is NoticeKind.WARNED]
+    assert [notice.function_id for notice in warned] == ["shop-pay"] * len(told)
+    assert [notice.detail for notice in warned] == [
+        f"cancelOn {events} has no condition, so one such event cancels every run of the function; add "
+        'match: "data.id" or if: "event.data.id == async.data.id", or if: "true" where all of them are meant'
+        for events in told
+    ]

@@ -203,6 +203,13 @@ def test_a_run_tells_its_trouble(stepwell: Stepwell, server: FakeServer):
     assert stepwell("run", RUN_ID).stdout.splitlines()[-1] == "✗ queue item [red]x[/red] has failed by ReadTimeout"
 
 
+def test_a_run_tells_its_warnings(stepwell: Stepwell, server: FakeServer):
+    """Under the timeline of a run is what its calls told its author, a line each and nothing but text."""
+    server.says(f"GET {RUN}", run_answer(warnings=["step [b]x[/b]\nis lost", "odd"]))
+    server.says(f"GET {RUN}/trace", [])
+    assert stepwell("run", RUN_ID).stdout.splitlines()[-2:] == ["! step [b]x[/b] is lost", "! odd"]
+
+
 def test_run_as_json(stepwell: Stepwell, server: FakeServer):
     """The JSON of a run is the server's, with its steps as one more member."""
     steps = [trace_row("price-order", (0, 0, 20))]
