@@ -17,7 +17,7 @@ from stepwell.errors import EncodingError, EventError, MiddlewareError, Stepwell
 from stepwell.executing.coroutine_host import CoroutineHost
 from stepwell.executing.nesting import EXECUTING
 from stepwell.executing.runtime import Runtime
-from stepwell.executing.step_body import execute_step, report
+from stepwell.executing.step_body import Modes, execute_step, report
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
 from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
@@ -218,15 +218,16 @@ class _Course:
         targeted = self.replay.target is not None
         if len(steps) != 1 or steps[0].call.body is None or (isinstance(progress, Raised) and not targeted):
             return None
-        return steps[0] if targeted or not self.replay.call.ctx.disable_immediate_execution else None
+        planned = self.replay.call.ctx.disable_immediate_execution or self.host.raced
+        return steps[0] if targeted or not planned else None
 
     async def _execute(self, step: RequestedStep) -> Instructions | None:
         """Execute a step; the reply when it ends the call."""
         assert step.call.body is not None
-        mode = self.host.modes([step])[0]
+        modes = Modes(self.host.modes([step])[0], self.host.failure_mode(step))
         self.unsaved.note_begin()
         ctx = self.replay.call.ctx
-        reply = await execute_step(step, step.call.body, ctx, mode, self.runtime, function=self.function.slug)
+        reply = await execute_step(step, step.call.body, ctx, modes, self.runtime, function=self.function.slug)
         opcode = reply.opcodes[0]
         if opcode.op is not Op.STEP_RUN:
             await self.unsaved.save()

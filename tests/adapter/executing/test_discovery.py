@@ -294,7 +294,9 @@ async def test_the_loser_of_a_race_does_not_hold_the_result_back() -> None:
 
 async def test_a_cancelled_step_is_no_longer_reported() -> None:
     """Cancelling the task that waits for a step gives the step up."""
-    assert ops(await call(corpus.first_of_chains, {"b1": data("b"), "b2": data("b")})) == [("StepRun", "after")]
+    memos = {"b1": data("b"), "b2": data("b")}
+
+    assert ops(await call(corpus.first_of_chains, memos, from_stepwell=True)) == [("StepRun", "after")]
 
 
 async def test_a_task_cancelled_before_it_began_gives_its_step_up() -> None:
