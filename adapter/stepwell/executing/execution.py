@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 from stepwell.authoring.checkpointing import Pace
@@ -267,6 +267,8 @@ class _Course:
 
     async def _report(self, step: RequestedStep, mode: ParallelMode | None) -> Opcode:
         opcode = report(step, mode)
+        if "lookback" in opcode.opts and not self.replay.call.ctx.from_stepwell:
+            _warn_of_lookback(self.function.slug, step.call.user_id)
         if opcode.op is not Op.INVOKE_FUNCTION:
             return opcode
         return replace(opcode, opts=await self.runtime.hooks.invoke_opts(opcode.opts))
@@ -285,6 +287,17 @@ class _Course:
             return await self.unsaved.reply(Opcode(Op.RUN_COMPLETE, RUN_COMPLETE_ID, data=value))
         await self.unsaved.save()
         return Finished(value) if error is None else failed_call(error, self.runtime.now_ms(), **why)
+
+
+@cache
+def _warn_of_lookback(slug: str, step_id: str) -> None:
+    """Say it once: the wait would end at its timeout in silence."""
+    _LOGGER.warning(
+        'function "%s", step "%s": this server does not know lookback, so events from before the wait do not end it; '
+        "begin the wait before what brings the event, and await it later, or use a Stepwell server",
+        slug,
+        step_id,
+    )
 
 
 def _hook_failed(error: MiddlewareError, runtime: Runtime) -> Failed:

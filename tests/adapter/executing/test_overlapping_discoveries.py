@@ -240,3 +240,18 @@ async def test_the_corpus_ends_as_it_does_elsewhere(handler: Callable[[Any], Any
     expected = result((await finish_overlapping(handler)).ended)
     for seed in range(4):
         assert result((await finish_overlapping(handler, seed=seed)).ended) == expected
+
+
+async def test_a_lookback_that_the_server_does_not_know_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The wait would end at its timeout in silence; a server of our own knows it."""
+
+    async def handler(ctx: Any) -> None:
+        await ctx.step.wait_for_event("told-once", event="a/b", timeout="1h", lookback="run")
+
+    await call(handler, from_stepwell=True)
+    assert caplog.messages == []
+    await call(handler)
+    await call(handler)
+
+    (message,) = caplog.messages
+    assert message.startswith('function "app-fn", step "told-once": this server does not know lookback')
