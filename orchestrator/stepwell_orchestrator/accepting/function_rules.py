@@ -56,7 +56,8 @@ def _check_cron(check: Check, text: str) -> None:
         check.refuse(f"has {len(text)} characters; the limit is {NAME_MAX_CHARS}")
     elif not _is_schedule(fields):
         check.refuse(
-            f'"{text}" is no cron: five fields such as "0 9 * * 1" or a word such as "@daily", a time zone before them as "TZ=Europe/London"'
+            f'"{text}" is no cron: five fields such as "0 9 * * 1", or a word such as "@daily", a time zone before '
+            'them as "TZ=Europe/London"'
         )
     elif zoned and not _is_zone(zoned[1]):
         check.refuse(f'names no time zone: {zoned[1]}; use one such as "Europe/London"')
