@@ -321,7 +321,7 @@ async def test_a_task_cancelled_before_it_began_gives_its_step_up() -> None:
 async def test_a_race_is_won_by_what_finished_first(memos: Mapping[str, Any], winner: str) -> None:
     """Memos are given out in the order of the stack, one at a time (protocol 4.10)."""
     assert ("StepPlanned" if len(memos) == 1 else "StepRun", f"after-{winner}") in ops(
-        await call(corpus.first_of_two, memos)
+        await call(corpus.first_of_two, memos, from_stepwell=True)
     )
 
 
