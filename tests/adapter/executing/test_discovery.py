@@ -399,7 +399,7 @@ async def test_memos_outside_the_stack_come_last() -> None:
     """A memo that the stack does not list is used once the stacked ones are."""
     memos = {"a": data("a"), "b": data("b")}
 
-    assert ops(await call(corpus.first_of_two, memos, stack=["b"])) == [("StepRun", "after-b")]
+    assert ops(await call(corpus.first_of_two, memos, stack=["b"], from_stepwell=True)) == [("StepRun", "after-b")]
 
 
 async def test_memoised_bodies_do_not_run() -> None:
