@@ -21,7 +21,7 @@ def difference_of(replay: Replay, function: str) -> str | None:
     found = _text(replay)
     if found is None:
         return None
-    if replay.call.ctx.said is None:
+    if not replay.call.ctx.from_stepwell:
         _log_once(function, replay.call.ctx.run_id, found)
     return f'function "{function}": {found}'
 

@@ -154,7 +154,7 @@ async def test_another_server_has_it_in_the_log_once_a_run(caplog: pytest.LogCap
 
 async def test_our_own_server_keeps_it_and_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The run shows the warning, in the server's log as well: once is enough."""
-    outcome = await call(_two, {"old": data(1)}, said=(0, 0))
+    outcome = await call(_two, {"old": data(1)}, from_stepwell=True)
 
     assert len(outcome.warnings) == 1
     assert caplog.records == []

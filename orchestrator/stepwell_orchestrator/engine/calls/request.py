@@ -41,7 +41,8 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
         request_id=derived_ulid(now_ms, queue_item, str(generation_id), str(call), str(len(stack)), str(attempt)),
         generation_id=generation_id,
         job_id=queue_item,
-        said=header.progress.said,
+        said=header.progress.said if entry is None else None,
+        from_stepwell=True,
     )
     events = [event.wire() for event in run.events]
     return CallRequest(
