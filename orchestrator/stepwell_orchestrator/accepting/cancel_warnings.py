@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from stepwell.version import SDK
 from stepwell.wire.registration import FunctionConfig, Registration
 
-_OURS: Final = SDK.partition(":")[0]
+_OURS: Final = "stepwell-py"
+"""What our own SDK calls itself, before its version."""
 
 
 def cancel_warnings(registration: Registration) -> Iterator[tuple[str, str]]:
