@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from stepwell.client.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
 from stepwell.errors import DefinitionError
+from stepwell.wire.event_key import event_path
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.cli.errors import usage_error
 
@@ -31,6 +32,6 @@ def read_server(url: str | None) -> Server:
     event_key = settings.event_key or DEV_EVENT_KEY
     return Server(
         api_origin=settings.api_origin or DEV_ORIGIN,
-        event_url=f"{settings.event_origin or settings.api_origin or DEV_ORIGIN}/e/{event_key}",
+        event_url=(settings.event_origin or settings.api_origin or DEV_ORIGIN) + event_path(event_key),
         bearer=None if settings.signing_key is None else hash_signing_key(settings.signing_key),
     )

@@ -37,6 +37,10 @@ class CountingHandler(ResponseHandler):
         super().connection_lost(exc)
 
 
+def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return CountingHandler(loop)
+
+
 class AppConnector(TCPConnector):
     """Connections of that protocol."""
 
@@ -47,7 +51,7 @@ class AppConnector(TCPConnector):
             super().__init__(limit=0, force_close=True)
         else:
             super().__init__(limit=0, keepalive_timeout=keepalive_s)
-        self._factory = partial[ResponseHandler](CountingHandler, loop=self._loop)
+        self._factory = partial(_handler, loop=self._loop)
 
 
 class AppResponse(ClientResponse):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -28,6 +29,16 @@ def test_send(stepwell: Stepwell, server: FakeServer):
     assert (result.exit_code, result.stdout) == (0, f"✓ order/created accepted as {EVENT_ID}\n")
     (asked,) = server.asked
     assert asked.body == {"name": "order/created", "data": {"n": 1}, "id": "o-1", "ts": 1_900_000_000_000}
+
+
+@pytest.mark.parametrize("key", ["Zm9v/YmFy+=", "a?b#c", "100%41", "käse"])
+def test_send_encodes_the_key(stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch, key: str):
+    """Whatever the event key holds, it is one segment of the path."""
+    monkeypatch.setenv("STEPWELL_EVENT_KEY", key)
+    stepwell("send", "order/created", "--url", server.origin)
+    [asked] = server.asked
+    path, e, sent = asked.path.split("/")
+    assert (path, e, unquote(sent)) == ("", "e", key)
 
 
 @pytest.mark.parametrize(("given", "data"), [(None, {}), ("-", {"n": 2}), ("@FILE", {"n": 3}), ('{"n": 4}', {"n": 4})])
