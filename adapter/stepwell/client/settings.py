@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from stepwell.client.proxies import Proxies
 from stepwell.errors import DefinitionError, SignatureError
 from stepwell.wire.event_key import event_path
 from stepwell.wire.signing import hash_signing_key
@@ -100,6 +101,19 @@ def read_settings(overrides: Overrides, environ: Mapping[str, str] | None = None
         streaming=variables.streaming(),
         allow_in_band_sync=variables.flag("ALLOW_IN_BAND_SYNC", default=True),
         checkpoint=variables.flag("CHECKPOINT", default=True),
+    )
+
+
+def read_proxies(environ: Mapping[str, str] | None = None) -> Proxies:
+    """The proxies that the environment names, as other tools read it: ``https_proxy``, or ``HTTPS_PROXY``."""
+    variables = os.environ if environ is None else environ
+
+    def named(name: str) -> str:
+        return variables.get(name, "") or variables.get(name.upper(), "")
+
+    schemes = ("http", "https")
+    return Proxies(
+        {scheme: named(f"{scheme}_proxy") for scheme in schemes if named(f"{scheme}_proxy")}, named("no_proxy")
     )
 
 

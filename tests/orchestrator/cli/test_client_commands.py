@@ -361,6 +361,38 @@ def test_no_server(stepwell: Stepwell, free_port: int, args: list[str]):
     assert (result.exit_code, result.stderr) == (1, f"stepwell: nothing answers at {origin}; {fix}\n")
 
 
+def test_a_remote_server_is_asked_through_the_proxy(
+    stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+):
+    """A server elsewhere is asked through the proxy of the environment, one on this machine never is."""
+    monkeypatch.setenv("http_proxy", server.origin)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.says("GET http://engine.example/v1/runs", [])
+    server.says("GET /v1/runs", [])
+    assert stepwell("runs", "--url", "http://engine.example").exit_code == 0
+    assert stepwell("runs", "--url", server.origin).exit_code == 0
+    assert [asked.path.partition("?")[0] for asked in server.asked] == ["http://engine.example/v1/runs", "/v1/runs"]
+
+
+@pytest.mark.parametrize("leads", ["nowhere", "to a refusal"])
+def test_a_proxy_that_leads_nowhere_is_one_line(
+    stepwell: Stepwell, server: FakeServer, free_port: int, monkeypatch: pytest.MonkeyPatch, leads: str
+):
+    """What is wrong with the proxy is told as that, with the variables that name it."""
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port}" if leads == "nowhere" else server.origin)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    result = stepwell("runs", "--url", "https://engine.example")
+    why = "cannot be reached" if leads == "nowhere" else "did not lead to https://engine.example, it answered 501"
+    assert (result.exit_code, why in result.stderr, "check HTTPS_PROXY and NO_PROXY" in result.stderr) == (
+        1,
+        True,
+        True,
+    )
+    assert result.stderr.count("\n") == 1
+
+
 def test_keys_go_to_their_server_only(stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch):
     """The event key is in the path, the hashed signing key is the bearer, and an app that syncs sees neither."""
     monkeypatch.setenv("STEPWELL_SIGNING_KEY", KEY)
