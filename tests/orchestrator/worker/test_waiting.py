@@ -188,10 +188,7 @@ async def test_parallel_waits_of_a_run_take_the_same_event() -> None:
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_of_events_of_one_moment_each_wait_takes_one(order: tuple[int, ...], at_once: bool) -> None:
-    """Thirty waits and three matching events, routed in any order: each wait ends once, on one of them, and so the run.
-
-    Not always on the first of the request: the events are routed independently of each other.
-    """
+    """Of three matching events, routed in any order, each of thirty waits is ended by one, and the run goes on once."""
     names = [f"wait-{number}" for number in range(30)]
     ops = {name: ("WaitForEvent", {"event": "tick", "timeout": "1h"}) for name in names}
     world = await started(Script([names], ops=ops))
