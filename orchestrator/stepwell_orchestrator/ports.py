@@ -162,9 +162,9 @@ class Journal(Protocol):
         """Apply all writes, or none. ``term`` is None for a caller without the lease.
 
         PutEntry needs the entry that it replaces as it was read, by ``StepEntry.version``, and not memoised; or none,
-        if it replaces none. PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one. Raises ConflictError when a guard fails or the run has
-        ended, LeaseLostError when the term is over.
+        if it replaces none. PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run
+        without an outcome and, when ``term`` is given, that it is the current one. Raises ConflictError when a guard
+        fails or the run has ended, LeaseLostError when the term is over.
 
         Returns True when it freed the lease with the run's end. That takes an EndRun, ``term``, and ``wanted`` as it
         was when the lease was taken, with no wish since. In all other cases it returns False and the lease is held;

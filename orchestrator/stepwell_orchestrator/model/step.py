@@ -48,7 +48,8 @@ class StepEntry:
     ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
     drive lease was held by its writer. ``race`` says that its completion alone may let the function go on.
     ``claim_until_ms`` is the lease of the worker that executes it, taken at ``claimed_at_ms``. ``error`` is the last
-    failed attempt's. ``arguments``, on a step that has not finished, replace those its function gives it.
+    failed attempt's. ``arguments``, on a step that has not finished, replace those its function gives it. ``left`` is
+    what entries of older code waited with that gave way to this one, as far as that may still be filed.
     """
 
     step_id: str
@@ -70,6 +71,7 @@ class StepEntry:
     opts: Mapping[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
     arguments: tuple[Any, ...] | None = None
+    left: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def memoised(self) -> bool:
