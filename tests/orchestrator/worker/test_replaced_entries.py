@@ -8,12 +8,12 @@ from typing import Any
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.engine.opcodes.change import dropped
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.limits import CLAIM_LEASE_MS
+from stepwell_orchestrator.limits import CLAIM_LEASE_MS, DRIVE_LEASE_MS
 from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.queue_item import Execute, QueueItem, SignalArrived
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import Claimed
+from stepwell_orchestrator.ports import Acquired, Claimed
 from tests.orchestrator.worker.harness import Script, World
 
 SLEEP: dict[str, tuple[str, dict[str, Any]]] = {"x": ("Sleep", {"duration": "1m"})}
@@ -132,3 +132,21 @@ async def test_a_settler_does_not_end_what_the_step_has_become() -> None:
     await worker.handle(stale, 1)
     assert await world.entry("x") in (older, newer)
     assert await world.backend.waits.get_signal("go") is not None
+
+
+async def test_what_a_dead_driver_dropped_is_let_go_by_the_next_one() -> None:
+    """A driver drops a wait and dies before it lets its signal go: the next driver does so, not only the wait's time."""
+    world = World(Script([["x"]], ops=WAIT))
+    await world.register()
+    await world.send()
+    await world.settle()
+    run_id, now_ms = (await world.run()).header.run_id, world.clock.now_ms()
+    acquired = await world.backend.journal.acquire(run_id, now_ms, now_ms + DRIVE_LEASE_MS)
+    assert isinstance(acquired, Acquired)
+    gone = dropped(await world.entry("x"), now_ms)
+    await world.backend.journal.commit(run_id, [gone], term=acquired.header.term)
+    world.script.stages = [["sleep:1m"]]
+    await world.clock.advance(DRIVE_LEASE_MS)
+    assert await world.backend.waits.get_signal("go") is not None
+    await world.worker.handle(items.hand_over(run_id, acquired.header.term, 0).item, 1)
+    assert await world.backend.waits.get_signal("go") is None
