@@ -135,7 +135,7 @@ async def test_a_settler_does_not_end_what_the_step_has_become() -> None:
 
 
 async def test_what_a_dead_driver_dropped_is_let_go_by_the_next_one() -> None:
-    """A driver drops a wait and dies before it lets its signal go: the next driver does so, not only the wait's time."""
+    """A driver drops a wait and dies before it lets its signal go: the next driver does so, long before its time."""
     world = World(Script([["x"]], ops=WAIT))
     await world.register()
     await world.send()
