@@ -51,7 +51,8 @@ class StepEntry:
     drive lease was held by its writer. ``race`` says that its completion alone may let the function go on.
     ``claim_until_ms`` is the lease of the worker that executes it, taken at ``claimed_at_ms``. ``error`` is the last
     failed attempt's. ``arguments``, on a step that has not finished, replace those its function gives it.
-    ``warnings`` are what the calls that executed it by itself were the first to say.
+    ``warnings`` are what the calls that executed it by itself were the first to say. ``left`` is what entries of older
+    code waited with that gave way to this one, as far as that may still be filed.
     """
 
     step_id: str
@@ -75,6 +76,7 @@ class StepEntry:
     arguments: tuple[Any, ...] | None = None
     first_attempt: int = 0
     warnings: tuple[str, ...] = ()
+    left: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def memoised(self) -> bool:

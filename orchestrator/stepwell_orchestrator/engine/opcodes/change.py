@@ -10,7 +10,7 @@ from stepwell.wire.encoding import encode
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.waits.waiting import give_up, take
+from stepwell_orchestrator.engine.waits.waiting import give_up, left_by, take
 from stepwell_orchestrator.model.decision import Command, PutEntry
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -74,6 +74,7 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
         first_attempt=attempt,
         warnings=() if known is None else known.warnings,
         opts={key: value for key, value in opcode.opts.items() if key == "type"},
+        left=() if known is None else left_by(known),
     )
 
 
