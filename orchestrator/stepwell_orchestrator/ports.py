@@ -17,6 +17,7 @@ from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader, RunStatus
+from stepwell_orchestrator.model.schedule import Schedule
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 
@@ -314,6 +315,39 @@ class Queue(Protocol):
         ...
 
 
+class Schedules(Protocol):
+    """Sends the ticks of schedules into the queue, as ``recurring`` ones, for as long as it keeps them.
+
+    A tick may come more than once, and late; one that could not be sent for a day may be lost.
+    """
+
+    def recurs(self, schedule: Schedule) -> bool:
+        """Whether it can keep such a schedule. The ticks of any other lead from one to the next."""
+        ...
+
+    async def keep(self, schedules: Sequence[Schedule]) -> None:
+        """Send their ticks from now on. One that it keeps already it keeps as it is now."""
+        ...
+
+    async def drop(self, schedules: Sequence[Schedule]) -> None:
+        """Send no more ticks of these functions' crons. One that it does not keep is no error."""
+        ...
+
+
+class NoSchedules:
+    """The Schedules where nothing but the queue knows the time."""
+
+    def recurs(self, _schedule: Schedule) -> bool:
+        """None does."""
+        return False
+
+    async def keep(self, schedules: Sequence[Schedule]) -> None:
+        """There are none."""
+
+    async def drop(self, schedules: Sequence[Schedule]) -> None:
+        """There are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpReply:
     """What came back from a call: header names in lower case."""
@@ -374,3 +408,4 @@ class Ports:
     invoker: Invoker
     clock: Clock
     fetcher: Fetcher = field(default_factory=NoFetcher)
+    schedules: Schedules = field(default_factory=NoSchedules)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register, Synced
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
@@ -23,7 +24,7 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
 from stepwell_orchestrator.model.notice import Notice, Observe
-from stepwell_orchestrator.ports import Clock, HttpReply, Ports
+from stepwell_orchestrator.ports import Clock, HttpReply, NoSchedules, Ports
 from stepwell_orchestrator.transports.egress import LOOPBACK, allowed
 from stepwell_orchestrator.transports.fetch_http import HttpFetcher
 from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
@@ -96,7 +97,8 @@ class Embedded:
         )
         ids = FreshIds(self.clock, entropy)
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
-        self.register = Register(self.registry, self.clock, observe)
+        timetable = Timetable(NoSchedules(), self.registry, self.queue, self.clock)
+        self.register = Register(self.registry, timetable, self.clock, observe)
         self.control = Control(
             self.journal,
             self.waits,
