@@ -44,8 +44,10 @@ class Timetable:
     async def keep(self, schedules: Sequence[Schedule]) -> None:
         """Have schedules tick from now on. Again is as once."""
         now_ms = self.clock.now_ms()
-        await self.schedules.keep([each for each in schedules if self.schedules.recurs(each)])
+        recurring = [each for each in schedules if self.schedules.recurs(each)]
         chained = [each for each in schedules if not self.schedules.recurs(each)]
+        if recurring:
+            await self.schedules.keep(recurring)
         if chained:
             await self.queue.send([tick_item(each, next_tick(each.line, now_ms)) for each in chained])
 
