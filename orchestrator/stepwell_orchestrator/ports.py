@@ -17,9 +17,9 @@ from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader, RunStatus
-from stepwell_orchestrator.model.schedule import Schedule
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.schedules import NoSchedules, Schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,39 +313,6 @@ class Queue(Protocol):
     async def send(self, items: Sequence[QueueItem]) -> None:
         """Queue items. An id that is queued and not yet done may be left as it is, or be delivered once more."""
         ...
-
-
-class Schedules(Protocol):
-    """Sends the ticks of schedules into the queue, as ``recurring`` ones, for as long as it keeps them.
-
-    A tick may come more than once, and late; one that could not be sent for a day may be lost.
-    """
-
-    def recurs(self, schedule: Schedule) -> bool:
-        """Whether it can keep such a schedule. The ticks of any other lead from one to the next."""
-        ...
-
-    async def keep(self, schedules: Sequence[Schedule]) -> None:
-        """Send their ticks from now on. One that it keeps already it keeps as it is now."""
-        ...
-
-    async def drop(self, schedules: Sequence[Schedule]) -> None:
-        """Send no more ticks of these functions' crons. One that it does not keep is no error."""
-        ...
-
-
-class NoSchedules:
-    """The Schedules where nothing but the queue knows the time."""
-
-    def recurs(self, _schedule: Schedule) -> bool:
-        """None does."""
-        return False
-
-    async def keep(self, schedules: Sequence[Schedule]) -> None:
-        """There are none."""
-
-    async def drop(self, schedules: Sequence[Schedule]) -> None:
-        """There are none."""
 
 
 @dataclass(frozen=True, slots=True)

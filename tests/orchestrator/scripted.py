@@ -15,7 +15,7 @@ from stepwell_orchestrator.api.deps import Deps
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import Limits
-from stepwell_orchestrator.ports import NoSchedules
+from stepwell_orchestrator.schedules import NoSchedules
 from tests.orchestrator.worker.harness import World
 from tests.orchestrator.world import counting_entropy
 

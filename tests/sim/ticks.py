@@ -21,7 +21,7 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.queue_item import Tick
 from stepwell_orchestrator.model.schedule import SCHEDULED_EVENT, Schedule, schedules_of
-from stepwell_orchestrator.ports import NoSchedules
+from stepwell_orchestrator.schedules import NoSchedules
 from stepwell_orchestrator.worker import ticking
 from stepwell_orchestrator.worker.ticking import Ticker
 from tests.sim.chance import PROMPT_MS

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from stepwell_orchestrator.crons.ticks import next_tick
 from stepwell_orchestrator.engine.schedules.tick import tick_item
 from stepwell_orchestrator.model.schedule import Schedule, schedules_of
-from stepwell_orchestrator.ports import Clock, Queue, Registry, Schedules
+from stepwell_orchestrator.ports import Clock, Queue, Registry
+from stepwell_orchestrator.schedules import Schedules
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
 from stepwell_orchestrator.model.notice import Notice, Observe
-from stepwell_orchestrator.ports import Clock, HttpReply, NoSchedules, Ports
+from stepwell_orchestrator.ports import Clock, HttpReply, Ports
+from stepwell_orchestrator.schedules import NoSchedules
 from stepwell_orchestrator.transports.egress import LOOPBACK, allowed
 from stepwell_orchestrator.transports.fetch_http import HttpFetcher
 from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
@@ -97,8 +98,7 @@ class Embedded:
         )
         ids = FreshIds(self.clock, entropy)
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
-        timetable = Timetable(NoSchedules(), self.registry, self.queue, self.clock)
-        self.register = Register(self.registry, timetable, self.clock, observe)
+        self.register = Register(self.registry, _timetable(self._backend, self.clock), self.clock, observe)
         self.control = Control(
             self.journal,
             self.waits,
@@ -157,6 +157,10 @@ class Embedded:
         failures = [result for result in results if isinstance(result, Exception)]
         if failures:
             _log.error("the pump had stopped", exc_info=failures[0])
+
+
+def _timetable(backend: LocalBackend, clock: Clock) -> Timetable:
+    return Timetable(NoSchedules(), backend.registry, backend.queue, clock)
 
 
 class _EitherInvoker:

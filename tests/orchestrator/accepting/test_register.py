@@ -11,7 +11,7 @@ from stepwell_orchestrator.accepting.register import InvalidFunctionsError, Regi
 from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from stepwell_orchestrator.ports import NoSchedules
+from stepwell_orchestrator.schedules import NoSchedules
 from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryQueue, MemoryRegistry
 
 URL = "http://127.0.0.1:3000/api/inngest"

@@ -16,7 +16,8 @@ from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.model.queue_item import QueueItem, Tick
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.schedule import SCHEDULED_EVENT, Schedule, schedules_of
-from stepwell_orchestrator.ports import NoSchedules, Ports
+from stepwell_orchestrator.ports import Ports
+from stepwell_orchestrator.schedules import NoSchedules
 from stepwell_orchestrator.worker import Worker
 from tests.orchestrator.worker.harness import SLUG, Script, ScriptInvoker, World
 
