@@ -78,7 +78,7 @@ def read_cron(text: str) -> CronLine:
     zoned = _ZONE.fullmatch(text.strip())
     zone = known_zone(zoned[1]) if zoned else "UTC"
     body = (zoned[2] if zoned else text).strip()
-    texts = _WORDS.get(body, body).split()
+    texts = _WORDS.get(body.lower(), body).split()
     if len(texts) != len(_KINDS):
         raise WireError(
             "a cron has five fields (minute, hour, day of month, month, day of week) "
