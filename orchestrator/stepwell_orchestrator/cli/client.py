@@ -74,6 +74,11 @@ class Client:
         data: list[dict[str, Any]] = (await self._get("/v1/runs", query)).data
         return data
 
+    async def crons(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Schedules with their next ticks."""
+        data: list[dict[str, Any]] = (await self._get("/v1/crons", query)).data
+        return data
+
     async def runs_of_event(self, event_id: str) -> EventRuns:
         """The runs an event started so far. Needs a server that tells when there are no more to come."""
         origin = self._server.api_origin

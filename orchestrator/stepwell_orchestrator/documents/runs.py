@@ -12,6 +12,7 @@ from stepwell_orchestrator.model.step import Place
 
 _NONE: Final = encode({})
 _NO_PROGRESS: Final = Progress()
+_ORIGIN: Final = ("original_run_id", "invoked_by", "cancellations", "cron")
 
 
 def progress_document(progress: Progress) -> bytes:
@@ -47,9 +48,7 @@ def read_outcome(document: bytes) -> Outcome:
 def origin_document(header: RunHeader) -> bytes:
     """Where a run comes from and what may cancel it: fixed when it is created."""
     members = members_of(header)
-    return encode(
-        {name: members[name] for name in ("original_run_id", "invoked_by", "cancellations") if name in members}
-    )
+    return encode({name: members[name] for name in _ORIGIN if name in members})
 
 
 def read_origin(document: bytes) -> dict[str, Any]:

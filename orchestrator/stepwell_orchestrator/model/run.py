@@ -75,8 +75,9 @@ class RunHeader:
     """One run without its journal.
 
     ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
-    free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run. ``cancellations`` are the pauses that
-    may cancel it. ``trouble`` is what last kept a store's queue from having it worked on; it may be over.
+    free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run, ``cron`` on one that a schedule
+    started. ``cancellations`` are the pauses that may cancel it. ``trouble`` is what last kept a store's queue from
+    having it worked on; it may be over.
     """
 
     run_id: str
@@ -95,6 +96,7 @@ class RunHeader:
     invoked_by: Invoker | None = None
     cancellations: tuple[PauseKey, ...] = ()
     trouble: str | None = None
+    cron: str | None = None
 
     @property
     def status(self) -> RunStatus:

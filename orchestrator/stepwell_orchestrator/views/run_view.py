@@ -54,7 +54,7 @@ def run_body(header: RunHeader) -> dict[str, Any]:
         "event_name": header.event_name,
         "batch_id": None,
         "original_run_id": header.original_run_id,
-        "cron": None,
+        "cron": header.cron,
         "status": RUN_STATUS_NAMES[header.status],
         "queued_at": format_instant(header.created_at_ms),
         "started_at": instant_text(header.started_at_ms),

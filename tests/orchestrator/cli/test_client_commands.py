@@ -193,6 +193,28 @@ def test_no_runs(stepwell: Stepwell, server: FakeServer):
     assert stepwell("runs", "--json").stdout == "[]\n"
 
 
+def test_crons(stepwell: Stepwell, server: FakeServer):
+    """Schedules are listed with their next ticks by the clocks of their zones, a line each."""
+    ticks = [{"at": "2030-03-18T08:00:00.000Z", "local": "2030-03-18T09:00:00+01:00"}]
+    ticks.append({"at": "2030-03-25T08:00:00.000Z", "local": "2030-03-25T09:00:00+01:00"})
+    schedule = {"function_id": "shop-report", "cron": "TZ=Europe/Paris 0 9 * * 1", "tz": "Europe/Paris", "next": ticks}
+    server.says("GET /v1/crons", [schedule])
+    assert stepwell("crons", "--function", "shop-report", "--next", "2").stdout.splitlines() == [
+        "function     cron                       next              time zone",
+        "shop-report  TZ=Europe/Paris 0 9 * * 1  2030-03-18 09:00  Europe/Paris",
+        "                                        2030-03-25 09:00  Europe/Paris",
+    ]
+    assert json.loads(stepwell("crons", "--json").stdout) == [schedule]
+    assert server.questions[0] == "GET /v1/crons?limit=2&function_id=shop-report"
+
+
+def test_no_crons(stepwell: Stepwell, server: FakeServer):
+    """Where nothing is scheduled that is said in words, or is an empty array."""
+    server.says("GET /v1/crons", [])
+    assert stepwell("crons").stdout == "no schedules\n"
+    assert stepwell("crons", "--json").stdout == "[]\n"
+
+
 def test_run(stepwell: Stepwell, server: FakeServer):
     """A run is drawn as a timeline as wide as the terminal."""
     server.says(f"GET {RUN}", run_answer(20, output=7))
