@@ -30,7 +30,7 @@ class Schedules(Protocol):
 class NoSchedules:
     """The Schedules where nothing but the queue knows the time."""
 
-    def recurs(self, _schedule: Schedule) -> bool:
+    def recurs(self, schedule: Schedule) -> bool:
         """None does."""
         return False
 

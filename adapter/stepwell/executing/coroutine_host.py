@@ -155,8 +155,9 @@ class CoroutineHost:
     def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
         """How the function waits for each of some open steps.
 
-        A joined step that may raise before this side knows of it races for itself where that ends the wait for the
-        others, if the server's discoveries never overlap: the function then goes on at once. Elsewhere it is joined.
+        A joined step that may raise before this side knows of it, or whose branch may raise after it, races for itself
+        where that ends the wait for the others, if the server's discoveries never overlap: the function then goes on
+        at once. Elsewhere it is joined.
         """
         joined = None if self.raced else self._joined_steps()
         if joined is None:
@@ -166,11 +167,12 @@ class CoroutineHost:
     def failure_mode(self, step: RequestedStep) -> ParallelMode | None:
         """How the function waits for an open step that has failed: together only where the failure is kept."""
         joined = None if self.raced else self._joined_steps()
-        return None if joined is not None and joined[self._futures[step.hashed]] else "race"
+        return None if joined is not None and joined[self._futures[step.hashed]].kept else "race"
 
     def _mode(self, future: StepFuture, joined: Joined) -> ParallelMode | None:
-        early = self._one_discovery_at_a_time and len(joined) > 1 and future.may_raise and not joined[future]
-        return "race" if early else None
+        member = joined[future]
+        may_raise = (future.may_raise or member.followed) and not member.kept
+        return "race" if self._one_discovery_at_a_time and len(joined) > 1 and may_raise else None
 
     def _joined_steps(self) -> Joined | None:
         """The open steps, when they are all waited for together."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
-from stepwell.executing.loop.remaining_code import waits_again
+from stepwell.executing.loop.remaining_code import may_raise_after, waits_again
 from stepwell.executing.loop.waiting import (
     AnyFuture,
     all_joined_by,
@@ -24,8 +25,20 @@ from stepwell.executing.loop.waiting import (
 )
 from stepwell.steps.awaitable import PendingStep, StepFuture
 
-Joined = Mapping[StepFuture, bool]
-"""Steps that are waited for together, and whether their failures are kept as results."""
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """How a step is joined. ``kept``: a failure is kept as a result, and the others are waited for.
+
+    ``followed``: a branch of the function has more to do after it, which may fail even where the step does not.
+    """
+
+    kept: bool
+    followed: bool
+
+
+Joined = Mapping[StepFuture, Member]
+"""Steps that are waited for together."""
 
 
 def joins_exactly(handler: asyncio.Task[Any], pending: Collection[StepFuture]) -> bool:
@@ -50,11 +63,11 @@ def joined_steps(
 
 @dataclass(slots=True)
 class _Group:
-    steps: dict[StepFuture, bool] = field(default_factory=dict)
+    steps: dict[StepFuture, Member] = field(default_factory=dict)
     tasks: set[AnyFuture] = field(default_factory=set)
     branches: bool = False
 
-    def collect(self, future: AnyFuture, *, kept: bool) -> bool:
+    def collect(self, future: AnyFuture, *, kept: bool, followed: bool = False) -> bool:
         """Add the steps below ``future``; False when anything else hangs there, or somebody else listens too."""
         if future.done():
             return True
@@ -62,30 +75,35 @@ class _Group:
             return False
         kept = kept or keeps_exceptions(future)
         if isinstance(future, StepFuture):
-            self.steps[future] = kept
+            self.steps[future] = Member(kept, followed)
             return True
         if isinstance(future, asyncio.Task):
             self.tasks.add(future)
-            return self._collect_below(future, kept=kept)
+            return self._collect_below(future, kept=kept, followed=followed)
         members = gathered(future)
-        return members is not None and all(self.collect(member, kept=kept) for member in members)
+        return members is not None and all(self.collect(each, kept=kept, followed=followed) for each in members)
 
-    def collect_awaited(self, task: asyncio.Task[Any], *, kept: bool) -> bool:
+    def collect_awaited(self, task: asyncio.Task[Any], *, kept: bool, followed: bool = False) -> bool:
         """The same for what ``task`` itself waits for."""
         waiter = waiter_of(task)
         if waiter is None:
             return False
         if isinstance(waiter, StepFuture | asyncio.Task) or gathered(waiter):
-            return self.collect(waiter, kept=kept)
+            return self.collect(waiter, kept=kept, followed=followed)
         members, members_kept = all_joined_by(task)
-        return bool(members) and all(self.collect(member, kept=kept or members_kept) for member in members)
+        kept = kept or members_kept
+        return bool(members) and all(self.collect(each, kept=kept, followed=followed) for each in members)
 
-    def _collect_below(self, task: asyncio.Task[Any], *, kept: bool) -> bool:
+    def _collect_below(self, task: asyncio.Task[Any], *, kept: bool, followed: bool) -> bool:
         wrapped = task.get_coro()
         if isinstance(wrapped, PendingStep):
-            return self.collect(wrapped.future, kept=kept)
+            return self.collect(wrapped.future, kept=kept, followed=followed)
         self.branches = True
-        return not _goes_on(task) and self.collect_awaited(task, kept=kept)
+        own = _own_frames(task)
+        if any(waits_again(frame) for frame in own):
+            return False
+        followed = followed or any(may_raise_after(frame) for frame in own)
+        return self.collect_awaited(task, kept=kept, followed=followed)
 
 
 def _joined_by_handler(handler: asyncio.Task[Any]) -> _Group | None:
@@ -93,11 +111,10 @@ def _joined_by_handler(handler: asyncio.Task[Any]) -> _Group | None:
     return group if group.collect_awaited(handler, kept=False) else None
 
 
-def _goes_on(task: asyncio.Task[Any]) -> bool:
-    """Whether a branch may wait for more after what it waits for now. asyncio's own joins are over then."""
-    own = [frame for frame in frames_of(task) if frame is None or not _is_asyncio(frame.f_globals.get("__name__"))]
-    return any(waits_again(frame) for frame in own)
+def _own_frames(task: asyncio.Task[Any]) -> list[FrameType | None]:
+    """What a branch has left to go through after what it waits for now. asyncio's own joins are over then."""
+    return [frame for frame in frames_of(task) if frame is None or not _is_known(frame.f_globals.get("__name__"))]
 
 
-def _is_asyncio(module: Any) -> bool:
-    return isinstance(module, str) and module.startswith("asyncio.")
+def _is_known(module: Any) -> bool:
+    return isinstance(module, str) and module.startswith(("asyncio.", "stepwell.steps."))

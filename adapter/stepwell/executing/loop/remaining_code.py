@@ -10,6 +10,10 @@ from typing import Final
 
 _SUSPENDS: Final = frozenset({"SEND", "YIELD_VALUE", "GET_AWAITABLE", "GET_ANEXT", "BEFORE_ASYNC_WITH"})
 _ENDS: Final = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"})
+_CALM: Final = frozenset(
+    {"POP_TOP", "LOAD_CONST", "LOAD_FAST", "STORE_FAST", "END_SEND", "NOP", "COPY", "SWAP", "CACHE"}
+)
+_RETURNS: Final = frozenset({"RETURN_VALUE", "RETURN_CONST"})
 _JUMPS: Final = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
 
 
@@ -23,7 +27,15 @@ def waits_again(frame: FrameType | None) -> bool:
 
     What happens when the await raises does not count. True of a frame that cannot be read.
     """
-    return frame is None or _suspends_after(frame.f_code, frame.f_lasti)
+    return frame is None or bool(_SUSPENDS & _left_after(frame.f_code, frame.f_lasti))
+
+
+def may_raise_after(frame: FrameType | None) -> bool:
+    """Whether the coroutine in ``frame`` does anything that may raise once its current await has given a result.
+
+    True of a frame that cannot be read.
+    """
+    return frame is None or not _left_after(frame.f_code, frame.f_lasti) <= _CALM | _RETURNS
 
 
 @functools.lru_cache(maxsize=4096)
@@ -33,22 +45,20 @@ def _returns_after(code: CodeType, offset: int) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _suspends_after(code: CodeType, offset: int) -> bool:
+def _left_after(code: CodeType, offset: int) -> frozenset[str]:
+    """The kinds of instructions that may follow the await at ``offset``; everything where there is none."""
     instructions = list(dis.get_instructions(code))
     at = {each.offset: index for index, each in enumerate(instructions)}
     awaits = [each for each in instructions if each.opname == "SEND" and each.offset <= offset < each.argval]
     if not awaits:
-        return True
+        return _SUSPENDS
     ahead, seen = [at[awaits[-1].argval]], set[int]()
     while ahead:
         index = ahead.pop()
-        if index in seen:
-            continue
-        seen.add(index)
-        if instructions[index].opname in _SUSPENDS:
-            return True
-        ahead.extend(_successors(instructions, index, at))
-    return False
+        if index not in seen:
+            seen.add(index)
+            ahead.extend(_successors(instructions, index, at))
+    return frozenset(instructions[index].opname for index in seen)
 
 
 def _successors(instructions: list[dis.Instruction], index: int, at: dict[int, int]) -> Iterator[int]:
