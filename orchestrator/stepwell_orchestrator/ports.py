@@ -19,6 +19,7 @@ from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader, RunStatus
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.schedules import NoSchedules, Schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,3 +376,4 @@ class Ports:
     invoker: Invoker
     clock: Clock
     fetcher: Fetcher = field(default_factory=NoFetcher)
+    schedules: Schedules = field(default_factory=NoSchedules)

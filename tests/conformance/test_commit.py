@@ -51,6 +51,7 @@ ENTRIES: list[tuple[str, StepEntry]] = [
         ),
     ),
     ("timed out", an_entry(status=StepStatus.TIMED_OUT, op=Op.INVOKE_FUNCTION, memo=None, ended_at_ms=NOW_MS)),
+    ("begun anew", an_entry(attempt=3, first_attempt=2, warnings=("odd", "è"))),
     ("executing", an_entry(status=StepStatus.RUNNING, started_at_ms=NOW_MS, claim_until_ms=UNTIL_MS)),
 ]
 
@@ -78,7 +79,7 @@ async def test_progress_is_replaced(journal: PrunedJournal):
     """PutProgress replaces the whole progress, and it is what the next driver gets."""
     await create_driven(journal)
     await journal.commit(run_id(1), [PROGRESS], term=1)
-    second = Progress(attempt=1, retry_at_ms=5, placed={"step": Place(1, 0)}, fences={1: 4})
+    second = Progress(attempt=1, retry_at_ms=5, placed={"step": Place(1, 0)}, fences={1: 4}, warnings=("odd", "è"))
     await journal.commit(run_id(1), [PutProgress(second)], term=1)
     taken = await drive(journal, now_ms=UNTIL_MS)
     assert taken.header.progress == second
@@ -91,8 +92,9 @@ async def test_progress_is_replaced(journal: PrunedJournal):
         Outcome(RunStatus.COMPLETED, NOW_MS),
         Outcome(RunStatus.FAILED, NOW_MS, {"message": "no"}, {"name": "E", "message": "no", "stack": None}),
         Outcome(RunStatus.CANCELLED, NOW_MS),
+        Outcome(RunStatus.COMPLETED, NOW_MS, 1, warnings=("odd", "è")),
     ],
-    ids=["with output", "without output", "with error", "cancelled"],
+    ids=["with output", "without output", "with error", "cancelled", "with warnings"],
 )
 async def test_an_outcome_comes_back_as_it_was_put(journal: PrunedJournal, outcome: Outcome):
     """How a run ended is part of its header from then on."""

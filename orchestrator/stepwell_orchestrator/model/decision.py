@@ -98,10 +98,11 @@ class Decision:
     """One atomic set of writes and the commands that follow it.
 
     ``progress`` is the driver's next progress; it becomes durable with a PutProgress or at the release of the lease.
-    ``why`` tells people what a retry is for.
+    ``why`` tells people what a retry is for. ``warnings`` are what the writes keep of the run for the first time.
     """
 
     writes: tuple[Write, ...] = ()
     commands: tuple[Command, ...] = ()
     progress: Progress | None = None
     why: str = ""
+    warnings: tuple[str, ...] = ()

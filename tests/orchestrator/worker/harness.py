@@ -55,6 +55,10 @@ class Script:
     calls: list[tuple[str, int]] = field(default_factory=list)
     before_reply: Callable[[str], Awaitable[None]] | None = None
 
+    def headers(self, request: CallRequest, target: str) -> dict[str, str]:
+        """Headers of a reply beyond those of every SDK."""
+        return {names.GIVEN_UP: ",".join(map(hash_step_id, self.given_up))}
+
     async def answer(self, request: CallRequest, target: str) -> tuple[int, Any]:
         """The status and JSON body of a reply."""
         self.calls.append((target, request.ctx.attempt))
@@ -113,11 +117,10 @@ class ScriptInvoker:
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         request = decode_call_request(decode(body))
         (slug,) = parse_qs(urlsplit(url).query)["fnId"]
-        script = self._scripts[slug]
-        status, answer = await script.answer(request, headers[names.STEP_ID])
-        given_up = ",".join(map(hash_step_id, script.given_up))
-        told = {names.SDK: "test:v1", names.REQUEST_VERSION: "2", names.GIVEN_UP: given_up}
-        return HttpReply(status, told, encode(answer))
+        script, target = self._scripts[slug], headers[names.STEP_ID]
+        status, answer = await script.answer(request, target)
+        sent = {names.SDK: "test:v1", names.REQUEST_VERSION: "2", **script.headers(request, target)}
+        return HttpReply(status, sent, encode(answer))
 
 
 class World:

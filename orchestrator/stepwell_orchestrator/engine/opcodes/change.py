@@ -55,13 +55,14 @@ def stands(situation: Situation, opcode: Opcode) -> bool:
 def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEntry:
     """The step's entry with a new status.
 
-    What an earlier report said of it is kept, unless the step was dropped or was of another kind: then it begins anew,
-    under an attempt number that keeps what is still queued for the old one apart.
+    What an earlier report said of it is kept, unless the step was dropped or was of another kind: then it begins anew
+    with all its retries, under an attempt number that keeps what is still queued for the old one apart.
     """
     known = situation.run.entries.get(opcode.id)
     race = opcode.parallel_mode == "race" or situation.progress.request_version < REQUEST_VERSION_CURRENT
     if known is not None and known.status is not StepStatus.DROPPED and _is_of_kind(situation, known, opcode):
         return replace(known, status=status, race=known.race or race)
+    attempt = 0 if known is None else known.attempt + (known.status is not StepStatus.DROPPED)
     return StepEntry(
         step_id=opcode.id,
         name=opcode.title,
@@ -69,7 +70,9 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
         status=status,
         queued_at_ms=situation.now_ms,
         race=race,
-        attempt=0 if known is None else known.attempt + (known.status is not StepStatus.DROPPED),
+        attempt=attempt,
+        first_attempt=attempt,
+        warnings=() if known is None else known.warnings,
         opts={key: value for key, value in opcode.opts.items() if key == "type"},
         left=() if known is None else left_by(known),
     )
