@@ -9,7 +9,8 @@ from types import CodeType, FrameType
 from typing import Final
 
 _SUSPENDS: Final = frozenset({"SEND", "YIELD_VALUE", "GET_AWAITABLE", "GET_ANEXT", "BEFORE_ASYNC_WITH"})
-_ENDS: Final = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE"})
+_RAISES: Final = "RAISE_VARARGS"
+_ENDS: Final = frozenset({"RETURN_VALUE", "RETURN_CONST", _RAISES, "RERAISE"})
 _JUMPS: Final = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
 
 
@@ -19,9 +20,10 @@ def returns_at_once(frame: FrameType | None) -> bool:
 
 
 def waits_again(frame: FrameType | None) -> bool:
-    """Whether the coroutine in ``frame`` may wait for anything more once its current await has given a result.
+    """Whether the coroutine in ``frame`` may wait, or raise, once its current await has given a result.
 
-    What happens when the await raises does not count. True of a frame that cannot be read.
+    A ``raise`` of its own may end the group that it is in, before the others are done. What happens when the await
+    raises does not count. True of a frame that cannot be read.
     """
     return frame is None or _suspends_after(frame.f_code, frame.f_lasti)
 
@@ -45,7 +47,7 @@ def _suspends_after(code: CodeType, offset: int) -> bool:
         if index in seen:
             continue
         seen.add(index)
-        if instructions[index].opname in _SUSPENDS:
+        if instructions[index].opname in _SUSPENDS or instructions[index].opname == _RAISES:
             return True
         ahead.extend(_successors(instructions, index, at))
     return False
