@@ -1,8 +1,8 @@
 """What a function gives up is gone: every style of giving up, every kind of pending step, every kind of next step.
 
 What a step waited with is taken out of the store at once. Three things stay, by design: a queue item cannot be called
-back, so the timer or the retry of a step that was given up comes, and does nothing; a body that is executing cannot
-be stopped, and its result is dropped; and a run that was invoked goes on.
+back, so the timer or the retry of a step that was given up comes, and does nothing; a body that is executing is let
+finish, and its result is dropped; and a run that was invoked goes on.
 """
 
 from __future__ import annotations
@@ -164,8 +164,9 @@ def status_of(kind: str, then: str) -> StepStatus:
     """What the journal says of x once it was given up."""
     if then != "nothing":
         return StepStatus.DROPPED
-    pending = dict.fromkeys(EXECUTED, StepStatus.ERRORED)
-    pending |= {"run running": StepStatus.RUNNING, "sleep": StepStatus.SLEEPING}
+    pending = {"run running": StepStatus.RUNNING, "sleep": StepStatus.SLEEPING} | dict.fromkeys(
+        EXECUTED - {"run running"}, StepStatus.ERRORED
+    )
     return pending.get(kind, StepStatus.WAITING)
 
 
