@@ -10,8 +10,9 @@ import pytest
 from stepwell_orchestrator.aws.service import AwsError
 from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError
+from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.run import Progress, RunStatus
-from stepwell_orchestrator.model.step import StepStatus
+from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Claimed, NotClaimed, Over
 from tests.conformance.samples import (
     NOW_MS,
@@ -25,7 +26,6 @@ from tests.conformance.samples import (
     create,
     create_driven,
     run_id,
-    unless_memoised,
 )
 from tests.orchestrator.aws.bed import Bed
 from tests.orchestrator.aws.faults import Fault, lost_call, lost_reply, repeated
@@ -148,15 +148,18 @@ async def test_a_repeated_claim_is_the_claimers(bed: Bed, journal: DynamoJournal
     assert rival == NotClaimed(claimed.entry)
 
 
-@pytest.mark.parametrize("guarded", [absent, unless_memoised])
-async def test_a_repeated_entry_is_one(bed: Bed, journal: DynamoJournal, guarded: Callable[..., Any]):
+@pytest.mark.parametrize("replaced", [None, an_entry(), an_entry(status=StepStatus.WAITING, attempt=1)])
+async def test_a_repeated_entry_is_one(bed: Bed, journal: DynamoJournal, replaced: StepEntry | None):
     """Whoever journaled a step's result has done so, and another one's is still refused."""
     await create(journal)
+    if replaced is not None:
+        await journal.commit(run_id(1), [absent(replaced)], term=None)
+    write = PutEntry(a_result(), replaced)
     bed.dynamodb.plan("put_item", repeated)
-    await journal.commit(run_id(1), [guarded(a_result())], term=None)
+    await journal.commit(run_id(1), [write], term=None)
     assert await journal.get_entry(run_id(1), STEP) == a_result()
     with pytest.raises(ConflictError):
-        await bed.backend().journal.commit(run_id(1), [guarded(a_result())], term=None)
+        await bed.backend().journal.commit(run_id(1), [write], term=None)
 
 
 @pytest.mark.parametrize("term", [None, 1])
