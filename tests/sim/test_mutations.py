@@ -14,6 +14,8 @@ QUICKLY_NOTICED = (
     mutations.never_look_for_the_end,
     mutations.draw_run_ids,
     mutations.draw_event_ids,
+    mutations.forget_what_is_deferred,
+    mutations.draw_deferred_ids,
     mutations.reorder_the_stack,
     mutations.save_in_silence,
     mutations.wake_early,

@@ -17,6 +17,7 @@ from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import APP, URL, draw_corpus
 from tests.sim.coverage import Coverage
+from tests.sim.deferral_checker import Deferrals
 from tests.sim.facts import Fact, Trouble, WorkLost
 from tests.sim.final import Ledger, check_at_rest, check_end
 from tests.sim.front import Front
@@ -75,7 +76,8 @@ class World:
         self.workload = Workload(self, seed)
         backend = open_backend(backend_name, seed, self.tell, self._count)
         checkers = all_checkers(bounds, self.members, late_entries=backend.late_entries)
-        self._checkers = (self.ledger, self.coverage, self.names, *checkers, self.workload.aims)
+        self._deferrals = Deferrals(self.members)
+        self._checkers = (self.ledger, self.coverage, self.names, self._deferrals, *checkers, self.workload.aims)
         self.setting = Setting(
             knobs=self.knobs,
             clock=self.clock,
@@ -137,6 +139,7 @@ class World:
             longest_ms = (1 + self.knobs.aims) * sum(member.longest_ms for member in self.members.values())
             await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
             await check_end(self.setting, self.ledger, self.members)
+            self._deferrals.check_end(self.ledger.completed)
         except ViolationError as violation:
             self.break_promise(violation)
         finally:

@@ -9,7 +9,7 @@ from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.apply import apply
 from stepwell_orchestrator.engine.journal.stack import arrange, fence, next_place
 from stepwell_orchestrator.errors import ConflictError
-from stepwell_orchestrator.model.decision import Command, Decision, Guard, PutEntry, PutProgress
+from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.held_run import HeldRun
@@ -50,12 +50,23 @@ class Committer:
         freed = False
         if decision.writes:
             freed = await self.tools.journal.commit(held.run_id, decision.writes, term=held.term, wanted=held.wanted)
-        await self.tools.dispatch(decision.commands)
+        await self.tools.dispatch(await self._owed(held, decision))
         self.tools.tell(held.run.header, decision)
         committed = replace(
             held, run=apply(held.run, decision.writes), stored=_stored_by(decision, held.stored), freed=freed
         )
         return committed.with_progress(decision.progress or held.progress)
+
+    async def _owed(self, held: HeldRun, decision: Decision) -> tuple[Command, ...]:
+        """What follows a decision that was written.
+
+        Beside an end, steps that were executed meanwhile may have deferred functions of which the driver has not read:
+        then it is told from the journal as that is after the end, to which nobody adds.
+        """
+        ends = any(isinstance(write, EndRun) for write in decision.writes)
+        if not ends or not any(entry.planned and entry.pending for entry in held.run.entries.values()):
+            return decision.commands
+        return recover(await self.tools.load(held.run_id), self.tools.clock.now_ms())
 
     async def settle(self, held: HeldRun, find_settlement: FindSettlement) -> HeldRun:
         """End a step's wait along with its place, which then takes no write of its own. Raises LeaseLostError."""

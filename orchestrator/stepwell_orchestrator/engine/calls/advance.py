@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
+from stepwell.errors import WireError
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
+from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine.calls import bounds
@@ -15,6 +17,8 @@ from stepwell_orchestrator.engine.journal.retry import executed
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, dropped, given_up
+from stepwell_orchestrator.engine.opcodes.defer import deferrals
+from stepwell_orchestrator.engine.opcodes.expiry import refuse
 from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
 from stepwell_orchestrator.engine.opcodes.sleep import sleep
@@ -39,6 +43,8 @@ _FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] =
     Op.GATEWAY: gateway,
 }
 """What a call only reports: something other than the next call finishes it."""
+_RETURN_ID: Final = hash_step_id("complete")
+"""The id of a RunComplete, as SDKs give it."""
 
 
 def advance(situation: Situation, reply: Reply) -> Decision:
@@ -78,9 +84,8 @@ def _returned(situation: Situation, result: object) -> Decision:
 
 
 def _end(situation: Situation, outcome: Outcome, writes: tuple[Write, ...] = ()) -> Decision:
-    header = replace(situation.run.header, outcome=outcome)
-    closing = ending.closing_commands(replace(situation.run, header=header))
-    return Decision((*writes, EndRun(outcome)), closing, situation.progress)
+    ended = (*writes, EndRun(outcome))
+    return Decision(ended, ending.closing_commands(apply(situation.run, ended)), situation.progress)
 
 
 def _call_failed(situation: Situation, failed: Failed) -> Decision:
@@ -125,13 +130,15 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
     if overflow is not None:
         return _end(situation, overflow)
     changes = _changes(situation, instructions)
+    deferring = _deferring(situation, instructions)
+    changes += deferring
     if situation.target is None:
         changes += _give_up(situation, instructions)
     puts = tuple(change.put for change in changes if change.put is not None)
-    outcome = next((change.outcome for change in changes if change.outcome is not None), None)
+    outcome = next((change.outcome for change in (*deferring, *changes) if change.outcome is not None), None)
     outcome = bounds.broken(situation, puts) or outcome
     if outcome is not None:
-        return _end(situation, outcome, puts if outcome.error is None else ())
+        return _end(situation, outcome, puts if outcome.error is None else _bearable(situation, deferring))
     if situation.target is not None:
         return _executed(situation, instructions, changes, puts)
     return _discovered(situation, instructions, changes, puts)
@@ -240,6 +247,8 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return NOTHING
         case Op.STEP | Op.STEP_RUN:
             return step_run(situation, opcode, offset)
+        case Op.STEP_ERROR | Op.STEP_FAILED if _tells_of_the_function(opcode):
+            return NOTHING
         case Op.STEP_ERROR | Op.STEP_FAILED:
             return step_error(
                 situation,
@@ -262,11 +271,36 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return _run_complete(situation, opcode)
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
-        case Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
+        case Op.DEFER_ADD | Op.DEFER_ABORT:
+            return NOTHING
+        case Op.SYNC_RUN_COMPLETE:
             message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
         case _:
             assert_never(opcode.op)
+
+
+def _tells_of_the_function(opcode: Opcode) -> bool:
+    """Whether an error is that of the function itself, which an SDK so reports beside what it deferred.
+
+    It has the id of the function's return, and no name as a step has. What was deferred is journaled, and the call made
+    again: that one fails with all there is to know, as when to try again.
+    """
+    return opcode.id == _RETURN_ID and not opcode.name and not opcode.display_name and opcode.user_id is None
+
+
+def _deferring(situation: Situation, instructions: Instructions) -> list[Change]:
+    """What the call deferred and aborted; it fails the run when that cannot be carried out."""
+    try:
+        return [Change(put=put) for put in deferrals(situation, instructions.opcodes)]
+    except WireError as error:
+        return [refuse(situation, "InvalidDefer", str(error))]
+
+
+def _bearable(situation: Situation, deferring: Sequence[Change]) -> tuple[PutEntry, ...]:
+    """What a run still defers with the reply that fails it, unless that alone would break a limit."""
+    puts = tuple(change.put for change in deferring if change.put is not None)
+    return () if bounds.broken(situation, puts) else puts
 
 
 def _run_complete(situation: Situation, opcode: Opcode) -> Change:
