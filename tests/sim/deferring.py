@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from stepwell.wire.call import CallRequest
+from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.ports import HttpReply
@@ -19,7 +19,10 @@ DEFERRED_EVENT: Final = "inngest/deferred.schedule"
 
 @dataclass(frozen=True, slots=True)
 class Deferring:
-    """A script that defers ``function`` once for each name, with every call that may tell of it; it aborts some."""
+    """A script that defers ``function`` once for each name, one more with each step that is done; it aborts some.
+
+    A step's body defers too, and so steps that are executed at once may report the same deferral.
+    """
 
     script: Script
     function: str
@@ -49,7 +52,8 @@ class Deferring:
         """The script's reply, and with it what the server does not know to be deferred, or aborted."""
         reply = await self.script.answer(request, target, entered)
         returns = reply.status == 200
-        opcodes = self._opcodes(request, returns=returns)
+        count = len(request.steps) + (1 if target == DISCOVERY_STEP_ID else 2)
+        opcodes = self._opcodes(request, len(self.names) if returns else count, returns=returns)
         if not opcodes or not (returns or reply.status == 206):
             return reply
         body = decode(reply.body)
@@ -57,9 +61,9 @@ class Deferring:
             return replace(reply, status=206, body=encode([*opcodes, _complete(body)]))
         return replace(reply, body=encode([*body, *opcodes]))
 
-    def _opcodes(self, request: CallRequest, *, returns: bool) -> list[dict[str, Any]]:
+    def _opcodes(self, request: CallRequest, count: int, *, returns: bool) -> list[dict[str, Any]]:
         opcodes: list[dict[str, Any]] = []
-        for name in self.names:
+        for name in self.names[:count]:
             known = request.defers.get(hash_step_id(name))
             if known is None:
                 opcodes.append(self._add(name))

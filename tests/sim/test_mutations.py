@@ -16,6 +16,7 @@ QUICKLY_NOTICED = (
     mutations.draw_event_ids,
     mutations.forget_what_is_deferred,
     mutations.draw_deferred_ids,
+    mutations.let_a_deferral_cost_a_result,
     mutations.reorder_the_stack,
     mutations.save_in_silence,
     mutations.wake_early,
