@@ -122,12 +122,10 @@ def decode_function(raw: Any) -> FunctionConfig:
     slug = text_or_empty(config.get("id"))
     if not slug:
         raise WireError("a function has no id")
-    if not text_or_empty(config.get("name")):
-        raise WireError(f"function {slug}: name is missing")
     step = _single_step(slug, config.get("steps"))
     return FunctionConfig(
         id=slug,
-        name=config["name"],
+        name=text_or_empty(config.get("name")) or slug,
         url=_step_url(slug, step),
         triggers=_triggers(slug, config.get("triggers") or []),
         retries=_retries(slug, step, config.get("retries")),

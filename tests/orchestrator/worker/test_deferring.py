@@ -222,7 +222,7 @@ async def test_a_step_may_have_the_same_id() -> None:
 
 
 async def test_the_functions_own_error_beside_a_deferral_is_asked_for_again() -> None:
-    """An SDK reports what it deferred with an error under the id of the return: the next call fails as usual."""
+    """An SDK reports what it deferred with an error under the id of the return, like a step's: the next call fails."""
 
     async def program(call: Call) -> Answer:
         if call.request.defers:
@@ -233,6 +233,21 @@ async def test_the_functions_own_error_beside_a_deferral_is_asked_for_again() ->
     await world.run_to_end()
     assert script.calls == [("step", 0), ("step", 0)]
     assert (await world.run()).header.status is RunStatus.FAILED
+    assert await deferred_data(world) == [{"n": 1}]
+
+
+async def test_the_functions_own_error_beside_a_deferral_is_an_attempt() -> None:
+    """One that may be tried again is the function's first attempt: it is called for its second."""
+
+    async def program(call: Call) -> Answer:
+        if call.request.defers:
+            return 200, None
+        return 206, [defer_add("later", {"n": 1}), {"op": "StepError", "id": hash_step_id("complete"), "error": ERROR}]
+
+    world, script = await world_of(program)
+    await world.run_to_end()
+    assert script.calls == [("step", 0), ("step", 1)]
+    assert (await world.run()).header.status is RunStatus.COMPLETED
     assert await deferred_data(world) == [{"n": 1}]
 
 

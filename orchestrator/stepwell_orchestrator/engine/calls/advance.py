@@ -8,7 +8,6 @@ from typing import Final, assert_never
 
 from stepwell.errors import WireError
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
-from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine.calls import bounds
@@ -43,8 +42,6 @@ _FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] =
     Op.GATEWAY: gateway,
 }
 """What a call only reports: something other than the next call finishes it."""
-_RETURN_ID: Final = hash_step_id("complete")
-"""The id of a RunComplete, as SDKs give it."""
 
 
 def advance(situation: Situation, reply: Reply) -> Decision:
@@ -247,8 +244,6 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return NOTHING
         case Op.STEP | Op.STEP_RUN:
             return step_run(situation, opcode, offset)
-        case Op.STEP_ERROR | Op.STEP_FAILED if _tells_of_the_function(opcode):
-            return NOTHING
         case Op.STEP_ERROR | Op.STEP_FAILED:
             return step_error(
                 situation,
@@ -278,15 +273,6 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
         case _:
             assert_never(opcode.op)
-
-
-def _tells_of_the_function(opcode: Opcode) -> bool:
-    """Whether an error is that of the function itself, which an SDK so reports beside what it deferred.
-
-    It has the id of the function's return, and no name as a step has. What was deferred is journaled, and the call made
-    again: that one fails with all there is to know, as when to try again.
-    """
-    return opcode.id == _RETURN_ID and not opcode.name and not opcode.display_name and opcode.user_id is None
 
 
 def _deferring(situation: Situation, instructions: Instructions) -> list[Change]:
