@@ -9,7 +9,7 @@ from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.apply import apply
 from stepwell_orchestrator.engine.journal.stack import arrange, fence, next_place
 from stepwell_orchestrator.errors import ConflictError
-from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress
+from stepwell_orchestrator.model.decision import Command, Decision, PutEntry, PutProgress
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.held_run import HeldRun
@@ -20,15 +20,17 @@ from stepwell_orchestrator.worker.tools import Tools
 class Settlement:
     """How the wait of one step ends: its final entry, None when this does not end it, and the commands that follow.
 
-    The commands are carried out in any case: the settler that was first may have died before that.
+    ``replaced`` is the wait that ends. The commands are carried out in any case: the settler that was first may have
+    died before that.
     """
 
     entry: StepEntry | None = None
+    replaced: StepEntry | None = None
     commands: tuple[Command, ...] = ()
 
     def decision(self) -> Decision:
         """The guarded write and the commands: the first to settle a step wins."""
-        puts = () if self.entry is None else (PutEntry(self.entry, Guard.NOT_MEMOISED),)
+        puts = () if self.entry is None else (PutEntry(self.entry, self.replaced),)
         return Decision(puts, self.commands)
 
 
@@ -50,23 +52,12 @@ class Committer:
         freed = False
         if decision.writes:
             freed = await self.tools.journal.commit(held.run_id, decision.writes, term=held.term, wanted=held.wanted)
-        await self.tools.dispatch(await self._owed(held, decision))
+        await self.tools.dispatch_what_follows(held.run, decision)
         self.tools.tell(held.run.header, decision)
         committed = replace(
             held, run=apply(held.run, decision.writes), stored=_stored_by(decision, held.stored), freed=freed
         )
         return committed.with_progress(decision.progress or held.progress)
-
-    async def _owed(self, held: HeldRun, decision: Decision) -> tuple[Command, ...]:
-        """What follows a decision that was written.
-
-        Beside an end, steps that were executed meanwhile may have deferred functions of which the driver has not read:
-        then it is told from the journal as that is after the end, to which nobody adds.
-        """
-        ends = any(isinstance(write, EndRun) for write in decision.writes)
-        if not ends or not any(entry.planned and entry.pending for entry in held.run.entries.values()):
-            return decision.commands
-        return recover(await self.tools.load(held.run_id), self.tools.clock.now_ms())
 
     async def settle(self, held: HeldRun, find_settlement: FindSettlement) -> HeldRun:
         """End a step's wait along with its place, which then takes no write of its own. Raises LeaseLostError."""
@@ -82,16 +73,20 @@ class Committer:
             return await self.reload_after_conflict(held)
 
     async def settle_without_lease(self, run_id: str, find_settlement: FindSettlement) -> None:
-        """End a step's wait while another worker drives the run, and so without a place."""
-        run = await self.tools.load(run_id)
-        decision = (await find_settlement(run)).decision()
-        try:
-            await self.tools.journal.commit(run_id, decision.writes, term=None)
-        except ConflictError:
-            pass
-        else:
+        """End a step's wait while another worker drives the run, and so without a place.
+
+        Refused, it looks again: the step may have ended, or be another wait by now, which holds what the first one did.
+        """
+        while True:
+            run = await self.tools.load(run_id)
+            decision = (await find_settlement(run)).decision()
+            try:
+                await self.tools.journal.commit(run_id, decision.writes, term=None)
+            except ConflictError:
+                continue
             self.tools.tell(run.header, decision)
-        await self.tools.dispatch(decision.commands)
+            await self.tools.dispatch(decision.commands)
+            return
 
     async def store(self, held: HeldRun, progress: Progress) -> HeldRun:
         """Store progress, which is only taken from the run's driver while the run goes on.

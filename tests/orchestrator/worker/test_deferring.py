@@ -11,6 +11,7 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Opcode, decode_opcodes
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.model.run import RunStatus
+from stepwell_orchestrator.model.step import StepStatus
 from tests.orchestrator.worker.harness import DEFERRED, LATER, SLUG, Script, World, complete, defer_add
 from tests.orchestrator.worker.saving import Answer, Call, Program, Programmed, Saver
 
@@ -306,6 +307,35 @@ async def test_what_a_step_defers_while_its_function_returns_is_not_lost() -> No
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert len(await world.events_named(EVENT)) == 1
+
+
+async def test_what_was_aborted_while_a_step_fails_its_run_does_not_start() -> None:
+    """The call for one step aborts, the call for another one then ends the run: its worker had read the deferral."""
+    loaded = asyncio.Event()
+
+    class Twins(Script):
+        async def answer(self, request: Any, target: str) -> Answer:
+            if target == "step":
+                return await super().answer(request, target)
+            if target == hash_step_id("aborts"):
+                await loaded.wait()
+                return 206, [{"op": "StepRun", "id": target, "name": "aborts", "data": 1}, defer_abort("later")]
+            loaded.set()
+            async with asyncio.timeout(60):
+                while not await is_aborted():  # noqa: ASYNC110 (a store sets no event)
+                    await asyncio.sleep(0)
+            return 400, ERROR
+
+    async def is_aborted() -> bool:
+        return (await world.run()).entries[KEY].status is StepStatus.DROPPED
+
+    script = Twins([["aborts", "fails"]], defers={"later": {}})
+    world = World(script, others={LATER: Script([], triggers=(DEFERRED,))}, retries=0)
+    await world.register()
+    await world.send()
+    await world.run_to_end()
+    assert (await world.run()).header.status is RunStatus.FAILED
+    assert await deferred_data(world) == []
 
 
 async def test_a_deferral_that_another_call_reported_costs_no_result() -> None:

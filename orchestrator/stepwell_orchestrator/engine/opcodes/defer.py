@@ -35,7 +35,8 @@ def deferrals(situation: Situation, opcodes: Iterable[Opcode]) -> tuple[PutEntry
         elif opcode.op is Op.DEFER_ABORT:
             found = _find(situation, changed, aborted_id(opcode))
             if found is not None and found.status is StepStatus.DEFERRED:
-                aborted = replace(found, status=StepStatus.DROPPED, ended_at_ms=situation.now_ms)
+                attempt = found.attempt + 1
+                aborted = replace(found, status=StepStatus.DROPPED, attempt=attempt, ended_at_ms=situation.now_ms)
                 changed[found.step_id] = aborted
     return tuple(put(situation, entry) for entry in changed.values())
 
