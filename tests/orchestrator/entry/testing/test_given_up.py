@@ -2,7 +2,7 @@
 
 What a step waited with is taken out of the store at once. Three things stay, by design: a queue item cannot be called
 back, so the timer or the retry of a step that was given up comes, and does nothing; a body that is executing is let
-finish; and a run that was invoked goes on.
+finish, and its result is dropped; and a run that was invoked goes on.
 """
 
 from __future__ import annotations
@@ -162,11 +162,11 @@ def calls_of(kind: str, then: str) -> int:
 
 def status_of(kind: str, then: str) -> StepStatus:
     """What the journal says of x once it was given up."""
-    if kind == "run running":
-        return StepStatus.RUNNING
     if then != "nothing":
         return StepStatus.DROPPED
-    pending = {"sleep": StepStatus.SLEEPING} | dict.fromkeys(EXECUTED, StepStatus.ERRORED)
+    pending = {"run running": StepStatus.RUNNING, "sleep": StepStatus.SLEEPING} | dict.fromkeys(
+        EXECUTED - {"run running"}, StepStatus.ERRORED
+    )
     return pending.get(kind, StepStatus.WAITING)
 
 
