@@ -34,14 +34,15 @@ def invoke_function(situation: Situation, opcode: Opcode) -> Change:
             situation, "InvalidInvoke", f'step "{opcode.title}": the {wrong} to invoke with must be an object'
         )
     try:
-        kept_meta((payload or {}).get("meta") or {})
+        meta = kept_meta((payload or {}).get("meta") or {})
     except EventError as error:
         return refuse(situation, "InvalidInvoke", f'step "{opcode.title}": {error}')
     on_parent_cancel = opcode.opts.get("on_parent_cancel")
     if on_parent_cancel not in (None, "cancel", "abandon"):
         message = f'step "{opcode.title}": on_parent_cancel must be "cancel" or "abandon", got {on_parent_cancel!r}'
         return refuse(situation, "InvalidInvoke", message)
-    opts: dict[str, Any] = {"function_id": function_id, "payload": dict(payload or {})}
+    kept = {name: value for name, value in (payload or {}).items() if name != "meta"}
+    opts: dict[str, Any] = {"function_id": function_id, "payload": kept | ({"meta": meta} if meta else {})}
     if on_parent_cancel == "cancel":
         opts["on_parent_cancel"] = on_parent_cancel
     return waiting(situation, opcode, expires_at_ms, opts)

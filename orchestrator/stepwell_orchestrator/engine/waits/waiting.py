@@ -17,7 +17,6 @@ from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Take
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import Run, RunHeader
-from stepwell_orchestrator.model.sessions import kept_meta
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
@@ -161,5 +160,5 @@ def invoked_event(run: Run, entry: StepEntry) -> Event:
         data={**(payload.get("data") or {}), "_inngest": internal},
         user=payload.get("user") or {},
         v=payload.get("v"),
-        meta=kept_meta(payload.get("meta") or {}),
+        meta=payload.get("meta"),
     )
