@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from stepwell.authoring.checkpointing import Checkpointing
@@ -18,9 +18,10 @@ from stepwell_orchestrator.engine.journal.retry import BACKOFF_MS, JITTER_MAX_MS
 from stepwell_orchestrator.model.function import Function
 from tests.sim.chance import Knobs, stream
 from tests.sim.closures import Closure, Outside, Seq, draw_tree
+from tests.sim.deferring import DEFERRED_EVENT, deferred_script, draw_deferring
 from tests.sim.drawing import Drawing, Reach
 from tests.sim.line import Code
-from tests.sim.scripted import draw_script
+from tests.sim.scripted import Script, draw_script
 from tests.sim.steps import WAIT_EVENTS, Do, Narrow, Step, labels
 
 EVENT_NAMES = ("sim/go", "sim/run")
@@ -29,6 +30,7 @@ STOP_EVENT = "sim/stop"
 FAILED_EVENT = "inngest/function.failed"
 INVOKED_EVENT = "inngest/function.invoked"
 APP = "sim"
+DEFERRED_SLUG = f"{APP}-later"
 URL = "http://sim.test/api"
 _REAL_ADAPTER_SHARE = 0.5
 _SLACK_MS = 10 * MINUTE_MS
@@ -110,7 +112,20 @@ def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Out
             code = draw_script(drawing)
         function = Function(slug, APP, slug, URL, (Trigger(event),), retries, options.encode(slug))
         members[slug] = Member(function, code, options)
-    return members
+    return _with_deferring(seed, members)
+
+
+def _with_deferring(seed: int, members: Mapping[str, Member]) -> Mapping[str, Member]:
+    """The same functions; in some worlds scripts defer one more function."""
+    chance = stream(seed, "deferring")
+    scripts = {slug: member.code for slug, member in members.items() if isinstance(member.code, Script)}
+    if not scripts or chance.random() > 0.4:
+        return members
+    codes = {slug: draw_deferring(chance, script, DEFERRED_SLUG) for slug, script in scripts.items()}
+    changed = {slug: replace(members[slug], code=code) for slug, code in codes.items()}
+    trigger = Trigger(DEFERRED_EVENT, f"event.data._inngest.fn_slug == '{DEFERRED_SLUG}'")
+    function = Function(DEFERRED_SLUG, APP, DEFERRED_SLUG, URL, (trigger,), 4, Options().encode(DEFERRED_SLUG))
+    return {**members, **changed, DEFERRED_SLUG: Member(function, deferred_script())}
 
 
 def _with_saving(seed: int, slug: str, code: Closure) -> Closure:

@@ -50,7 +50,7 @@ _ENDS: Mapping[str, Sequence[str]] = {
 }
 """The ends that a step may come to."""
 _FINAL = ("completed", "failed", "timed_out")
-_STEP_STATES = (ABSENT, *(status.value for status in StepStatus))
+_STEP_STATES = (ABSENT, *(status.value for status in StepStatus if status is not StepStatus.DEFERRED))
 _RUN_STATES = (ABSENT, *(status.value for status in RunStatus))
 
 
@@ -67,7 +67,7 @@ class Coverage:
 
     def see(self, fact: Fact, _moment: Moment) -> None:
         match fact:
-            case EntryWritten(run_id, entry):
+            case EntryWritten(run_id, entry) if entry.is_step:
                 key = (run_id, entry.step_id)
                 self.steps[self._steps.get(key, ABSENT), entry.status.value] += 1
                 self._steps[key] = entry.status.value

@@ -76,6 +76,11 @@ class Ledger:
         """The steps of a run that something other than a discovery will finish."""
         return [entry for (owner, _), entry in self.entries.items() if owner == run_id and entry.pending]
 
+    @property
+    def completed(self) -> set[str]:
+        """The runs that returned."""
+        return {run_id for run_id, status in self.ended.items() if status is RunStatus.COMPLETED}
+
     def open_runs(self) -> list[RunHeader]:
         """The runs that have not ended."""
         return [header for run_id, header in self.runs.items() if run_id not in self.ended]

@@ -13,13 +13,13 @@ import pytest
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.times import MINUTE_MS
 from stepwell_orchestrator.engine.journal import discovery, stack
-from stepwell_orchestrator.engine.runs import ending, route
+from stepwell_orchestrator.engine.runs import deferred, ending, route
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.local import commit, journal
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.worker import calling, cancelling, committing, discovering, driving, routing
+from stepwell_orchestrator.worker import calling, cancelling, committing, discovering, driving, executing, routing
 from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.dispatch import Dispatcher
 from stepwell_orchestrator.worker.driving import Driver
@@ -147,6 +147,30 @@ def draw_event_ids(patch: Patch) -> None:
     patch.setattr(ending, "derived_ulid", lambda ms, *parts: derived_ulid(ms, *parts, str(next(numbers))))
 
 
+def forget_what_is_deferred(patch: Patch) -> None:
+    """Start nothing of what a run has deferred."""
+    patch.setattr(deferred, "schedules", lambda *_: iter(()))
+
+
+def draw_deferred_ids(patch: Patch) -> None:
+    """Give the event of what was deferred a new id each time the run's end is told."""
+    numbers = itertools.count()
+    patch.setattr(deferred, "derived_ulid", lambda ms, *parts: derived_ulid(ms, *parts, str(next(numbers))))
+
+
+def let_a_deferral_cost_a_result(patch: Patch) -> None:
+    """Give a step's result up when something else of the same reply is in the journal already."""
+    is_claimed = executing._is_claimed
+    looked: set[object] = set()
+
+    def once(run: Run, work: Any, claimed_at_ms: int) -> bool:
+        first = (run.header.run_id, work, claimed_at_ms) not in looked
+        looked.add((run.header.run_id, work, claimed_at_ms))
+        return first and is_claimed(run, work, claimed_at_ms)
+
+    patch.setattr(executing, "_is_claimed", once)
+
+
 def forget_a_memo(patch: Patch) -> None:
     """Leave the first memo out of every third call."""
     calls = itertools.count()
@@ -224,6 +248,9 @@ MUTATIONS = (
     start_twice,
     draw_run_ids,
     draw_event_ids,
+    forget_what_is_deferred,
+    draw_deferred_ids,
+    let_a_deferral_cost_a_result,
     forget_a_memo,
     reorder_the_stack,
     save_in_silence,

@@ -17,6 +17,7 @@ from tests.sim.chance import OF_DELIVERIES, Fault, Faults, Knobs, Lots, stream
 from tests.sim.checkers import Bounds, Moment, ViolationError
 from tests.sim.corpus import APP, URL, draw_corpus
 from tests.sim.coverage import Coverage
+from tests.sim.deferral_checker import Deferrals
 from tests.sim.facts import Fact, Trouble, WorkLost
 from tests.sim.final import Ledger, check_at_rest, check_end
 from tests.sim.front import Front
@@ -79,10 +80,12 @@ class World:
         self.workload = Workload(self, seed)
         backend = open_backend(backend_name, seed, self.tell, self._count)
         checkers = all_checkers(bounds, self.members, late_entries=backend.late_entries)
+        self._deferrals = Deferrals(self.members)
         self._checkers = (
             self.ledger,
             self.coverage,
             self.names,
+            self._deferrals,
             *checkers,
             self.workload.aims,
             *([self.ticks] if self.ticks else []),
@@ -151,6 +154,7 @@ class World:
             longest_ms = (1 + self.knobs.aims) * sum(member.longest_ms for member in self.members.values())
             await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
             await check_end(self.setting, self.ledger, self.members)
+            self._deferrals.check_end(self.ledger.completed)
             if self.ticks is not None:
                 self.ticks.check_end()
         except ViolationError as violation:

@@ -65,13 +65,17 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """A whole call request. ``steps`` maps hashed step ids to raw memos; presence, not truthiness, means finished."""
+    """A whole call request. ``steps`` maps hashed step ids to raw memos; presence, not truthiness, means finished.
+
+    ``defers`` maps the hashed ids of the functions that the run has deferred to whether each can still be aborted.
+    """
 
     event: Mapping[str, Any]
     ctx: CallContext
     events: Sequence[Mapping[str, Any]] = ()
     steps: Mapping[str, Any] = field(default_factory=dict)
     version: int = REQUEST_VERSION_UNKNOWN
+    defers: Mapping[str, bool] = field(default_factory=dict)
 
     def encode(self) -> dict[str, Any]:
         """The wire object; both ``use_api`` members are filled."""
@@ -79,7 +83,7 @@ class CallRequest:
             "event": dict(self.event),
             "events": [dict(event) for event in self.events],
             "steps": dict(self.steps),
-            "defers": {},
+            "defers": {hashed_id: {"abortable": abortable} for hashed_id, abortable in self.defers.items()},
             "ctx": self.ctx.encode(),
             "version": self.version,
             "use_api": self.ctx.use_api,
@@ -100,7 +104,15 @@ def decode_call_request(raw: Any) -> CallRequest:
         steps=_object(body.get("steps") or {}, "steps"),
         ctx=_decode_context(ctx, use_api=body.get("use_api") is True or ctx.get("use_api") is True),
         version=whole_or(body.get("version"), REQUEST_VERSION_UNKNOWN),
+        defers=_decode_defers(body.get("defers") or {}),
     )
+
+
+def _decode_defers(value: Any) -> dict[str, bool]:
+    return {
+        hashed_id: isinstance(state, Mapping) and state.get("abortable") is True
+        for hashed_id, state in _object(value, "defers").items()
+    }
 
 
 def _decode_context(ctx: Mapping[str, Any], *, use_api: bool) -> CallContext:

@@ -10,12 +10,8 @@ from stepwell.errors import WireError
 from stepwell.wire.lenient import text_or_empty, whole_or
 from stepwell.wire.opcodes import Op, Opcode, decode_opcodes
 
-CHECKPOINTED_OPS: Final = frozenset({Op.STEP, Op.STEP_RUN, Op.STEP_PLANNED})
-"""What may be in one. StepPlanned only announces a step that begins.
-
-The protocol has DeferAdd and DeferAbort here too. Nothing carries them out yet: refused, they come with the reply and
-fail the run; taken, they would be lost without a word.
-"""
+CHECKPOINTED_OPS: Final = frozenset({Op.STEP, Op.STEP_RUN, Op.STEP_PLANNED, Op.DEFER_ADD, Op.DEFER_ABORT})
+"""What may be in one. StepPlanned only announces a step that begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,16 +24,22 @@ the run's lease was given back       a free lease                           nobo
   test_checkpoints.py::test_nothing_is_saved_once_the_lease_is_free
 a cancellation                       the end                                nobody: the save is refused, the call ends
   test_checkpoints.py::test_a_cancelled_runs_next_save_is_refused
+... before a deferral was stored     the end; the store may keep the        nobody: the save is refused, whoever
+                                     deferral all the same                  cancelled has told the end
+  test_deferring.py::test_a_deferral_that_is_stored_after_a_cancellation_is_refused
 ===================================  =====================================  ==========================================
 """
 
 from __future__ import annotations
 
+from stepwell.errors import WireError
 from stepwell.wire.checkpoint import Checkpoint
+from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.calls.checkpoint import puts_of
 from stepwell_orchestrator.engine.calls.notices import notices
 from stepwell_orchestrator.engine.journal.call_reference import CallReference
 from stepwell_orchestrator.engine.journal.memos import same
+from stepwell_orchestrator.engine.opcodes.defer import aborted_id
 from stepwell_orchestrator.errors import ApiError, ConflictError, LeaseLostError
 from stepwell_orchestrator.limits import CHECKPOINTED_CALLS_KEPT, Limits
 from stepwell_orchestrator.model.decision import Decision, PutEntry
@@ -58,8 +64,8 @@ class Checkpointer:
         """Journal the steps of a checkpoint; of those that are journaled already, alike, nothing changes.
 
         All of them are saved, or none, as far as the store commits them together. Raises ApiError: 400 for a run or a
-        call that there is not, 409 when the call is not the one that the run's driver waits for, when the run has
-        ended, or when a step was saved with another result, 413 for a step that is too large.
+        call that there is not and for what cannot be deferred, 409 when the call is not the one that the run's driver
+        waits for, when the run has ended, or when a step was saved with another result, 413 for a step too large.
         """
         reference = CallReference.decode(checkpoint.qi_id)
         if reference is None or reference.run_id != checkpoint.run_id:
@@ -69,15 +75,16 @@ class Checkpointer:
             raise ApiError(400, f"Unable to load function run: {checkpoint.run_id}")
         if _is_stale(header, reference, checkpoint):
             raise _superseded(header)
-        known: dict[str, StepEntry] = {}
+        known = await self._read_aborted(checkpoint)
         puts = self._missing(checkpoint, reference, header, known)
         self._check_sizes(puts)
         if puts and header.wanted == reference.wanted and not await self._journal.wake(header.run_id, header.term):
             raise _superseded(header)
         while puts:
             if await self._commit(header, puts):
+                await self._check_deferred(header, puts)
                 return
-            found = await self._read_entries(header.run_id, puts)
+            found = await self._read_entries(header.run_id, [put.entry.step_id for put in puts])
             if found.items() <= known.items():
                 raise _superseded(header)
             known |= found
@@ -103,17 +110,43 @@ class Checkpointer:
             self._observe(notice)
         return True
 
-    async def _read_entries(self, run_id: str, puts: list[PutEntry]) -> dict[str, StepEntry]:
-        """Read the entries that the steps have already."""
-        entries = [await self._journal.get_entry(run_id, put.entry.step_id) for put in puts]
+    async def _check_deferred(self, header: RunHeader, puts: list[PutEntry]) -> None:
+        """Look whether the run was cancelled before its deferrals were stored: then they may start nothing.
+
+        The store may keep entries of a run that has ended. The canceller writes the end and then reads the entries;
+        here it is the other way round, so that one of the two sees the other.
+        """
+        if all(put.entry.is_step for put in puts):
+            return
+        found = await self._journal.get_header(header.run_id)
+        if found is None or found.outcome is not None:
+            raise _superseded(header)
+
+    async def _read_aborted(self, checkpoint: Checkpoint) -> dict[str, StepEntry]:
+        """Read what the checkpoint aborts: an abort is written over the deferral, and changes nothing without one."""
+        aborts = [opcode for opcode in checkpoint.steps if opcode.op is Op.DEFER_ABORT]
+        try:
+            return await self._read_entries(checkpoint.run_id, [aborted_id(opcode) for opcode in aborts])
+        except WireError as error:
+            raise ApiError(400, str(error)) from error
+
+    async def _read_entries(self, run_id: str, entry_ids: list[str]) -> dict[str, StepEntry]:
+        """Read those of the entries that there are."""
+        entries = [await self._journal.get_entry(run_id, entry_id) for entry_id in entry_ids]
         return {entry.step_id: entry for entry in entries if entry is not None}
 
     def _missing(
         self, checkpoint: Checkpoint, reference: CallReference, header: RunHeader, known: dict[str, StepEntry]
     ) -> list[PutEntry]:
-        """What is still to be written. Raises ApiError 409 for a step that is planned, or finished otherwise."""
+        """What is still to be written.
+
+        Raises ApiError: 409 for a step that is planned, or finished otherwise, 400 for what cannot be deferred.
+        """
         offset = self._offsets.get(checkpoint.qi_id, 0)
-        puts = puts_of(checkpoint, reference, header, known, offset=offset, now_ms=self._clock.now_ms())
+        try:
+            puts = puts_of(checkpoint, reference, header, known, offset=offset, now_ms=self._clock.now_ms())
+        except WireError as error:
+            raise ApiError(400, str(error)) from error
         self._keep_order(checkpoint.qi_id, puts)
         missing: list[PutEntry] = []
         for put in puts:
@@ -125,7 +158,7 @@ class Checkpointer:
         return missing
 
     def _keep_order(self, call: str, puts: list[PutEntry]) -> None:
-        place = puts[-1].entry.place if puts else None
+        place = next((put.entry.place for put in reversed(puts) if put.entry.is_step), None)
         if place is None:
             return
         self._offsets.pop(call, None)

@@ -23,6 +23,7 @@ _SPAN_WORDS: Final[Mapping[StepStatus, str]] = {
     StepStatus.FAILED: "FAILED",
     StepStatus.TIMED_OUT: "COMPLETED",
     StepStatus.DROPPED: "CANCELLED",
+    StepStatus.DEFERRED: "QUEUED",
 }
 _KIND_WORDS: Final[Mapping[StepKind, str]] = {
     StepKind.RUN: "RUN",

@@ -43,9 +43,9 @@ def start_of(original: Run, asked: AskedStart) -> FromStep:
 
 def _step_id(original: Run, text: str) -> str:
     for step_id in (text, hash_step_id(text)):
-        if step_id in original.entries:
+        if step_id in original.steps:
             return step_id
-    names = [entry.name for entry in original.entries.values()][:_SHOWN_STEPS]
+    names = [entry.name for entry in original.steps.values()][:_SHOWN_STEPS]
     known = f"it has {', '.join(names)}" if names else "it has none"
     raise ApiError(404, f"the run has no step {text[:100]!r}; {known}", code="step_not_found")
 

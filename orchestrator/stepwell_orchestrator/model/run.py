@@ -119,3 +119,8 @@ class Run:
     header: RunHeader
     events: tuple[Event, ...]
     entries: Mapping[str, StepEntry] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> dict[str, StepEntry]:
+        """The entries of its steps: without those of the functions that it deferred."""
+        return {step_id: entry for step_id, entry in self.entries.items() if entry.is_step}

@@ -14,6 +14,7 @@ class StepStatus(StrEnum):
     """Where a step stands. COMPLETED, FAILED and TIMED_OUT are final: the entry is memoised and never changes again.
 
     DROPPED: the function no longer has the step; it comes back to life when a later discovery plans it again.
+    DEFERRED: no step, but a function that is to start when the run ends.
     """
 
     PLANNED = "planned"
@@ -25,6 +26,7 @@ class StepStatus(StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     DROPPED = "dropped"
+    DEFERRED = "deferred"
 
 
 _MEMOISED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT})
@@ -82,6 +84,11 @@ class StepEntry:
     def memoised(self) -> bool:
         """Whether the step is finished and its memo is part of the run's state."""
         return self.status in _MEMOISED
+
+    @property
+    def is_step(self) -> bool:
+        """Whether this is a step of the function, and not another function that it deferred."""
+        return self.op is not Op.DEFER_ADD
 
     @property
     def failed_attempts(self) -> int:

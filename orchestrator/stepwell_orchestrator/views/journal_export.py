@@ -22,7 +22,7 @@ def journal_body(run: Run, now_ms: int) -> dict[str, Any]:
     ``steps`` all steps, those in order first. A step has a ``memo``, raw as on the wire, once it has finished.
     """
     header, stack = run.header, stack_of(run)
-    others = sorted(run.entries.keys() - set(stack), key=lambda step_id: (run.entries[step_id].queued_at_ms, step_id))
+    others = sorted(run.steps.keys() - set(stack), key=lambda step_id: (run.entries[step_id].queued_at_ms, step_id))
     return {
         "format": JOURNAL_FORMAT,
         "version": JOURNAL_VERSION,

@@ -30,6 +30,7 @@ STEP_STATUS_NAMES: Final[Mapping[StepStatus, str]] = {
     StepStatus.FAILED: "Failed",
     StepStatus.TIMED_OUT: "TimedOut",
     StepStatus.DROPPED: "Cancelled",
+    StepStatus.DEFERRED: "Deferred",
 }
 _NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 assert RUN_STATUS_NAMES.keys() == set(RunStatus), "every run status has a name"
@@ -98,7 +99,7 @@ def steps_in_order(run: Run) -> list[StepEntry]:
         started_at_ms = unstarted if entry.started_at_ms is None else entry.started_at_ms
         return entry.queued_at_ms, started_at_ms, finished.get(entry.step_id, math.inf), entry.name
 
-    return sorted(run.entries.values(), key=order)
+    return sorted(run.steps.values(), key=order)
 
 
 def _row(entry: StepEntry, *, over: bool) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Committer:
         freed = False
         if decision.writes:
             freed = await self.tools.journal.commit(held.run_id, decision.writes, term=held.term, wanted=held.wanted)
-        await self.tools.dispatch(decision.commands)
+        await self.tools.dispatch_what_follows(held.run, decision)
         self.tools.tell(held.run.header, decision)
         committed = replace(
             held, run=apply(held.run, decision.writes), stored=_stored_by(decision, held.stored), freed=freed

@@ -17,6 +17,9 @@ a cancellation after the claim     the end                                nobody
   test_found_by_simulation.py::test_claimed_step_of_a_cancelled_run_is_not_called
 a cancellation during the call     the end; the result is refused         nobody: it asks to drive
   test_gateways.py::test_a_cancellation_during_the_request_keeps_its_result_out
+another call has deferred what     that deferral; the result is refused   the claimant: it commits its result without
+its reply defers
+  test_deferring.py::test_a_deferral_that_another_call_reported_costs_no_result
 the claimant dies after it         the entry, memoised                    the item's next delivery: it asks to drive
 committed a result
   test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
@@ -40,9 +43,10 @@ was made                              what the first one found is refused
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
+from stepwell.wire.reply import Reply
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.discovery import retries
@@ -51,7 +55,6 @@ from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import CLAIM_LEASE_MS
-from stepwell_orchestrator.model.decision import Decision
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT
 from stepwell_orchestrator.model.queue_item import Execute
 from stepwell_orchestrator.model.run import Run
@@ -130,16 +133,25 @@ class Executor:
             limits=self.tools.limits_of(run),
             retries=self.tools.retries,
         )
-        return await self._commit(run, work, advance(situation, reply))
+        return await self._commit(work, situation, reply, claimed_at_ms)
 
-    async def _commit(self, run: Run, work: Execute, decision: Decision) -> bool:
-        """Commit and dispatch. Returns whether the run may go on by it, or by what the journal had instead."""
-        try:
-            await self.tools.journal.commit(work.run_id, decision.writes, term=None)
-        except ConflictError:
-            return True
-        await self.tools.dispatch(decision.commands)
-        self.tools.tell(run.header, decision)
+    async def _commit(self, work: Execute, situation: Situation, reply: Reply, claimed_at_ms: int) -> bool:
+        """Commit and dispatch. Returns whether the run may go on by it, or by what the journal had instead.
+
+        A refusal may be about something else that the reply reports, which another call reported first. As long as the
+        step is this worker's, its result is then committed without that.
+        """
+        while True:
+            decision = advance(situation, reply)
+            try:
+                await self.tools.journal.commit(work.run_id, decision.writes, term=None)
+                break
+            except ConflictError:
+                situation = replace(situation, run=await self.tools.load(work.run_id))
+                if not _is_claimed(situation.run, work, claimed_at_ms):
+                    return True
+        await self.tools.dispatch_what_follows(situation.run, decision)
+        self.tools.tell(situation.run.header, decision)
         return not retries(decision, work.step_id)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stepwell_orchestrator.engine.calls.notices import notices
+from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 from stepwell_orchestrator.limits import ChangedLimits, Limits
-from stepwell_orchestrator.model.decision import Command, Decision
+from stepwell_orchestrator.model.decision import Command, Decision, EndRun
 from stepwell_orchestrator.model.notice import Observe
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
@@ -50,6 +51,18 @@ class Tools:
     async def dispatch(self, commands: Sequence[Command]) -> None:
         """Carry out commands."""
         await self.dispatcher.dispatch(commands)
+
+    async def dispatch_what_follows(self, run: Run, decision: Decision) -> None:
+        """Carry out the commands of a decision that was made for ``run`` and is written.
+
+        Beside an end, steps that were executed meanwhile may have deferred functions, or aborted them, of which ``run``
+        does not know: then it is told from the journal as that is after the end, to which nobody adds.
+        """
+        ends = any(isinstance(write, EndRun) for write in decision.writes)
+        if ends and any(entry.planned and entry.pending for entry in run.entries.values()):
+            await self.dispatch(recover(await self.load(run.header.run_id), self.clock.now_ms()))
+        else:
+            await self.dispatch(decision.commands)
 
     def tell(self, header: RunHeader, decision: Decision) -> None:
         """Tell the observer what a committed decision changed."""

@@ -1,4 +1,5 @@
 // The functions of each app. `<client>/<function>` starts a function; what it returns is what a test expects.
+import { defers } from "./defers.mjs";
 import { errors } from "./errors.mjs";
 import { waits } from "./waits.mjs";
 
@@ -13,7 +14,7 @@ function definer(client) {
 
 export function functions(client) {
   const define = definer(client);
-  return [...steps(define), ...groups(define), ...outside(client, define), ...errors(client, define), ...waits(client, define)];
+  return [...steps(define), ...groups(define), ...outside(client, define), ...errors(client, define), ...waits(client, define), ...defers(client, define)];
 }
 
 function steps(define) {

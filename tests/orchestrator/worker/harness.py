@@ -2,7 +2,7 @@
 
 The SDK runs a script: a list of stages, each a list of step names. A stage with one step runs it in place; a stage
 with several plans them. ``sleep:<duration>`` names sleep, and names among ``ops`` report that opcode with those
-options. Bodies are counted, and may be told to fail first.
+options. Bodies are counted, and may be told to fail first. What it defers comes with the first reply that has opcodes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from stepwell_orchestrator.ports import EventFilter, HttpReply, Ports, RunFilter
 from stepwell_orchestrator.worker import Worker
 
 SLUG = "shop-fulfil"
+LATER = "shop-later"
+DEFERRED = Trigger("inngest/deferred.schedule", f"event.data._inngest.fn_slug == '{LATER}'")
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Script:
     function_fails: int = 0
     given_up: Sequence[str] = ()
     result: Any = field(default_factory=lambda: {"done": True})
+    triggers: tuple[Trigger, ...] = ()
+    defers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bodies: Counter[str] = field(default_factory=Counter)
     calls: list[tuple[str, int]] = field(default_factory=list)
     before_reply: Callable[[str], Awaitable[None]] | None = None
@@ -69,8 +73,13 @@ class Script:
         for stage in self.stages:
             open_steps = [name for name in stage if hash_step_id(name) not in request.steps]
             if open_steps:
-                return 206, self._report(stage, open_steps, request, target)
-        return 200, self.result
+                return 206, [*self._report(stage, open_steps, request, target), *self._defer(request)]
+        deferred = self._defer(request)
+        return (206, [*deferred, complete(self.result)]) if deferred else (200, self.result)
+
+    def _defer(self, request: CallRequest) -> list[dict[str, Any]]:
+        open_names = [name for name in self.defers if hash_step_id(name) not in request.defers]
+        return [defer_add(name, self.defers[name]) for name in open_names]
 
     def _report(self, stage: Sequence[str], open_steps: list[str], request: CallRequest, target: str) -> list[Any]:
         if target != DISCOVERY_STEP_ID:
@@ -103,6 +112,17 @@ class Script:
             error = {"name": "ValueError", "message": f"{name} failed"}
             return {"op": "StepFailed" if last else "StepError", "error": error, **common}
         return {"op": "StepRun", "data": name.upper(), **common}
+
+
+def complete(result: Any) -> dict[str, Any]:
+    """The opcode that says that the function returned."""
+    return {"op": "RunComplete", "id": hash_step_id("complete"), "data": result}
+
+
+def defer_add(name: str, data: Any, **opts: Any) -> dict[str, Any]:
+    """The opcode that defers the function ``LATER``."""
+    opts = {"fn_slug": LATER, "input": data, **opts}
+    return {"op": "DeferAdd", "id": hash_step_id(name), "name": name, "opts": opts}
 
 
 class ScriptInvoker:
@@ -158,7 +178,11 @@ class World:
     async def register(self) -> None:
         """Make the function known."""
         app = App("shop", "http://app.test/api", "test:v1", "", "sum", self.clock.now_ms())
-        others = [replace(self.function, slug=slug, triggers=()) for slug in self.scripts if slug != SLUG]
+        others = [
+            replace(self.function, slug=slug, triggers=script.triggers)
+            for slug, script in self.scripts.items()
+            if slug != SLUG
+        ]
         await self.backend.registry.put_app(app, [self.function, *others])
 
     async def send(self, name: str = "order/created", *, number: int = 1, **changes: Any) -> Event:

@@ -19,7 +19,7 @@ from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, Limits
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
-from tests.orchestrator.worker.harness import Script, World
+from tests.orchestrator.worker.harness import Script, World, complete
 
 SUPERSEDED = (400, {"name": "SupersededError", "message": "the call goes on elsewhere"})
 
@@ -142,11 +142,6 @@ def sequence(names: Sequence[str], *, before: Callable[[Call, str], Awaitable[No
         return 206, [complete({"done": len(names)})]
 
     return program
-
-
-def complete(result: Any) -> dict[str, Any]:
-    """The opcode that says that the function returned."""
-    return {"op": "RunComplete", "id": hash_step_id("complete"), "data": result}
 
 
 async def world_of(program: Program, **options: Any) -> tuple[World, Programmed]:

@@ -488,24 +488,6 @@ async def test_saved_steps_count_towards_the_limit_of_a_run() -> None:
     assert outcome.error["name"] == "InngestErrFunctionOverflowed"
 
 
-async def test_a_deferred_function_is_not_lost_in_silence() -> None:
-    """Nothing carries it out yet, so the reply that has it fails the run, and says why."""
-    from stepwell.wire.opcodes import Op, Opcode
-
-    deferred = Opcode(Op.DEFER_ADD, hash_step_id("later"), "later")
-
-    async def program(call: Call) -> Answer:
-        return 206, [deferred.encode()]
-
-    world, _ = await world_of(program)
-    await world.run_to_end()
-    outcome = (await world.run()).header.outcome
-    assert outcome is not None
-    assert outcome.error is not None
-    assert outcome.error["name"] == "unsupported_opcode"
-    assert "DeferAdd" in outcome.error["message"]
-
-
 async def test_announced_steps_leave_nothing() -> None:
     """They are accepted; the journal has what was executed."""
     from stepwell.wire.opcodes import Op, Opcode

@@ -17,9 +17,10 @@ import pytest
 from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
-from tests.orchestrator.worker.harness import Script, World
+from tests.orchestrator.worker.harness import DEFERRED, LATER, Script, World
 
 CHILD = "shop-child"
+DEFERS = {"later": {"n": 1}, "much later": {"n": 2}}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class Scenario:
     plot: Callable[[World], Awaitable[Any]] | None = None
     options: Mapping[str, Any] | None = None
     child: Callable[[], Script] | None = None
+    later: Callable[[], Script] | None = None
+
+
+def later() -> Script:
+    """What is deferred."""
+    return Script([["work"]], triggers=(DEFERRED,))
 
 
 def op(name: str, kind: str, **opts: Any) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -71,6 +78,17 @@ SCENARIOS = {name: Scenario(script) for name, script in SEQUENCES.items()} | {
         lambda: Script([["sleep:5m"]]),
         lambda world: world.send("stop"),
         {"cancel": [{"event": "stop"}], "timeouts": {"finish": "1h"}},
+    ),
+    "deferred beside steps": Scenario(lambda: Script([["a"], ["p", "q"]], defers=DEFERS), later=later),
+    "deferred with the end": Scenario(lambda: Script([], defers=DEFERS), later=later),
+    "deferred by a failing run": Scenario(
+        lambda: Script([["p", "doomed"]], defers=DEFERS, fails={"doomed": 99}), later=later
+    ),
+    "deferred by a cancelled run": Scenario(
+        lambda: Script([["sleep:5m"]], defers=DEFERS),
+        lambda world: world.send("stop"),
+        {"cancel": [{"event": "stop"}]},
+        later=later,
     ),
     "cancelled by deadline": Scenario(lambda: Script([["sleep:5m"]]), options={"timeouts": {"finish": "1m"}}),
 }
@@ -124,7 +142,8 @@ class Fate:
 
 async def live(scenario: Scenario, fate: Fate) -> World:
     """One run with a mortal worker, and an immortal one after its death."""
-    others = {} if scenario.child is None else {CHILD: scenario.child()}
+    invoked = {} if scenario.child is None else {CHILD: scenario.child()}
+    others = invoked | ({} if scenario.later is None else {LATER: scenario.later()})
     world = World(scenario.script(), retries=1, options=scenario.options, others=others)
     await world.register()
     await world.send()
@@ -168,7 +187,7 @@ async def outcome(world: World) -> tuple[RunStatus, Any, dict[str, Any]]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_a_crash_at_any_port_call_is_survived(scenario: str) -> None:
-    """Every crash point leads to the outcome of the run without a crash, and to one finished event."""
+    """Every crash point leads to the outcome of the run without a crash, and to one end of each run that follows."""
     unharmed = Fate(None)
     expected = await outcome(await live(SCENARIOS[scenario], unharmed))
     assert unharmed.calls > 5
@@ -176,7 +195,8 @@ async def test_a_crash_at_any_port_call_is_survived(scenario: str) -> None:
         for after in (False, True):
             world = await live(SCENARIOS[scenario], Fate(at, after=after))
             assert await outcome(world) == expected, f"crash {'after' if after else 'before'} port call {at}"
-            assert len(await world.events_named("inngest/function.finished")) == 1 + (scenario == "invoke")
+            following = (scenario == "invoke") + len(DEFERS) * (SCENARIOS[scenario].later is not None)
+            assert len(await world.events_named("inngest/function.finished")) == 1 + following
             assert await nothing_filed(world)
 
 

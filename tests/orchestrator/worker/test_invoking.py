@@ -123,3 +123,23 @@ async def test_an_impossible_invocation_fails_the_run(opts: dict[str, Any], name
     assert outcome is not None
     assert outcome.error is not None
     assert outcome.error["name"] == name
+
+
+async def test_an_invoked_run_inherits_sessions() -> None:
+    """Sessions that the SDK propagates are the invoked event's, but for those that the caller set or cut."""
+    meta = {"sessions": {"chat": None, "order": 7}, "propagated_sessions": {"user": "u1", "chat": "c1"}}
+    world = await started(Script([]), payload={"data": {}, "meta": meta})
+    await world.run_to_end()
+    [event] = (await world.run(CHILD)).events
+    assert event.wire()["meta"] == {"sessions": {"user": "u1", "order": "7"}}
+
+
+async def test_sessions_that_cannot_be_are_refused() -> None:
+    """The run fails and says which session is wrong; nothing is invoked."""
+    world = await started(Script([]), payload={"meta": {"sessions": {"user": True}}})
+    await world.run_to_end()
+    outcome = (await world.run()).header.outcome
+    assert outcome is not None
+    assert outcome.error is not None
+    assert outcome.error["message"] == 'step "call": event session "user" must be a string, number, or null'
+    assert await world.headers(CHILD) == []

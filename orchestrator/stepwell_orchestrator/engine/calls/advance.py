@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
+from stepwell.errors import WireError
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
@@ -16,6 +17,8 @@ from stepwell_orchestrator.engine.journal.retry import executed
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.journal.stack import stack_of
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, dropped, given_up
+from stepwell_orchestrator.engine.opcodes.defer import deferrals
+from stepwell_orchestrator.engine.opcodes.expiry import refuse
 from stepwell_orchestrator.engine.opcodes.gateway import gateway
 from stepwell_orchestrator.engine.opcodes.invoke_function import invoke_function
 from stepwell_orchestrator.engine.opcodes.sleep import sleep
@@ -83,9 +86,8 @@ def _returned(situation: Situation, result: object) -> Decision:
 
 
 def _end(situation: Situation, outcome: Outcome, writes: tuple[Write, ...] = ()) -> Decision:
-    header = replace(situation.run.header, outcome=outcome)
-    closing = ending.closing_commands(replace(situation.run, header=header))
-    return Decision((*writes, EndRun(outcome)), closing, situation.progress)
+    ended = (*writes, EndRun(outcome))
+    return Decision(ended, ending.closing_commands(apply(situation.run, ended)), situation.progress)
 
 
 def _call_failed(situation: Situation, failed: Failed) -> Decision:
@@ -130,13 +132,15 @@ def _instructed(situation: Situation, instructions: Instructions) -> Decision:
     if overflow is not None:
         return _end(situation, overflow)
     changes = _changes(situation, instructions)
+    deferring = _deferring(situation, instructions)
+    changes += deferring
     if situation.target is None:
         changes += _give_up(situation, instructions)
     puts = tuple(change.put for change in changes if change.put is not None)
-    outcome = next((change.outcome for change in changes if change.outcome is not None), None)
+    outcome = next((change.outcome for change in (*deferring, *changes) if change.outcome is not None), None)
     outcome = bounds.broken(situation, puts) or outcome
     if outcome is not None:
-        return _end(situation, outcome, puts if outcome.error is None else ())
+        return _end(situation, outcome, puts if outcome.error is None else _bearable(situation, deferring))
     if situation.target is not None:
         return _executed(situation, instructions, changes, puts)
     return _discovered(situation, instructions, changes, puts)
@@ -267,11 +271,27 @@ def _change(situation: Situation, opcode: Opcode, offset: int, instructions: Ins
             return _run_complete(situation, opcode)
         case Op.DISCOVERY_REQUEST:
             return Change(discover=True)
-        case Op.SYNC_RUN_COMPLETE | Op.DEFER_ADD | Op.DEFER_ABORT:
+        case Op.DEFER_ADD | Op.DEFER_ABORT:
+            return NOTHING
+        case Op.SYNC_RUN_COMPLETE:
             message = f'step "{opcode.title}" needs {opcode.op.value}, which this version does not carry out'
             return Change(outcome=ending.failed(failure("unsupported_opcode", message), situation.now_ms))
         case _:
             assert_never(opcode.op)
+
+
+def _deferring(situation: Situation, instructions: Instructions) -> list[Change]:
+    """What the call deferred and aborted; it fails the run when that cannot be carried out."""
+    try:
+        return [Change(put=put) for put in deferrals(situation, instructions.opcodes)]
+    except WireError as error:
+        return [refuse(situation, "InvalidDefer", str(error))]
+
+
+def _bearable(situation: Situation, deferring: Sequence[Change]) -> tuple[PutEntry, ...]:
+    """What a run still defers with the reply that fails it, unless that alone would break a limit."""
+    puts = tuple(change.put for change in deferring if change.put is not None)
+    return () if bounds.broken(situation, puts) else puts
 
 
 def _run_complete(situation: Situation, opcode: Opcode) -> Change:

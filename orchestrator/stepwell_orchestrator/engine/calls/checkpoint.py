@@ -13,6 +13,7 @@ from stepwell_orchestrator.engine.journal.call_reference import CALL_SPAN, REPLY
 from stepwell_orchestrator.engine.journal.memos import memo_of
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import finished, put
+from stepwell_orchestrator.engine.opcodes.defer import deferrals
 from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
@@ -31,11 +32,11 @@ def puts_of(
     offset: int,
     now_ms: int,
 ) -> list[PutEntry]:
-    """The guarded writes of the steps that are saved, in order; announced steps and defers leave none.
+    """The guarded writes of the steps that are saved, in order, then of what is deferred; announced steps leave none.
 
-    ``known`` are the entries that those steps are known to have. The places follow the SDK's own clock, whatever it
-    shows: the first step comes no earlier than ``offset`` in the call's span, each other one after the one before.
-    Steps that follow each other need no better order.
+    ``known`` are the entries that those steps are known to have, and what is aborted. The places follow the SDK's own
+    clock, whatever it shows: the first step comes no earlier than ``offset`` in the call's span, each other one after
+    the one before. Steps that follow each other need no better order. Raises WireError for what cannot be deferred.
     """
     situation = _situation(checkpoint, header, known, now_ms)
     puts: list[PutEntry] = []
@@ -47,7 +48,7 @@ def puts_of(
         entry = replace(entry, place=reference.place(offset), ended_at_ms=_ended_at_ms(entry, opcode, now_ms))
         puts.append(put(situation, entry))
         offset += 1
-    return puts
+    return [*puts, *deferrals(situation, checkpoint.steps)]
 
 
 def _situation(checkpoint: Checkpoint, header: RunHeader, known: Mapping[str, StepEntry], now_ms: int) -> Situation:

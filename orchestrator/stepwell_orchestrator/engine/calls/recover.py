@@ -13,7 +13,7 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 def recover(run: Run, now_ms: int) -> tuple[Command, ...]:
     """Every command that must be outstanding for this run. Repeating one that is outstanding changes nothing."""
     run_id = run.header.run_id
-    commands: list[Command] = [command for entry in run.entries.values() for command in let_go_again(run_id, entry)]
+    commands: list[Command] = [command for entry in run.steps.values() for command in let_go_again(run_id, entry)]
     if run.header.outcome is not None:
         return (*closing_commands(run), *commands)
     for entry in run.entries.values():

@@ -11,6 +11,7 @@ from stepwell_orchestrator.engine.journal.call_reference import CallReference
 from stepwell_orchestrator.engine.journal.discovery import has_pending
 from stepwell_orchestrator.engine.journal.retry import discovery_attempt
 from stepwell_orchestrator.engine.journal.stack import stack_of
+from stepwell_orchestrator.engine.runs.deferred import abortable_by_id
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import Run
 
@@ -51,6 +52,7 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
         steps=steps_of(run),
         ctx=ctx,
         version=header.progress.request_version,
+        defers=abortable_by_id(run),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from stepwell.wire.errors import ErrorBody
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.reply import Failed
-from stepwell_orchestrator.engine.runs import children
+from stepwell_orchestrator.engine.runs import children, deferred
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.waiting import give_up
 from stepwell_orchestrator.model.decision import Command, Emit, Unwatch
@@ -45,7 +45,7 @@ def cancelled(now_ms: int) -> Outcome:
 
 
 def closing_commands(run: Run) -> tuple[Command, ...]:
-    """Everything that follows the end of a run: its events, the answer to its invoker, and what its waits held.
+    """Everything that follows the end of a run: its events, the answer to its invoker, what it deferred, what it held.
 
     A cancelled run takes the runs along that it waits for, where its invocations say so.
 
@@ -53,7 +53,13 @@ def closing_commands(run: Run) -> tuple[Command, ...]:
     """
     outcome = run.header.outcome
     assert outcome is not None, f"run {run.header.run_id} has not ended"
-    return (*_lifecycle(run, outcome), *_answer(run, outcome), *_give_up(run), *children.cancellations(run, outcome))
+    return (
+        *_lifecycle(run, outcome),
+        *_answer(run, outcome),
+        *deferred.schedules(run, outcome),
+        *_give_up(run),
+        *children.cancellations(run, outcome),
+    )
 
 
 def _lifecycle(run: Run, outcome: Outcome) -> tuple[Command, ...]:

@@ -160,4 +160,5 @@ def invoked_event(run: Run, entry: StepEntry) -> Event:
         data={**(payload.get("data") or {}), "_inngest": internal},
         user=payload.get("user") or {},
         v=payload.get("v"),
+        meta=payload.get("meta"),
     )
