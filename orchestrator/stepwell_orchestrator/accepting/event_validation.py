@@ -17,14 +17,12 @@ from stepwell_orchestrator.limits import (
     JSON_DEPTH_MAX,
 )
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.sessions import kept_meta
 
 NOT_AN_EVENT: Final = "Request body must contain an event object or an array of event objects"
 RESERVED_PREFIX: Final = "inngest/"
 
 META_BYTES_MAX: Final = 32 * 1024
-SESSIONS_MAX: Final = 5
-SESSION_KEY_BYTES_MAX: Final = 128
-SESSION_ID_BYTES_MAX: Final = 512
 
 _ENGINE_MEMBER = "_inngest"
 _UNNAMED = "invocation"
@@ -124,27 +122,10 @@ def _object(raw: Mapping[str, Any], member: str) -> Mapping[str, Any]:
 
 
 def _meta(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What is kept of ``meta``: propagated sessions merged with the sender's own, which win."""
-    if not meta:
-        return None
+    """What is kept of ``meta``."""
     if len(encode(meta)) > META_BYTES_MAX:
         raise EventError(f"event meta is over {META_BYTES_MAX} bytes; put payload into data")
-    merged = {**_object(meta, "propagated_sessions"), **_object(meta, "sessions")}
-    sessions = {key: value for key, value in merged.items() if value is not None}
-    if len(sessions) > SESSIONS_MAX:
-        raise EventError(f"event meta has {len(sessions)} sessions; the limit is {SESSIONS_MAX}")
-    for key, value in sessions.items():
-        _check_session(key, value)
-    rest = {key: value for key, value in meta.items() if key not in ("sessions", "propagated_sessions")}
-    return rest | ({"sessions": sessions} if sessions else {}) or None
-
-
-def _check_session(key: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise EventError(f"event meta: session {key[:40]!r} must be a string, got {_kind(value)}")
-    if len(key.encode()) > SESSION_KEY_BYTES_MAX or len(value.encode()) > SESSION_ID_BYTES_MAX:
-        bounds = f"{SESSION_KEY_BYTES_MAX} bytes a key and {SESSION_ID_BYTES_MAX} an id"
-        raise EventError(f"event meta: session {key[:40]!r} is too long; the limit is {bounds}")
+    return kept_meta(meta)
 
 
 def _kind(value: Any) -> str:

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.api import checkpoints, events, functions, runs, signals, system, test_hooks
+from stepwell_orchestrator.api import checkpoints, events, functions, run_metadata, runs, signals, system, test_hooks
 from stepwell_orchestrator.api.auth import UnauthorizedError
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
@@ -26,7 +26,8 @@ from stepwell_orchestrator.errors import ApiError
 
 _logger = logging.getLogger("stepwell.api")
 
-_NOUNS = (system, events, functions, runs, signals, checkpoints, test_hooks, gql, v2)
+_VERSIONED = ("/v1/", *(f"{prefix}/" for prefix in PREFIXES))
+_NOUNS = (system, events, functions, runs, run_metadata, signals, checkpoints, test_hooks, gql, v2)
 
 
 def create_api(
@@ -94,9 +95,18 @@ async def _answer_unauthorized(request: Request, _: Exception) -> Response:
     return PlainTextResponse("Authentication failed", 401)
 
 
+def _not_offered(request: Request) -> ApiError:
+    """A path of an API that others have more of: sandboxes, webhooks, realtime."""
+    message = (
+        f"{request.method} {request.url.path[:200]} is not offered by this server; its HTTP API page lists what is"
+    )
+    return ApiError(501, message, code="not_implemented")
+
+
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
-    response = _refusal(path, ApiError(error.status_code, f"{error.detail}: {request.method} {path}"))
+    told = _not_offered(request) if error.status_code == 404 and path.startswith(_VERSIONED) else None
+    response = _refusal(path, told or ApiError(error.status_code, f"{error.detail}: {request.method} {path}"))
     response.headers.update(error.headers or {})
     return response

@@ -10,7 +10,14 @@ from stepwell.wire.ids import decode_seed, is_ulid
 from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.api.auth import check_event_key, require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_body, success
+from stepwell_orchestrator.api.envelope import (
+    json_response,
+    known_query,
+    query_instant,
+    query_limit,
+    read_body,
+    success,
+)
 from stepwell_orchestrator.api.forms import form_event, is_form
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ApiError
@@ -54,7 +61,10 @@ async def ingest(key: str, request: Request, deps: WithDeps, access: WithAccess)
     return json_response({"ids": ids, "status": 200})
 
 
-@_queries.get("/v1/events")
+@_queries.get(
+    "/v1/events",
+    dependencies=[known_query("name", "received_after", "received_before", "include_internal", "cursor", "limit")],
+)
 async def list_events(request: Request, deps: WithDeps) -> Response:
     """Events of the last hour, or of the time asked for, newest first."""
     query = request.query_params
@@ -83,7 +93,7 @@ async def get_event(internal_id: str, deps: WithDeps) -> Response:
     return success(event_body(event), deps.clock.now_ms())
 
 
-@_queries.get("/v1/events/{internal_id}/runs")
+@_queries.get("/v1/events/{internal_id}/runs", dependencies=[known_query()])
 async def runs_of_event(internal_id: str, deps: WithDeps) -> Response:
     """The runs an event started; ``routed``: it has been offered to every function, so no more will come.
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stepwell.errors import EventError
 from stepwell.wire.opcodes import Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.change import NOTHING, Change, stands, waiting
 from stepwell_orchestrator.engine.opcodes.expiry import expiry_ms, refuse
 from stepwell_orchestrator.limits import INVOKE_TIMEOUT_MS
+from stepwell_orchestrator.model.sessions import kept_meta
 
 
 def invoke_function(situation: Situation, opcode: Opcode) -> Change:
@@ -31,11 +33,16 @@ def invoke_function(situation: Situation, opcode: Opcode) -> Change:
         return refuse(
             situation, "InvalidInvoke", f'step "{opcode.title}": the {wrong} to invoke with must be an object'
         )
+    try:
+        meta = kept_meta((payload or {}).get("meta") or {})
+    except EventError as error:
+        return refuse(situation, "InvalidInvoke", f'step "{opcode.title}": {error}')
     on_parent_cancel = opcode.opts.get("on_parent_cancel")
     if on_parent_cancel not in (None, "cancel", "abandon"):
         message = f'step "{opcode.title}": on_parent_cancel must be "cancel" or "abandon", got {on_parent_cancel!r}'
         return refuse(situation, "InvalidInvoke", message)
-    opts: dict[str, Any] = {"function_id": function_id, "payload": dict(payload or {})}
+    kept = {name: value for name, value in (payload or {}).items() if name != "meta"}
+    opts: dict[str, Any] = {"function_id": function_id, "payload": kept | ({"meta": meta} if meta else {})}
     if on_parent_cancel == "cancel":
         opts["on_parent_cancel"] = on_parent_cancel
     return waiting(situation, opcode, expires_at_ms, opts)
@@ -45,5 +52,5 @@ def _no_object(payload: Any) -> str | None:
     """Returns what is none of the objects that make up an event, or None."""
     if payload is not None and not isinstance(payload, Mapping):
         return "payload"
-    members = {} if payload is None else {name: payload.get(name) for name in ("data", "user")}
+    members = {} if payload is None else {name: payload.get(name) for name in ("data", "user", "meta")}
     return next((name for name, value in members.items() if not isinstance(value, Mapping | None)), None)

@@ -127,6 +127,7 @@ def invoked_event(run: Run, entry: StepEntry) -> Event:
         data={**(payload.get("data") or {}), "_inngest": internal},
         user=payload.get("user") or {},
         v=payload.get("v"),
+        meta=payload.get("meta"),
     )
 
 
