@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stepwell.errors import WireError
+from stepwell.version import SDK_NAME
 from stepwell.wire.lenient import text_or_empty
 
 RETRIES_DEFAULT: Final = 4
@@ -88,6 +89,11 @@ class Registration:
             "capabilities": {"in_band_sync": "v1", "trust_probe": "v1"},
             "headers": origin,
         }
+
+
+def is_own_sdk(sdk: str) -> bool:
+    """Whether what a registration names as its SDK, as ``name:vVERSION``, is this package, of whatever version."""
+    return sdk.partition(":")[0] == SDK_NAME
 
 
 def decode_registration(raw: Any) -> Registration:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stepwell.version import SDK_NAME
-from stepwell.wire.registration import RETRIES_DEFAULT, Trigger
+from stepwell.wire.registration import RETRIES_DEFAULT, Trigger, is_own_sdk
 
 ATTEMPTS_DEFAULT: Final = RETRIES_DEFAULT + 1
 """How often a run is tried whose function is not registered at the moment: an app may be on its way back."""
@@ -33,9 +32,9 @@ class Function:
     def reads_large_integers(self) -> bool:
         """Whether its SDK checks signatures over integers beyond 2**53 as they are: ours does.
 
-        Others read them as doubles first. Of an SDK that is not known nobody has such a version.
+        Others read them as doubles first. An app that was registered before its SDK was kept is called as it was then.
         """
-        return self.sdk.partition(":")[0] in ("", SDK_NAME)
+        return not self.sdk or is_own_sdk(self.sdk)
 
     @property
     def max_attempts(self) -> int:
