@@ -6,6 +6,5 @@ from typing import Final
 
 VERSION: Final = "0.1.0"
 
-SDK_NAME: Final = "stepwell-py"
-SDK: Final = f"{SDK_NAME}:v{VERSION}"
+SDK: Final = f"stepwell-py:v{VERSION}"
 """The value of ``X-Inngest-Sdk`` and ``User-Agent``, and of ``sdk`` in a registration."""

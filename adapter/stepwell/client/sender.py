@@ -37,6 +37,9 @@ class Transport(Protocol):
 ATTEMPTS: Final = 5
 FIRST_DELAY_MS: Final = 100
 EVENTS_MAX: Final = 5000
+SUPERSEDED: Final = 409
+_RUN_IS_GONE: Final = b"run not found in state store"
+"""What servers that are not ours say, with a 400, of a checkpoint whose run was cancelled."""
 CHECKPOINT_TIMEOUT_S: Final = 5
 """A function waits for this answer; a repeat does no harm."""
 
@@ -76,7 +79,8 @@ class Sender:
         """Save steps, in one request, which the caller may repeat. Returns the status. Raises ConnectionError."""
         url = self.settings.api_url(f"/v1/checkpoint/{quote(checkpoint.run_id, safe='')}/async")
         request = OutboundRequest("POST", url, {}, encode(checkpoint.encode()), CHECKPOINT_TIMEOUT_S)
-        return (await call_api(self.settings, self.fetch, request)).status
+        answer = await call_api(self.settings, self.fetch, request)
+        return SUPERSEDED if answer.status == 400 and _RUN_IS_GONE in answer.body else answer.status
 
     async def _post(self, request: OutboundRequest) -> HttpResponse:
         for attempt in range(1, ATTEMPTS):

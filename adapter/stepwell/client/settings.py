@@ -130,6 +130,13 @@ class _Variables:
             raise DefinitionError(f'{variable} is "{value}", which is neither true nor false; set it to 1 or 0')
         return value.lower() in _TRUE
 
+    def dev(self) -> bool:
+        """Whether this is dev mode. The published specification takes any value of INNGEST_DEV but zero for yes."""
+        variable, value = self.named("DEV")
+        if variable.startswith("INNGEST_") and value is not None and value.lower() not in _FALSE:
+            return True
+        return self.flag("DEV", default=False)
+
     def streaming(self) -> Streaming:
         variable, value = self.named("STREAMING")
         word = (value or "disable").lower()
@@ -146,7 +153,7 @@ def _dev(overrides: Overrides, variables: _Variables) -> tuple[bool, str | None]
     url = variables.origin("DEV") if value is not None and "://" in value else None
     dev = overrides.dev
     if dev is None:
-        dev = url is not None or variables.flag("DEV", default=False)
+        dev = url is not None or variables.dev()
     return dev, (url or DEV_ORIGIN) if dev else None
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stepwell.errors import WireError
-from stepwell.version import SDK_NAME
 from stepwell.wire.lenient import text_or_empty
 
 RETRIES_DEFAULT: Final = 4
@@ -16,6 +15,8 @@ TRIGGERS_MAX: Final = 10
 CANCELLATIONS_MAX: Final = 5
 NAME_MAX_CHARS: Final = 255
 
+_OWN_SDK: Final = "stepwell-py"
+"""What ``stepwell.version.SDK`` starts with, of which this room knows nothing."""
 _KNOWN = ("id", "name", "triggers", "steps", "retries")
 
 
@@ -93,7 +94,7 @@ class Registration:
 
 def is_own_sdk(sdk: str) -> bool:
     """Whether what a registration names as its SDK, as ``name:vVERSION``, is this package, of whatever version."""
-    return sdk.partition(":")[0] == SDK_NAME
+    return sdk.partition(":")[0] == _OWN_SDK
 
 
 def decode_registration(raw: Any) -> Registration:
@@ -128,12 +129,10 @@ def decode_function(raw: Any) -> FunctionConfig:
     slug = text_or_empty(config.get("id"))
     if not slug:
         raise WireError("a function has no id")
-    if not text_or_empty(config.get("name")):
-        raise WireError(f"function {slug}: name is missing")
     step = _single_step(slug, config.get("steps"))
     return FunctionConfig(
         id=slug,
-        name=config["name"],
+        name=text_or_empty(config.get("name")) or slug,
         url=_step_url(slug, step),
         triggers=_triggers(slug, config.get("triggers") or []),
         retries=_retries(slug, step, config.get("retries")),

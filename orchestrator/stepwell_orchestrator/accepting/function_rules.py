@@ -14,6 +14,7 @@ from stepwell_orchestrator.accepting.rule_check import Check
 from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
 
 _CRON_FIELDS: Final = 5
+_CRON_WORDS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 _CRON_FIELD = re.compile(r"[\w*/,?#-]+")
 _CRON_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
 
@@ -53,12 +54,19 @@ def _check_cron(check: Check, text: str) -> None:
     fields = (zoned[2] if zoned else text).split()
     if len(text) > NAME_MAX_CHARS:
         check.refuse(f"has {len(text)} characters; the limit is {NAME_MAX_CHARS}")
-    elif len(fields) != _CRON_FIELDS or not all(_CRON_FIELD.fullmatch(part) for part in fields):
+    elif not _is_schedule(fields):
         check.refuse(
-            f'"{text}" is no cron: five fields such as "0 9 * * 1", a time zone before them as "TZ=Europe/London"'
+            f'"{text}" is no cron: five fields such as "0 9 * * 1", or a word such as "@daily", a time zone before '
+            'them as "TZ=Europe/London"'
         )
     elif zoned and not _is_zone(zoned[1]):
         check.refuse(f'names no time zone: {zoned[1]}; use one such as "Europe/London"')
+
+
+def _is_schedule(fields: list[str]) -> bool:
+    if len(fields) == 1:
+        return fields[0].lower() in _CRON_WORDS
+    return len(fields) == _CRON_FIELDS and all(_CRON_FIELD.fullmatch(part) for part in fields)
 
 
 def _is_zone(name: str) -> bool:

@@ -15,6 +15,8 @@ KEY = "signkey-test-12345678"
     [
         ({}, {}, {"dev": False, "kind": "cloud", "api_origin": None, "event_key": None, "signing_keys": ()}),
         ({}, {"STEPWELL_DEV": "1"}, {"dev": True, "api_origin": DEV_ORIGIN, "event_origin": DEV_ORIGIN}),
+        ({}, {"INNGEST_DEV": "7"}, {"dev": True, "api_origin": DEV_ORIGIN}),
+        ({}, {"INNGEST_DEV": "0"}, {"dev": False}),
         ({}, {"INNGEST_DEV": "true"}, {"dev": True, "event_key": DEV_EVENT_KEY}),
         ({}, {"STEPWELL_DEV": "0", "INNGEST_DEV": "1"}, {"dev": False}),
         ({}, {"STEPWELL_DEV": "http://10.0.0.2:9000/"}, {"dev": True, "api_origin": "http://10.0.0.2:9000"}),

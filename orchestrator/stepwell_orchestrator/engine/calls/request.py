@@ -42,6 +42,7 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
         generation_id=generation_id,
         job_id=queue_item,
         said=header.progress.said if entry is None else None,
+        from_stepwell=True,
     )
     events = [event.wire() for event in run.events]
     return CallRequest(
