@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
 from stepwell_orchestrator.api import checkpoints, events, functions, run_metadata, runs, signals, system, test_hooks
-from stepwell_orchestrator.api.auth import UnauthorizedError
+from stepwell_orchestrator.api.auth import UnauthorizedError, require_bearer
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
 from stepwell_orchestrator.api.gql import endpoint as gql
@@ -95,18 +95,22 @@ async def _answer_unauthorized(request: Request, _: Exception) -> Response:
     return PlainTextResponse("Authentication failed", 401)
 
 
-def _not_offered(request: Request) -> ApiError:
-    """A path of an API that others have more of: sandboxes, webhooks, realtime."""
-    message = (
-        f"{request.method} {request.url.path[:200]} is not offered by this server; its HTTP API page lists what is"
-    )
-    return ApiError(501, message, code="not_implemented")
+async def _answer_not_offered(request: Request) -> Response:
+    """Answer for a path of an API that others have more of, such as sandboxes, webhooks and realtime."""
+    try:
+        await require_bearer(request, request.app.state.access)
+    except UnauthorizedError as error:
+        return await _answer_unauthorized(request, error)
+    path = request.url.path
+    message = f"{request.method} {path[:200]} is not offered by this server; its HTTP API page lists what is"
+    return _refusal(path, ApiError(501, message, code="not_implemented"))
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
-    told = _not_offered(request) if error.status_code == 404 and path.startswith(_VERSIONED) else None
-    response = _refusal(path, told or ApiError(error.status_code, f"{error.detail}: {request.method} {path}"))
+    if error.status_code == 404 and path.startswith(_VERSIONED):
+        return await _answer_not_offered(request)
+    response = _refusal(path, ApiError(error.status_code, f"{error.detail}: {request.method} {path}"))
     response.headers.update(error.headers or {})
     return response
