@@ -40,7 +40,7 @@ def large(client: inngest.Inngest) -> list[Any]:
 
 @pytest.mark.parametrize(("keyed", "seen"), [(False, LARGE), (True, AS_DOUBLE)], ids=["keyless", "keyed"])
 async def test_python_apps_take_large_integers(keyed: bool, seen: int) -> None:
-    """Without keys they arrive exactly. With keys they are what the package checks the signature over: doubles."""
+    """Without keys they arrive exactly, and with keys as the doubles over which the package checks the signature."""
     async with official(large, settings=KEYED if keyed else None) as server:
         outcome = await server.outcome("official/large", {"n": LARGE})
         assert (outcome.status, outcome.output) == ("Completed", [seen] * 3)

@@ -113,7 +113,7 @@ def trigger_object(run: Run) -> Object:
     }
 
 
-def trace_object(run: Run, metadata: Sequence[Metadata]) -> Object:
+def trace_object(run: Run, metadata: Sequence[Metadata] = ()) -> Object:
     """A run as a span, with a child for every step, in order (protocol 6.14)."""
     header, outcome = run.header, run.header.outcome
     ended_at_ms = None if outcome is None else outcome.ended_at_ms
