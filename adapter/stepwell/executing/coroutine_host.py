@@ -210,8 +210,9 @@ class CoroutineHost:
         self._handler.cancel(_ENDED)
 
     def _request(self, call: StepCall, name: StepName | None) -> StepFuture:
-        step = self._replay.request(call, name)
-        future = StepFuture(step, loop=self._loop, where=line_of_author())
+        where = line_of_author()
+        step = self._replay.request(call, name, where)
+        future = StepFuture(step, loop=self._loop, where=where)
         self._futures[step.hashed] = self._unresolved[step.hashed] = future
         return future
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import EncodingError, EventError, MiddlewareError, StepwellWarning
 from stepwell.executing.coroutine_host import CoroutineHost
+from stepwell.executing.differences import difference_of
 from stepwell.executing.nesting import EXECUTING
 from stepwell.executing.runtime import Runtime
 from stepwell.executing.step_body import Modes, execute_step, report
@@ -97,10 +98,9 @@ async def execute(function: Executable, call: CallRequest, *, target: str | None
     Never raises for what user code does. Cancelling it cancels the function.
     """
     replay = Replay(call, target)
-    try:
-        return await carry_on(function, replay, runtime)
-    finally:
-        _warn(function, replay)
+    outcome = await carry_on(function, replay, runtime)
+    difference = difference_of(replay, function.slug)
+    return outcome if difference is None else replace(outcome, warnings=(difference, *outcome.warnings))
 
 
 async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Outcome:
@@ -157,7 +157,7 @@ def _with_leftovers(outcome: Outcome, function: Executable, host: Host) -> Outco
 
     Raises StepwellWarning where warnings are errors.
     """
-    if isinstance(outcome, Instructions):
+    if isinstance(outcome, Instructions) and all(opcode.op is not Op.RUN_COMPLETE for opcode in outcome.opcodes):
         return replace(outcome, given_up=tuple(step.hashed for step in host.given_up()))
     dropped = host.dropped()
     for each in dropped:
@@ -372,14 +372,3 @@ def _context(
     if isinstance(host, CoroutineHost):
         return Context(step=Step(host, ctx.run_id, runtime), **facts)
     return SyncContext(step=SyncStep(host, ctx.run_id, runtime), **facts)
-
-
-def _warn(function: Executable, replay: Replay) -> None:
-    if replay.problem is not None:
-        _LOGGER.warning(
-            'function "%s", run %s: the replay differs from the journal: %s. Decide by the event and step results '
-            "alone, and give a changed step a new id, e.g. with a version in it",
-            function.slug,
-            replay.call.ctx.run_id,
-            replay.problem.text,
-        )

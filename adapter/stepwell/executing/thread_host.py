@@ -23,6 +23,7 @@ from stepwell.executing.loop.waiting import running_loop
 from stepwell.executing.nesting import EXECUTING, refuse_nested
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.steps.calls import misuse
+from stepwell.values.source_lines import line_of_author
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 
@@ -77,7 +78,7 @@ class ThreadHost:
         self._refuse_elsewhere(call.user_id)
         if self._interrupt is not None:
             raise self._interrupt
-        step = self._replay.request(call)
+        step = self._replay.request(call, where=line_of_author())
         if self._depth == 0 and step.hashed in self._replay.call.steps and not self._replay.in_order:
             self._replay.check_order([step])
         self._note_race()

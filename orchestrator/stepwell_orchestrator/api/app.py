@@ -14,7 +14,17 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.api import checkpoints, events, functions, run_metadata, runs, signals, system, test_hooks
+from stepwell_orchestrator.api import (
+    checkpoints,
+    crons,
+    events,
+    functions,
+    run_metadata,
+    runs,
+    signals,
+    system,
+    test_hooks,
+)
 from stepwell_orchestrator.api.auth import UnauthorizedError, require_bearer
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
@@ -27,7 +37,7 @@ from stepwell_orchestrator.errors import ApiError
 _logger = logging.getLogger("stepwell.api")
 
 _VERSIONED = ("/v1/", *(f"{prefix}/" for prefix in PREFIXES))
-_NOUNS = (system, events, functions, runs, run_metadata, signals, checkpoints, test_hooks, gql, v2)
+_NOUNS = (system, events, functions, crons, runs, run_metadata, signals, checkpoints, test_hooks, gql, v2)
 
 
 def create_api(

@@ -12,6 +12,7 @@ from stepwell_orchestrator.model.step import Place
 
 _NONE: Final = encode({})
 _NO_PROGRESS: Final = Progress()
+_ORIGIN: Final = ("original_run_id", "invoked_by", "cancellations", "cron")
 
 
 def progress_document(progress: Progress) -> bytes:
@@ -28,6 +29,7 @@ def read_progress(document: bytes) -> Progress:
     body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
     body["unreported"] = tuple(body.get("unreported", ()))
     body["said"] = tuple(body.get("said", (0, 0)))
+    body["warnings"] = tuple(body.get("warnings", ()))
     return Progress(**body)
 
 
@@ -39,15 +41,14 @@ def outcome_document(outcome: Outcome) -> bytes:
 def read_outcome(document: bytes) -> Outcome:
     """The outcome in a document."""
     body = decode(document)
-    return Outcome(**body | {"status": RunStatus(body["status"])})
+    warnings = tuple(body.get("warnings", ()))
+    return Outcome(**body | {"status": RunStatus(body["status"]), "warnings": warnings})
 
 
 def origin_document(header: RunHeader) -> bytes:
     """Where a run comes from and what may cancel it: fixed when it is created."""
     members = members_of(header)
-    return encode(
-        {name: members[name] for name in ("original_run_id", "invoked_by", "cancellations") if name in members}
-    )
+    return encode({name: members[name] for name in _ORIGIN if name in members})
 
 
 def read_origin(document: bytes) -> dict[str, Any]:

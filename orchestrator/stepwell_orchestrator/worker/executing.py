@@ -23,6 +23,18 @@ committed a result
 the claimant dies after it         a later attempt                        the item's next delivery: it queues the retry
 committed a failed attempt
   test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
+... committed that the step is of     the newer entry, at a later attempt    the item's next delivery: the commands of
+another kind in new code                                                     the journal
+  test_crash_everywhere.py::test_a_crash_while_a_step_changes_leaves_nothing_behind
+a driver decides by the step as it    the claim                              the driver: its commit is refused, and it
+was before the claim                                                         calls again; the body's result is kept
+  test_replaced_entries.py::test_a_driver_does_not_write_over_a_claim_that_it_did_not_see
+a driver drops the step, or writes    the newer entry; the result is         nobody: it asks to drive
+another kind, in the claim's place    refused
+  test_replaced_entries.py::test_a_result_does_not_end_what_the_step_has_become
+the claim ran out and another one     the newer claim, or what it led to;    the newer claimant
+was made                              what the first one found is refused
+  test_replaced_entries.py::test_of_two_claimants_the_later_one_is_heard
 =================================  =====================================  =============================================
 """
 
@@ -32,6 +44,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from stepwell_orchestrator.engine.calls.advance import advance
+from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.discovery import retries
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
@@ -88,6 +101,9 @@ class Executor:
             return None
         if entry.status is StepStatus.RUNNING and entry.attempt == work.attempt:
             return entry.claim_until_ms
+        if entry.attempt > work.attempt and entry.pending:
+            run = await self.tools.load(work.run_id)
+            await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
         return await self.driver.drive(work.run_id, deliveries)
 
     async def _execute_claimed(self, work: Execute, claimed_at_ms: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.notice import Notice, Observe
@@ -18,6 +19,7 @@ from stepwell_orchestrator.model.queue_item import (
     Rerun,
     Route,
     Settle,
+    Tick,
     TimerDue,
 )
 from stepwell_orchestrator.ports import Ports
@@ -30,6 +32,7 @@ from stepwell_orchestrator.worker.executing import Executor
 from stepwell_orchestrator.worker.gateways import Gateways
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
+from stepwell_orchestrator.worker.ticking import Ticker
 from stepwell_orchestrator.worker.tools import Tools
 
 
@@ -83,6 +86,8 @@ class Worker:
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
         self._router = Router(self._tools, self._canceller)
+        timetable = Timetable(ports.schedules, ports.registry, ports.queue, ports.clock)
+        self._ticker = Ticker(self._tools, self._router, timetable)
 
     async def handle(self, item: QueueItem, deliveries: int) -> int | None:
         """Carry out one item, delivered for the ``deliveries``-th time.
@@ -113,5 +118,7 @@ class Worker:
             case CancelMatching() as work:
                 await self._canceller.cancel_matching(work)
                 return None
+            case Tick() as work:
+                return await self._ticker.tick(work)
             case _:
                 assert_never(item.work)

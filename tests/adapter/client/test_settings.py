@@ -100,6 +100,13 @@ def test_what_is_missing_is_said_when_it_is_needed() -> None:
         read_settings(Overrides(base_url="https://a.example"), {}).event_url()
 
 
+@pytest.mark.parametrize("key", [".", "..", "a\udcff"])
+def test_an_event_key_that_no_path_can_carry_is_refused(key: str) -> None:
+    """The setting is named, in one line, before anything is sent."""
+    with pytest.raises(DefinitionError, match=r"^STEPWELL_EVENT_KEY: an event key [^\n]+; choose another$"):
+        read_settings(Overrides(), {"STEPWELL_EVENT_KEY": key})
+
+
 def test_an_event_key_is_one_part_of_the_path() -> None:
     """Whatever is in the key, it stays between the slashes."""
     settings = read_settings(Overrides(base_url="https://a.example", event_key="a/b c"), {})

@@ -207,6 +207,7 @@ V2_RUNS = "appId, appId[], functionId, functionId[], status, status[], from, unt
         (f"/v1/runs/{'0' * 26}/jobs?limit=1", "it has no parameters"),
         ("/v1/apps/shop/functions?limit=1", "it has no parameters"),
         ("/v1/cancellations?cursor=x", "it has no parameters"),
+        ("/v1/crons?since=1h", "the parameters are function_id, app_id, limit"),
         (
             "/v2/runs?function_id=x",
             f"there is no query parameter 'function_id' at /v2/runs; the parameters are {V2_RUNS}",

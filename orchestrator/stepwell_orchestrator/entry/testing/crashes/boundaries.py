@@ -22,6 +22,7 @@ from stepwell_orchestrator.model.queue_item import (
     Rerun,
     Route,
     Settle,
+    Tick,
     TimerDue,
     Work,
 )
@@ -135,6 +136,8 @@ class Words:
                 return f"the cancellation of runs of {function_id}"
             case Rerun(original_run_id=original):
                 return f"a rerun of {self._run(original)}"
+            case Tick(function_id, cron):
+                return f'the tick "{cron}" of {function_id}'
             case _:
                 assert_never(work)
 
