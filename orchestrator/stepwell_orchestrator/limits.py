@@ -53,6 +53,10 @@ SIGNAL_NAME_CHARS_MAX: Final = 255
 SIGNAL_BYTES_MAX: Final = 256 * 1024
 RERUN_ARGUMENTS_BYTES_MAX: Final = 128 * 1024
 """Of the arguments that a rerun gives its first step: they travel in a queue item."""
+METADATA_BYTES_MAX: Final = 64 * 1024
+"""Of one request that notes something about a run."""
+METADATA_UPDATES_MAX: Final = 500
+"""Of one run."""
 GRAPHQL_BYTES_MAX: Final = 4 * MEBIBYTE
 GRAPHQL_QUERY_CHARS_MAX: Final = 64 * 1024
 PAUSE_PAGE: Final = 500

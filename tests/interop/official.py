@@ -20,6 +20,7 @@ import werkzeug.serving
 from stepwell_orchestrator.entry.dev import listen
 from stepwell_orchestrator.entry.dev_server import own_origin
 from stepwell_orchestrator.entry.settings import ServerSettings
+from tests.interop.proxies import stripping_proxy
 from tests.interop.server import EVENT_KEY, SIGNING_KEY, Server, dev_server
 
 with warnings.catch_warnings():
@@ -84,12 +85,17 @@ async def on_flask(client: inngest.Inngest, functions: list[Any], listener: sock
 FRAMEWORKS = {"fastapi": on_fastapi, "flask": on_flask}
 
 
-@asynccontextmanager
-async def official_client(origin: str, *, keyed: bool = False, **options: Any) -> AsyncIterator[inngest.Inngest]:
+def new_client(origin: str, *, keyed: bool = False, **options: Any) -> inngest.Inngest:
     """A client of the package for the server at ``origin``: in production mode with keys, or in dev mode without."""
     keys = {"event_key": EVENT_KEY, "signing_key": SIGNING_KEY} if keyed else {}
     defaults = {"app_id": "official", "logger": logging.getLogger("official"), "event_api_base_url": origin}
-    client = inngest.Inngest(**{**defaults, "is_production": keyed, "api_base_url": origin, **keys, **options})
+    return inngest.Inngest(**{**defaults, "is_production": keyed, "api_base_url": origin, **keys, **options})
+
+
+@asynccontextmanager
+async def official_client(origin: str, *, keyed: bool = False, **options: Any) -> AsyncIterator[inngest.Inngest]:
+    """A client as ``new_client`` makes it, whose connections are closed at the end."""
+    client = new_client(origin, keyed=keyed, **options)
     try:
         yield client
     finally:
@@ -104,12 +110,20 @@ async def official(
     *,
     framework: str = "fastapi",
     settings: ServerSettings | None = None,
+    prefix: str = "",
     **options: Any,
 ) -> AsyncIterator[Server]:
-    """An app called ``official``, registered with a dev server on an empty database. ``options`` are the client's."""
+    """An app called ``official``, registered with a dev server on an empty database. ``options`` are the client's.
+
+    With a ``prefix`` there is a proxy in front of the app that takes it away from the path.
+    """
     with listen("127.0.0.1", 0) as listener, listen("127.0.0.1", 0) as app_listener:
         async with official_client(own_origin(listener), keyed=settings is not None, **options) as client:
-            target = f"{own_origin(app_listener)}{PATH}"
             serving = FRAMEWORKS[framework](client, define(client), app_listener)
-            async with serving, dev_server(listener, (target,), settings) as server:
+            reached = stripping_proxy(own_origin(app_listener), prefix)
+            async with (
+                serving,
+                reached as app_origin,
+                dev_server(listener, (f"{app_origin}{PATH}",), settings) as server,
+            ):
                 yield server

@@ -6,22 +6,12 @@ import pytest
 
 from stepwell_orchestrator.entry.dev import listen
 from stepwell_orchestrator.entry.dev_server import own_origin
-from stepwell_orchestrator.model.notice import NoticeKind
 from tests.interop import tour
 from tests.interop.node import typescript, why_not
 from tests.interop.official import FRAMEWORKS, Define, inngest, official, official_client
-from tests.interop.server import EVENT_KEY, KEYED, SIGNING_KEY, Server
+from tests.interop.server import EVENT_KEY, KEYED, SIGNING_KEY
 
 STYLES = {"async": tour.coroutines, "def": tour.threads}
-
-
-async def take(server: Server) -> None:
-    """See the tour to its end."""
-    event_id = await server.send("official/tour")
-    await server.watcher.told(NoticeKind.STEP_WAITING, "official-tour")
-    await server.send("official/told", {"n": 1})
-    outcome = await server.ended(event_id)
-    assert (outcome.status, outcome.output) == ("Completed", tour.OUTPUT)
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["keyless", "keyed"])
@@ -31,7 +21,7 @@ async def test_python_apps_run_with_keys_and_without(framework: str, style: str,
     """Every kind of step works on FastAPI and Flask, with coroutines and threads, signed and unsigned."""
     define: Define = STYLES[style]
     async with official(define, framework=framework, settings=KEYED if keyed else None) as server:
-        await take(server)
+        await tour.take(server)
 
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -54,7 +44,7 @@ async def test_a_fallback_key_is_taken_while_keys_are_rotated(monkeypatch: pytes
     """An app that has the new key and the old one works with a server that has the old one only."""
     monkeypatch.setenv("INNGEST_SIGNING_KEY_FALLBACK", SIGNING_KEY)
     async with official(tour.coroutines, settings=KEYED, signing_key="signkey-test-fedcba98") as server:
-        await take(server)
+        await tour.take(server)
 
 
 async def test_a_server_with_another_key_is_refused() -> None:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -15,6 +14,7 @@ from stepwell_orchestrator.entry.dev_server import own_origin
 from tests.interop import tour
 from tests.interop.node import typescript, why_not
 from tests.interop.official import inngest, official, official_client
+from tests.interop.proxies import passed_on, proxy
 from tests.interop.server import Server
 
 LOST = 3
@@ -29,53 +29,38 @@ class LossyProxy:
     answers: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(
-                request.method, self.to + request.path_qs, headers=headers, data=await request.read()
-            ) as answer,
-        ):
-            body = await answer.text()
+        answer = await passed_on(request, self.to + request.path_qs)
         if request.path.startswith("/e/"):
             self.seeds.append(request.headers.get("x-inngest-event-id-seed", ""))
-            self.answers.append(body)
+            self.answers.append(answer.text or "")
             if len(self.answers) <= LOST:
                 return web.Response(status=500)
-        return web.Response(status=answer.status, text=body, content_type="application/json")
+        return answer
 
 
 @asynccontextmanager
 async def lossy_proxy(to: str) -> AsyncIterator[tuple[LossyProxy, str]]:
     """The proxy and its origin."""
-    proxy = LossyProxy(to)
-    app = web.Application(client_max_size=0)
-    app.router.add_route("*", "/{path:.*}", proxy.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    with listen("127.0.0.1", 0) as listener:
-        await web.SockSite(runner, listener).start()
-        try:
-            yield proxy, own_origin(listener)
-        finally:
-            await runner.cleanup()
+    lossy = LossyProxy(to)
+    async with proxy(lossy.handle) as origin:
+        yield lossy, origin
 
 
-async def sent_once(server: Server, proxy: LossyProxy, name: str) -> None:
+async def sent_once(server: Server, lossy: LossyProxy, name: str) -> None:
     """Every attempt was the same request, and one event and one run came of them."""
-    assert len(proxy.seeds) == LOST + 1
-    assert len(set(proxy.seeds)) == len(set(proxy.answers)) == 1
-    assert proxy.seeds[0]
+    assert len(lossy.seeds) == LOST + 1
+    assert len(set(lossy.seeds)) == len(set(lossy.answers)) == 1
+    assert lossy.seeds[0]
     assert len({event["internal_id"] for event in await server.get(f"/v1/events?name={name}")}) == 1
 
 
 async def test_a_repeated_python_send_starts_one_run() -> None:
     """When answers are lost, the package repeats the request with its seed, and the server knows the event."""
-    async with official(tour.coroutines) as server, lossy_proxy(server.origin) as (proxy, origin):
+    async with official(tour.coroutines) as server, lossy_proxy(server.origin) as (lossy, origin):
         async with official_client(server.origin, event_api_base_url=origin) as client:
             [event_id] = await client.send(inngest.Event(name="official/tour"))
         assert len(await server.runs_of(event_id)) == 1
-        await sent_once(server, proxy, "official/tour")
+        await sent_once(server, lossy, "official/tour")
 
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -83,8 +68,8 @@ async def test_a_repeated_typescript_send_starts_one_run() -> None:
     """The same from inside a step of an app in TypeScript."""
     with listen("127.0.0.1", 0) as listener:
         dev = own_origin(listener)
-        async with lossy_proxy(dev) as (proxy, origin):
+        async with lossy_proxy(dev) as (lossy, origin):
             environment = {"INNGEST_DEV": dev, "INNGEST_EVENT_API_BASE_URL": origin}
             async with typescript(listener, environment, apps=("off",)) as server:
                 assert (await server.outcome("off/send-one")).status == "Completed"
-                await sent_once(server, proxy, "js/sent")
+                await sent_once(server, lossy, "js/sent")

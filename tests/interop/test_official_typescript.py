@@ -173,6 +173,45 @@ async def test_cancellation_obeys_its_condition(server: Server) -> None:
     assert await everywhere(statuses) == dict.fromkeys(APPS, ("Running", "Cancelled"))
 
 
+async def test_metadata_of_a_run_is_kept(server: Server) -> None:
+    """What a function notes outside its steps is shown, and the process that noted it lives on."""
+
+    async def noted(app: str) -> Any:
+        outcome = await server.outcome(f"{app}/noted", {"n": 1})
+        [metadata] = await server.get(f"/v1/runs/{outcome.run_id}/metadata")
+        return outcome.output, metadata["scope"], metadata["kind"], metadata["values"]
+
+    assert await everywhere(noted) == dict.fromkeys(APPS, ("noted", "run", "userland.default", {"n": 1}))
+
+
+HARNESS = """
+query Harness($event: ULID!, $run: String!) {
+  eventV2(id: $event) { name idempotencyKey runs { id status } }
+  run(runID: $run) { status trace(preview: true) { ...Span childrenSpans { ...Span } } }
+  stream(query: {limit: 50, includeInternalEvents: false}) { id trigger runs { id function { name } } }
+}
+fragment Span on RunTraceSpan { name status attempts outputID stepOp metadata { scope kind values updatedAt } }
+"""
+
+
+async def test_the_harness_sees_a_run(server: Server) -> None:
+    """The query of the package's own test harness is answered whole: no refused member empties it."""
+    event_id = await server.send("off/noted", {"n": 2})
+    run_id = (await server.ended(event_id)).run_id
+    variables = {"event": event_id, "run": run_id}
+    async with server.session.post("/v0/gql", json={"query": HARNESS, "variables": variables}) as answer:
+        body = await answer.json()
+    assert "errors" not in body, body
+    found = body["data"]
+    event = {"name": "off/noted", "idempotencyKey": event_id, "runs": [{"id": run_id, "status": "COMPLETED"}]}
+    assert found["eventV2"] == event
+    trace = found["run"]["trace"]
+    assert [(child["name"], child["stepOp"]) for child in trace["childrenSpans"]] == [("a", "RUN")]
+    assert [one["values"] for one in trace["metadata"]] == [{"n": 2}]
+    [streamed] = [item for item in found["stream"] if item["id"] == event_id]
+    assert streamed["runs"] == [{"id": run_id, "function": {"name": "noted"}}]
+
+
 async def test_a_plain_race_goes_on_with_the_winner(server: Server) -> None:
     """Without optimised parallelism the function sees the first step end while the other still runs."""
     assert (await server.outcome("plain/plain-race")).output == "quick"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from stepwell_orchestrator.model.notice import NoticeKind
 from tests.interop.official import inngest
+from tests.interop.server import Server
 
 SHORT = dt.timedelta(seconds=1)
 OUTPUT = [7, None, None, {"n": 1}, 4, [1, 2], 1]
@@ -68,3 +70,12 @@ def threads(client: inngest.Inngest) -> list[Any]:
         return [one, slept, woken, None if told is None else dict(told.data), squared, list(both), len(sent)]
 
     return [tour, square]
+
+
+async def take(server: Server) -> None:
+    """See the tour to its end."""
+    event_id = await server.send("official/tour")
+    await server.watcher.told(NoticeKind.STEP_WAITING, "official-tour")
+    await server.send("official/told", {"n": 1})
+    outcome = await server.ended(event_id)
+    assert (outcome.status, outcome.output) == ("Completed", OUTPUT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import rfc8785
@@ -79,27 +80,52 @@ def canonical(value: Any) -> bytes:
         raise EncodingError(f"not JSON: {error}") from error
 
 
+def canonical_in_doubles(value: Any) -> bytes:
+    """RFC 8785 canonical JSON as whoever reads every number as a double writes it again: JavaScript, above all.
+
+    An integer beyond 2**53 becomes the double next to it, and is spelled as that. Raises EncodingError as
+    :func:`canonical` does, and for an integer beyond the largest double.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.IntegerDomainError:
+        pass
+    except (ValueError, RecursionError) as error:
+        raise EncodingError(f"not JSON: {error}") from error
+    try:
+        return rfc8785.dumps(_with_doubles(value, float))
+    except OverflowError as error:
+        raise EncodingError("an integer is beyond the largest double; send it as a string") from error
+    except (ValueError, RecursionError) as error:
+        raise EncodingError(f"not JSON: {error}") from error
+
+
 def _with_large_integers(value: Any) -> bytes:
     try:
-        return rfc8785.dumps(_as_doubles(value))
+        return rfc8785.dumps(_with_doubles(value, _same_digits))
     except (ValueError, OverflowError, RecursionError):
         return _encoded(_SORTING_ENCODER, value)
 
 
-def _as_doubles(value: Any) -> Any:
-    """``value`` with its large integers as doubles of the same digits: canonical JSON writes such doubles that way."""
+def _with_doubles(value: Any, double_of: Callable[[int], float]) -> Any:
+    """``value`` with its large integers as doubles."""
     match value:
         case dict():
-            return {key: _as_doubles(member) for key, member in value.items()}
+            return {key: _with_doubles(member, double_of) for key, member in value.items()}
         case list() | tuple():
-            return [_as_doubles(item) for item in value]
+            return [_with_doubles(item, double_of) for item in value]
         case int() if abs(value) > _EXACT_INTEGER_MAX:
-            double = float(value)
-            if rfc8785.dumps(double) != str(value).encode():
-                raise ValueError("no double has these digits")
-            return double
+            return double_of(value)
         case _:
             return value
+
+
+def _same_digits(integer: int) -> float:
+    """The double that canonical JSON spells with an integer's digits. Raises ValueError when there is none."""
+    double = float(integer)
+    if rfc8785.dumps(double) != str(integer).encode():
+        raise ValueError("no double has these digits")
+    return double
 
 
 def _repaired(escape: re.Match[str]) -> str:

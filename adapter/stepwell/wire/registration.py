@@ -15,6 +15,8 @@ TRIGGERS_MAX: Final = 10
 CANCELLATIONS_MAX: Final = 5
 NAME_MAX_CHARS: Final = 255
 
+_OWN_SDK: Final = "stepwell-py"
+"""What ``stepwell.version.SDK`` starts with, of which this room knows nothing."""
 MISSED_TICKS: Final = ("skip", "last", "all")
 """What may become of ticks that were missed; the first is the default."""
 _TRIGGER_MEMBERS: Final = ("event", "expression", "cron", "jitter", "missed")
@@ -95,6 +97,11 @@ class Registration:
             "capabilities": {"in_band_sync": "v1", "trust_probe": "v1"},
             "headers": origin,
         }
+
+
+def is_own_sdk(sdk: str) -> bool:
+    """Whether what a registration names as its SDK, as ``name:vVERSION``, is this package, of whatever version."""
+    return sdk.partition(":")[0] == _OWN_SDK
 
 
 def decode_registration(raw: Any) -> Registration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from stepwell.errors import EncodingError, WireError
@@ -53,7 +53,7 @@ class Instructions:
 class Failed:
     """The call failed. ``output`` is what a failed run keeps: the SDK's error body verbatim, or a synthesised one.
 
-    ``said`` as in Instructions.
+    ``said`` as in Instructions. ``status`` is the HTTP status of the reply that carried it; None where none did.
     """
 
     error: ErrorBody
@@ -62,6 +62,7 @@ class Failed:
     retry_at_ms: int | None = None
     warnings: tuple[str, ...] = ()
     said: tuple[int, int] | None = None
+    status: int | None = field(default=None, compare=False)
 
 
 Outcome = Finished | Instructions | Failed
@@ -138,7 +139,7 @@ def _outcome(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) 
     if 200 <= status < 300:
         return Finished(_lenient(body) if body else None, warnings)
     output = _lenient(body)
-    return Failed(decode_error(output), output, no_retry, retry_at_ms, warnings, said)
+    return Failed(decode_error(output), output, no_retry, retry_at_ms, warnings, said, status)
 
 
 def _warnings(warnings: tuple[str, ...]) -> dict[str, str]:
@@ -205,7 +206,7 @@ def _not_sdk(status: int, body: bytes) -> Failed:
         return failure("not_sdk", f"HTTP {status} came from something that is not an SDK; check the URL", stack=text)
     message = f"Your server returned HTTP {status} before the SDK responded."
     error = ErrorBody("Server returned a fatal error", message, text)
-    return Failed(error, {"error": f"invalid status code: {status}", **error.encode()})
+    return Failed(error, {"error": f"invalid status code: {status}", **error.encode()}, status=status)
 
 
 def _lenient(body: bytes) -> Any:

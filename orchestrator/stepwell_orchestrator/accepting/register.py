@@ -75,7 +75,7 @@ class Register:
         if problems:
             raise InvalidFunctionsError(problems)
         reached = urlsplit(reached_at) if reached_at else None
-        functions = [_function(registration.app_id, config, reached) for config in registration.functions]
+        functions = [_function(registration, config, reached) for config in registration.functions]
         app = self._app(registration, functions, reached_at)
         before = await self._timetable.registered(app.id)
         modified = await self._registry.put_app(app, functions)
@@ -153,22 +153,32 @@ def _problems(functions: Sequence[FunctionConfig]) -> list[str]:
     return twice + [problem for config in functions for problem in broken_rules(config)]
 
 
-def _function(app_id: str, config: FunctionConfig, reached: SplitResult | None) -> Function:
+def _function(registration: Registration, config: FunctionConfig, reached: SplitResult | None) -> Function:
     return Function(
         slug=config.id,
-        app_id=app_id,
+        app_id=registration.app_id,
         name=config.name,
         url=_reachable(config.url, reached),
         triggers=config.triggers,
         retries=config.retries,
         options=config.options,
+        sdk=registration.sdk,
     )
 
 
 def _reachable(url: str, reached: SplitResult | None) -> str:
+    """A function's URL: what its app was reached at, if it was, with the query in which the app names the function.
+
+    The app's own word for the path does not hold then: a proxy in front of it may have taken the path's start away.
+    """
     parts = urlsplit(url)
-    parts = parts._replace(query=_without_deploy_id(parts.query))
-    return (parts._replace(scheme=reached.scheme, netloc=reached.netloc) if reached else parts).geturl()
+    own = _without_deploy_id(parts.query)
+    if reached is None:
+        return parts._replace(query=own).geturl()
+    said = {name for name, _ in parse_qsl(own, keep_blank_values=True)}
+    given = parse_qsl(_without_deploy_id(reached.query), keep_blank_values=True)
+    query = "&".join(filter(None, (urlencode([pair for pair in given if pair[0] not in said]), own)))
+    return reached._replace(query=query, fragment="").geturl()
 
 
 def _summary(functions: Sequence[FunctionConfig]) -> str:

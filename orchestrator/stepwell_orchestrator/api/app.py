@@ -14,8 +14,18 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.api import checkpoints, crons, events, functions, runs, signals, system, test_hooks
-from stepwell_orchestrator.api.auth import UnauthorizedError
+from stepwell_orchestrator.api import (
+    checkpoints,
+    crons,
+    events,
+    functions,
+    run_metadata,
+    runs,
+    signals,
+    system,
+    test_hooks,
+)
+from stepwell_orchestrator.api.auth import UnauthorizedError, require_bearer
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
 from stepwell_orchestrator.api.gql import endpoint as gql
@@ -26,7 +36,8 @@ from stepwell_orchestrator.errors import ApiError
 
 _logger = logging.getLogger("stepwell.api")
 
-_NOUNS = (system, events, functions, crons, runs, signals, checkpoints, test_hooks, gql, v2)
+_VERSIONED = ("/v1/", *(f"{prefix}/" for prefix in PREFIXES))
+_NOUNS = (system, events, functions, crons, runs, run_metadata, signals, checkpoints, test_hooks, gql, v2)
 
 
 def create_api(
@@ -94,9 +105,22 @@ async def _answer_unauthorized(request: Request, _: Exception) -> Response:
     return PlainTextResponse("Authentication failed", 401)
 
 
+async def _answer_not_offered(request: Request) -> Response:
+    """Answer for a path of an API that others have more of, such as sandboxes, webhooks and realtime."""
+    try:
+        await require_bearer(request, request.app.state.access)
+    except UnauthorizedError as error:
+        return await _answer_unauthorized(request, error)
+    path = request.url.path
+    message = f"{request.method} {path[:200]} is not offered by this server; its HTTP API page lists what is"
+    return _refusal(path, ApiError(501, message, code="not_implemented"))
+
+
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
+    if error.status_code == 404 and path.startswith(_VERSIONED):
+        return await _answer_not_offered(request)
     response = _refusal(path, ApiError(error.status_code, f"{error.detail}: {request.method} {path}"))
     response.headers.update(error.headers or {})
     return response

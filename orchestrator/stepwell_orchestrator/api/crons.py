@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithDeps
-from stepwell_orchestrator.api.envelope import query_limit, success
+from stepwell_orchestrator.api.envelope import known_query, query_limit, success
 from stepwell_orchestrator.views.schedule_view import schedule_rows
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
@@ -17,7 +17,7 @@ _TICKS_DEFAULT: Final = 3
 _TICKS_MAX: Final = 100
 
 
-@router.get("/v1/crons")
+@router.get("/v1/crons", dependencies=[known_query("function_id", "app_id", "limit")])
 async def crons(request: Request, deps: WithDeps) -> Response:
     """Every schedule, or those of ``function_id`` or ``app_id``, each with its next ``limit`` ticks."""
     count = query_limit(request, default=_TICKS_DEFAULT, most=_TICKS_MAX)

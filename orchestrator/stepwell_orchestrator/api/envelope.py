@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.params import Depends as Dependency
 
 from stepwell.errors import WireError
 from stepwell.wire.encoding import decode, encode
@@ -57,6 +58,18 @@ async def read_object(request: Request, bytes_max: int, *, empty: Mapping[str, A
     if not isinstance(body, Mapping):
         raise ApiError(400, "the body must be a JSON object")
     return body
+
+
+def known_query(*names: str) -> Dependency:
+    """A dependency of an endpoint with these query parameters: any other is refused, with ApiError 400."""
+
+    async def check(request: Request) -> None:
+        unknown = [name for name in request.query_params if name not in names]
+        if unknown:
+            known = f"the parameters are {', '.join(names)}" if names else "it has no parameters"
+            raise ApiError(400, f"there is no query parameter {unknown[0][:40]!r} at {request.url.path[:200]}; {known}")
+
+    return Dependency(check)
 
 
 def query_limit(request: Request, *, default: int, most: int) -> int:

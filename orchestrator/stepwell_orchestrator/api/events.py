@@ -11,7 +11,14 @@ from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.accepting.ingest import Ingest, parse
 from stepwell_orchestrator.api.auth import check_event_key, require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_body, success
+from stepwell_orchestrator.api.envelope import (
+    json_response,
+    known_query,
+    query_instant,
+    query_limit,
+    read_body,
+    success,
+)
 from stepwell_orchestrator.api.ingest.forms import form_event, form_fields, is_form
 from stepwell_orchestrator.api.ingest.webhooks import form_body, read_webhook
 from stepwell_orchestrator.engine.waits import items
@@ -64,7 +71,10 @@ async def _accept(request: Request, ingest: Ingest) -> list[str]:
     return await ingest.accept(body, seed)
 
 
-@_queries.get("/v1/events")
+@_queries.get(
+    "/v1/events",
+    dependencies=[known_query("name", "received_after", "received_before", "include_internal", "cursor", "limit")],
+)
 async def list_events(request: Request, deps: WithDeps) -> Response:
     """Events of the last hour, or of the time asked for, newest first."""
     query = request.query_params
@@ -93,7 +103,7 @@ async def get_event(internal_id: str, deps: WithDeps) -> Response:
     return success(event_body(event), deps.clock.now_ms())
 
 
-@_queries.get("/v1/events/{internal_id}/runs")
+@_queries.get("/v1/events/{internal_id}/runs", dependencies=[known_query()])
 async def runs_of_event(internal_id: str, deps: WithDeps) -> Response:
     """The runs an event started; ``routed``: it has been offered to every function, so no more will come.
 

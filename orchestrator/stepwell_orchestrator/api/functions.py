@@ -13,7 +13,7 @@ from stepwell.wire.ids import decode_seed
 from stepwell.wire.times import format_instant
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, read_body, read_object, success
+from stepwell_orchestrator.api.envelope import json_response, known_query, read_body, read_object, success
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import EVENT_BYTES_MAX, MEBIBYTE
 from stepwell_orchestrator.model.function import App, Function
@@ -62,7 +62,7 @@ async def remove(request: Request, deps: WithDeps) -> Response:
     return json_response({"status": 200})
 
 
-@router.get("/v1/apps/{app_id}/functions")
+@router.get("/v1/apps/{app_id}/functions", dependencies=[known_query()])
 async def functions_of_app(app_id: str, deps: WithDeps) -> Response:
     """An app's functions."""
     apps = {app.id: app for app in await deps.registry.list_apps()}

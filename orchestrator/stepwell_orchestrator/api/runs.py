@@ -10,7 +10,14 @@ from stepwell.wire.ids import is_ulid
 from stepwell.wire.times import format_instant
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import Deps, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_object, success
+from stepwell_orchestrator.api.envelope import (
+    json_response,
+    known_query,
+    query_instant,
+    query_limit,
+    read_object,
+    success,
+)
 from stepwell_orchestrator.api.rerun_request import asked_start
 from stepwell_orchestrator.controlling.control import find_run
 from stepwell_orchestrator.engine.calls.request import steps_of
@@ -31,7 +38,9 @@ _STATUS_BY_NAME: Final = {name.lower(): status for status, name in RUN_STATUS_NA
 }
 
 
-@router.get("/v1/runs")
+@router.get(
+    "/v1/runs", dependencies=[known_query("function_id", "app_id", "status", "from", "until", "cursor", "limit")]
+)
 async def list_runs(request: Request, deps: WithDeps) -> Response:
     """Runs newest first; ``page.cursor`` goes on where this page ends."""
     query = request.query_params
@@ -75,7 +84,7 @@ async def get_journal(run_id: str, deps: WithDeps) -> Response:
     return success(journal_body(await _load(run_id, deps), now_ms), now_ms)
 
 
-@router.get("/v1/runs/{run_id}/jobs")
+@router.get("/v1/runs/{run_id}/jobs", dependencies=[known_query()])
 async def queued_items(run_id: str, deps: WithDeps) -> Response:
     """What is queued for a run."""
     await find_run(deps.journal, run_id)

@@ -11,7 +11,7 @@ from stepwell.errors import DefinitionError, WireError
 from stepwell.wire.times import format_instant, parse_instant_ms
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithDeps
-from stepwell_orchestrator.api.envelope import read_object, success
+from stepwell_orchestrator.api.envelope import known_query, read_object, success
 from stepwell_orchestrator.controlling.control import Criteria
 from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
 from stepwell_orchestrator.errors import ApiError
@@ -50,7 +50,7 @@ async def cancel_many(request: Request, deps: WithDeps) -> Response:
     return success(body, deps.clock.now_ms())
 
 
-@router.get("/v1/cancellations")
+@router.get("/v1/cancellations", dependencies=[known_query()])
 async def list_cancellations(deps: WithDeps) -> Response:
     """The cancellations in force: none, since each is carried out at once and concerns the past."""
     return success([], deps.clock.now_ms())

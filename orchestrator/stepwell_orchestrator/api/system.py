@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
-from stepwell_orchestrator.api.envelope import json_response
+from stepwell_orchestrator.api.envelope import json_response, read_body
 from stepwell_orchestrator.api.functions import function_config
 from stepwell_orchestrator.errors import ApiError
+from stepwell_orchestrator.limits import MEBIBYTE
 
 router = APIRouter()
+
+_CONNECT_BYTES_MAX: Final = MEBIBYTE
 
 
 @router.get("/health")
@@ -52,15 +56,11 @@ async def ignore() -> Response:
 
 
 @router.post("/v0/connect/start", dependencies=[Depends(require_bearer)])
-async def connect_start() -> Response:
-    """Connect workers are not served; SDKs take the 200 as the sign that the server is up (protocol 9.7)."""
+async def connect_start(request: Request) -> Response:
+    """Refuse a connect worker; without a body it is a harness that asks whether the server is up (protocol 9.7)."""
+    if await read_body(request, _CONNECT_BYTES_MAX):
+        message = (
+            "connect is not offered by this server; serve the functions over HTTP, and start the server with the URL"
+        )
+        raise ApiError(501, message, code="not_implemented")
     return Response(status_code=200)
-
-
-async def _refuse(request: Request) -> Response:
-    message = f"{request.method} {request.url.path} is not offered by this server"
-    raise ApiError(501, message, code="not_implemented")
-
-
-for path in ("/v1/webhooks", "/v1/webhooks/{webhook_id}", "/v1/prom/{env}", "/v1/runs/{run_id}/metadata"):
-    router.add_api_route(path, _refuse, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)

@@ -102,7 +102,11 @@ class HttpFetcher:
         for _ in range(REDIRECTS_MAX + 1):
             self._check(url)
             async with self._open().request(
-                method, url, headers=headers, data=io.BytesIO(body) if body else None, allow_redirects=False
+                method,
+                url,
+                headers=_title_case(headers),
+                data=io.BytesIO(body) if body else None,
+                allow_redirects=False,
             ) as response:
                 location = response.headers.get("location")
                 if response.status not in _REDIRECTS or not location:
@@ -148,7 +152,7 @@ class HttpFetcher:
                 connector=connector,
                 timeout=timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"user-agent": _USER_AGENT},
+                headers={"User-Agent": _USER_AGENT},
                 skip_auto_headers=("content-type",),
             )
         return self._session
@@ -180,6 +184,11 @@ def _refusal(allowed: Allowed, host: str, found: Mapping[str, Any] | ResolveResu
     if address is None:
         return f"{host} resolves to something that is no address"
     return allowed.refused_address(host, address)
+
+
+def _title_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """Names as HTTP/1.1 commonly spells them. Case means nothing in them, but some look for ``X-Api-Key`` alone."""
+    return {name.title(): value for name, value in headers.items()}
 
 
 def _posts_once(method: str, status: int) -> bool:

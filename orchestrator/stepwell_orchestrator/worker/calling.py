@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from stepwell.errors import EncodingError
 from stepwell.wire import headers as names
 from stepwell.wire.call import DISCOVERY_STEP_ID, CallRequest
-from stepwell.wire.encoding import canonical, encode
+from stepwell.wire.encoding import canonical, canonical_in_doubles, encode
 from stepwell.wire.reply import Reply, decode_reply, failure
 from stepwell.wire.signing import sign
 from stepwell_orchestrator.engine.calls.request import call_request
@@ -56,7 +56,7 @@ class Caller:
         self.tools.observe(_call_notice(run, request, now_ms))
         url = call_url(function.url, function.slug, target)
         try:
-            body = self._body(request, self.invoker.body_bytes_max(url))
+            body = self._body(request, function, self.invoker.body_bytes_max(url))
             answer = await self.invoker.call(url, self._headers(request, body, target, now_ms), body)
         except CallError as error:
             return Reply(failure("call_failed", str(error)))
@@ -64,17 +64,20 @@ class Caller:
             return Reply(failure("request_unserializable", f"the run's state cannot be sent: {error}", no_retry=True))
         return decode_reply(answer.status, answer.headers, answer.body, self.tools.clock.now_ms())
 
-    def _body(self, request: CallRequest, limit_bytes: int | None) -> bytes:
+    def _body(self, request: CallRequest, function: Function, limit_bytes: int | None) -> bytes:
         """The request's bytes; above the endpoint's limit the function fetches events and state itself (4.4)."""
-        body = self._encode(request)
+        body = self._encode(request, function)
         if limit_bytes is None or len(body) <= limit_bytes:
             return body
         slim = replace(request, events=(), steps={}, ctx=replace(request.ctx, use_api=True))
-        return self._encode(slim)
+        return self._encode(slim, function)
 
-    def _encode(self, request: CallRequest) -> bytes:
+    def _encode(self, request: CallRequest, function: Function) -> bytes:
+        """What is signed is spelled as the function's SDK will spell it when it checks the signature."""
         value = request.encode()
-        return canonical(value) if self.signing_keys else encode(value)
+        if not self.signing_keys:
+            return encode(value)
+        return canonical(value) if function.reads_large_integers else canonical_in_doubles(value)
 
     def _headers(self, request: CallRequest, body: bytes, target: str | None, now_ms: int) -> dict[str, str]:
         ctx = request.ctx

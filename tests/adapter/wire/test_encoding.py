@@ -1,11 +1,13 @@
 """JSON to bytes and back."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.errors import EncodingError, WireError
-from stepwell.wire.encoding import canonical, decode, encode
+from stepwell.wire.encoding import canonical, canonical_in_doubles, decode, encode
 from tests.adapter.wire.values import json_values
 
 
@@ -37,7 +39,7 @@ for _ in range(100_000):
 )
 def test_not_encodable(value):
     """What JSON cannot hold is refused by both encodings."""
-    for encoder in (encode, canonical):
+    for encoder in (encode, canonical, canonical_in_doubles):
         with pytest.raises(EncodingError, match="not JSON"):
             encoder(value)
 
@@ -124,6 +126,26 @@ def test_decode_anything(raw, repair):
 def test_canonical(value, expected):
     """The canonical form sorts keys and writes numbers as ECMAScript does; larger integers are kept exact."""
     assert canonical(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"b": 5.0, "a": 2**53 - 1}, b'{"a":9007199254740991,"b":5}'),
+        ([2**53 + 1, -(2**63)], b"[9007199254740992,-9223372036854776000]"),
+        ({"a": (10**22, {"n": 2**64})}, b'{"a":[1e+22,{"n":18446744073709552000}]}'),
+    ],
+)
+def test_canonical_in_doubles(value, expected):
+    """A large integer is spelled as JavaScript writes the number that it reads."""
+    assert canonical_in_doubles(value) == expected
+    assert canonical_in_doubles(json.loads(expected, parse_int=float)) == expected
+
+
+def test_no_double_is_infinite():
+    """An integer beyond the largest double is refused with what to do about it."""
+    with pytest.raises(EncodingError, match="beyond the largest double; send it as a string"):
+        canonical_in_doubles({"n": [10**400]})
 
 
 @pytest.mark.parametrize(

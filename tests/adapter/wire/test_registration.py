@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.errors import WireError
+from stepwell.version import SDK
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.registration import (
     RETRIES_DEFAULT,
@@ -13,6 +14,7 @@ from stepwell.wire.registration import (
     Trigger,
     decode_function,
     decode_registration,
+    is_own_sdk,
 )
 from tests.adapter.wire.values import json_values, texts
 
@@ -291,3 +293,12 @@ def test_any_registration(raw):
     except WireError:
         return
     assert found.app_id.strip()
+
+
+@pytest.mark.parametrize(
+    ("sdk", "own"),
+    [(SDK, True), ("stepwell-py:v99", True), ("inngest-py:v0.5.19", False), ("stepwell-python:v1", False), ("", False)],
+)
+def test_our_own_sdk_is_known_by_its_name(sdk, own):
+    """Whatever its version, an app of this package is told from those of others."""
+    assert is_own_sdk(sdk) is own

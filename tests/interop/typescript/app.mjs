@@ -2,12 +2,13 @@
 // Each is the same functions on a client with other options; what they return is what a test expects.
 import { createServer } from "node:http";
 import { Inngest } from "inngest";
+import { metadataMiddleware } from "inngest/experimental";
 import { serve } from "inngest/node";
 import { functions } from "./functions.mjs";
 import { Stamp } from "./middleware.mjs";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-const common = { logger: quiet, middleware: [Stamp] };
+const common = { logger: quiet, middleware: [Stamp, metadataMiddleware()] };
 const clients = [
   new Inngest({ ...common, id: "default" }),
   new Inngest({ ...common, id: "buffered", checkpointing: { bufferedSteps: 3, maxRuntime: "1m" } }),

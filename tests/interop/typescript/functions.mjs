@@ -14,10 +14,10 @@ function definer(client) {
 
 export function functions(client) {
   const define = definer(client);
-  return [...steps(define), ...groups(define), ...outside(client, define), ...errors(client, define), ...waits(client, define), ...defers(client, define)];
+  return [...steps(client, define), ...groups(define), ...outside(client, define), ...errors(client, define), ...waits(client, define), ...defers(client, define)];
 }
 
-function steps(define) {
+function steps(client, define) {
   return [
     define("plain", ({ event }) => ({ event: event.data, nothing: null })),
     define("steps", async ({ step, stamp }) => {
@@ -31,6 +31,11 @@ function steps(define) {
       let sum = 0;
       for (let n = 1; n <= 20; n++) sum += await step.run("add", () => n);
       return sum;
+    }),
+    define("noted", async ({ event, step }) => {
+      await client.metadata.set({ n: event.data.n });
+      await step.run("a", () => 1);
+      return "noted";
     }),
     define("big", async ({ step }) => {
       const sizes = [];

@@ -7,6 +7,7 @@ export function waits(client, define) {
   const double = define("double", ({ event }) => event.data.n * 2, never);
   const broken = define("broken", () => { throw new SyntaxError("broken child"); }, never);
   const slow = define("slow", ({ step }) => step.sleep("long", "1d"), never);
+  const same = define("same", ({ event }) => event.data.n, never);
   return [
     double,
     broken,
@@ -28,6 +29,13 @@ export function waits(client, define) {
       const got = await step.waitForSignal("wait", { signal: `${client.id}-signal`, timeout: "1h", onConflict: "fail" });
       const none = await step.waitForSignal("none", { signal: `${client.id}-none`, timeout: "1s", onConflict: "fail" });
       return [got, none];
+    }),
+    same,
+    define("large", async ({ event, step }) => {
+      const given = await step.run("step", () => event.data.n);
+      const invoked = await step.invoke("invoke", { function: same, data: { n: event.data.n } });
+      const got = await step.waitForSignal("wait", { signal: `${client.id}-large`, timeout: "1h", onConflict: "fail" });
+      return [event.data.n, given, invoked, got.data.n];
     }),
     define("send-signal", async ({ event, step }) => {
       const told = await step.sendSignal("send", { signal: `${client.id}-signal`, data: { n: 1 } });

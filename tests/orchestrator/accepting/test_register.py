@@ -53,7 +53,7 @@ async def test_functions_are_stored_as_registered(world: World) -> None:
     assert stored.triggers == (Trigger("shop/paid", "event.data.n == 1"), Trigger("shop/*"))
     assert (stored.retries, stored.app_id) == (2, "shop")
     assert stored.options == {"timeouts": {"finish": "5m"}, "debounce": {"period": "1m"}}
-    assert stored.url == f"{URL}?fnId=shop-pay&stepId=step"
+    assert (stored.url, stored.sdk) == (f"{URL}?fnId=shop-pay&stepId=step", "py:v1")
     app = world.registry.apps["shop"]
     assert (app.url, app.sdk, app.synced_at_ms) == ("http://localhost:3000/api/inngest", "py:v1", NOW_MS)
     detail = "2 functions; not applied yet: debounce"
@@ -73,12 +73,20 @@ async def test_same_registration_modifies_nothing(world: World) -> None:
 
 
 async def test_calls_go_where_the_app_was_reached(world: World) -> None:
-    """When this server asked for the registration, functions are called at the origin it reached, paths kept."""
+    """When this server asked for the registration, functions are called at the origin it reached."""
     await world.register.accept(
         body(function(url="http://0.0.0.0:3000/api/inngest")), reached_at="http://app.local:8080/api/inngest"
     )
     assert world.registry.functions["shop-pay"].url == "http://app.local:8080/api/inngest?fnId=shop-pay&stepId=step"
     assert world.registry.apps["shop"].url == "http://app.local:8080/api/inngest"
+
+
+async def test_calls_take_the_path_that_a_proxy_strips(world: World) -> None:
+    """Functions are called at the path and with the query that the app was reached with, whatever it knows of them."""
+    raw = function(url="http://10.0.0.7:8000/api/inngest")
+    await world.register.accept(body(raw), reached_at="https://shop.example/svc/api/inngest?token=t&stepId=x")
+    called = "https://shop.example/svc/api/inngest?token=t&fnId=shop-pay&stepId=step"
+    assert world.registry.functions["shop-pay"].url == called
 
 
 async def test_function_url_loses_the_deploy_id(world: World) -> None:

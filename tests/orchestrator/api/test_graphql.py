@@ -19,6 +19,8 @@ from tests.orchestrator.world import UNKNOWN_ID, World
 START = format_instant(VIRTUAL_START_MS)
 _ALL = RunFilter()
 
+FULFIL = {"name": "fulfil"}
+
 RUN_FROM_EVENT = (
     "query GetRunFromEventID($event_id: ID!) { event(query: {eventId: $event_id}) { functionRuns { id } } }"
 )
@@ -83,6 +85,22 @@ async def test_the_official_test_queries(api: httpx.AsyncClient, shop_world: Wor
     assert [span["name"] for span in spans] == ["fetch-user", "cool-off"]
     outputs = [(await data(api, OUTPUT, output_id=span["outputID"]))["runTraceSpanOutputByID"] for span in spans]
     assert outputs == [{"data": '{"name":"Ada"}', "error": None}, {"data": None, "error": None}]
+
+
+async def test_the_stream_has_events_with_their_runs(api: httpx.AsyncClient, shop_world: World) -> None:
+    """Events newest first with the runs they started, those of the engine where they are asked for; keys never null."""
+    first = await shop_world.send("shop/nobody")
+    second = await shop_world.send("shop/order")
+    run = await shop_world.run_of(second)
+    query = "query S($q: StreamQuery!) { stream(query: $q) { id trigger type runs { id function { name } } } }"
+    found = (await data(api, query, q={"limit": 2, "includeInternalEvents": False}))["stream"]
+    assert found == [
+        {"id": second, "trigger": "shop/order", "type": "EVENT", "runs": [{"id": run.run_id, "function": FULFIL}]},
+        {"id": first, "trigger": "shop/nobody", "type": "EVENT", "runs": []},
+    ]
+    assert [item["id"] for item in (await data(api, query, q={"before": second}))["stream"]] == [first]
+    key = await data(api, "query E($id: ULID!) { eventV2(id: $id) { idempotencyKey } }", id=first)
+    assert key == {"eventV2": {"idempotencyKey": first}}
 
 
 async def test_a_failed_run_and_its_failed_step(api: httpx.AsyncClient, shop_world: World) -> None:

@@ -151,13 +151,79 @@ async def test_keyless_dev_server_takes_any_bearer(api: httpx.AsyncClient) -> No
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/nope", 404), ("GET", "/v1/runs/", 404), ("GET", "/e/k", 405), ("PUT", "/fn/register", 405)],
+    [("GET", "/nope", 404), ("GET", "/v1/runs/", 501), ("GET", "/e/k", 405), ("PUT", "/fn/register", 405)],
 )
 async def test_no_such_path_or_method(api: httpx.AsyncClient, method: str, path: str, status: int) -> None:
     """An unknown path, a trailing slash or a wrong method is answered in the error shape, never redirected."""
     answer = await api.request(method, path)
     assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert answer.headers["x-inngest-server-kind"] == "dev"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/realtime/token?x=1"),
+        ("GET", "/v1/webhooks/x"),
+        ("GET", "/v1/prom/production"),
+        ("POST", "/v2/sandboxes"),
+        ("DELETE", "/v2/snapshots/x"),
+        ("GET", "/api/v2/webhooks"),
+        ("GET", "/v2/experiments"),
+    ],
+)
+async def test_what_is_not_offered_says_so_in_one_line(api: httpx.AsyncClient, method: str, path: str) -> None:
+    """Paths of the protocol that mean nothing here are a 501 in the shape of their API."""
+    answer = await api.request(method, path)
+    body = answer.json()
+    told = body["errors"][0] if "v2" in path else {"code": body["code"], "message": body["error"]}
+    bare = path.partition("?")[0]
+    message = f"{method} {bare} is not offered by this server; its HTTP API page lists what is"
+    assert (answer.status_code, told) == (501, {"code": "not_implemented", "message": message})
+
+
+async def test_a_connect_worker_is_refused(api: httpx.AsyncClient) -> None:
+    """A worker's request says what to do instead; without a body somebody asks whether the server is up."""
+    refused = await api.post("/v0/connect/start", content=b"\x0a\x05hello")
+    assert refused.status_code == 501
+    assert refused.json()["error"].startswith("connect is not offered by this server; serve the functions over HTTP")
+    assert (await api.post("/v0/connect/start")).status_code == 200
+
+
+RUNS = "function_id, app_id, status, from, until, cursor, limit"
+V2_RUNS = "appId, appId[], functionId, functionId[], status, status[], from, until, order, timeField, includeOutput"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (
+            "/v1/runs?limit=1&state=Failed",
+            f"there is no query parameter 'state' at /v1/runs; the parameters are {RUNS}",
+        ),
+        ("/v1/runs?status[]=Failed", "there is no query parameter 'status[]' at /v1/runs"),
+        ("/v1/events?since=1h", "the parameters are name, received_after, received_before, include_internal, cursor"),
+        (f"/v1/events/{'0' * 26}/runs?limit=1", "there is no query parameter 'limit'"),
+        (f"/v1/runs/{'0' * 26}/jobs?limit=1", "it has no parameters"),
+        ("/v1/apps/shop/functions?limit=1", "it has no parameters"),
+        ("/v1/cancellations?cursor=x", "it has no parameters"),
+        ("/v1/crons?since=1h", "the parameters are function_id, app_id, limit"),
+        (
+            "/v2/runs?function_id=x",
+            f"there is no query parameter 'function_id' at /v2/runs; the parameters are {V2_RUNS}",
+        ),
+        ("/v2/apps?limit=1", "it has no parameters"),
+        ("/v2/apps/shop/functions?limit=1", "it has no parameters"),
+        ("/v2/apps/shop/functions/fulfil/runs?appId=x", "there is no query parameter 'appId'"),
+        (f"/api/v2/events/{'0' * 26}/runs?status=FAILED", "the parameters are includeOutput, cursor, limit"),
+    ],
+)
+async def test_an_unknown_query_parameter_is_refused(api: httpx.AsyncClient, path: str, says: str) -> None:
+    """A list does not ignore what it is asked; it names the parameter and those that it has."""
+    answer = await api.get(path)
+    body = answer.json()
+    message = body["errors"][0]["message"] if "v2" in path else body["error"]
+    assert (answer.status_code, says in message) == (400, True), message
 
 
 async def test_browsers_may_ask_a_dev_server(api: httpx.AsyncClient) -> None:

@@ -203,7 +203,7 @@ async def test_invoking_with_a_key_is_invoking_once(v2: httpx.AsyncClient, shop_
         ("PATCH", "/envs/x", None, 501, "not_implemented"),
         ("GET", "/insights/a/b", None, 501, "not_implemented"),
         ("POST", f"/runs/{UNKNOWN_ID}/scores", None, 501, "not_implemented"),
-        ("GET", "/nothing", None, 404, "not_found"),
+        ("GET", "/nothing", None, 501, "not_implemented"),
     ],
 )
 async def test_refusals(

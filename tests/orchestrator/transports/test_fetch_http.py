@@ -79,6 +79,19 @@ async def test_a_request_goes_out_as_it_is_and_its_reply_comes_back() -> None:
     assert "content-type" not in seen.headers
 
 
+async def test_names_of_headers_go_out_in_title_case() -> None:
+    """Some look for ``X-Api-Key`` and for nothing else."""
+    sent: list[str] = []
+
+    async def record(request: web.Request) -> web.Response:
+        sent.extend(name.decode() for name, _ in request.raw_headers)
+        return web.Response()
+
+    async with provider(record) as stand_in, fetcher(*LOOPBACK) as made:
+        await made.fetch(ask(stand_in.origin, "POST", b"{}", **{"x-api-key": "k", "content-type": "text/plain"}))
+    assert {"X-Api-Key", "Content-Type", "User-Agent"} <= set(sent)
+
+
 async def test_the_transfers_own_headers_are_not_taken_over() -> None:
     """A function cannot name another host, length or encoding than those of the request."""
     headers = {"host": "internal.test", "content-length": "1", "transfer-encoding": "chunked", "accept-encoding": "x"}

@@ -25,6 +25,14 @@ async def started(child: Script, **opts: Any) -> World:
     return world
 
 
+async def test_the_child_inherits_sessions() -> None:
+    """The invoked event's sessions are those that the payload propagates and its own, merged as at ingest."""
+    meta = {"propagated_sessions": {"chat": "c1", "user": "u1"}, "sessions": {"user": 7, "chat": None}, "other": 1}
+    world = await started(Script([["work"]]), payload={"data": {}, "meta": meta})
+    await world.run_to_end()
+    assert (await world.run(CHILD)).events[0].meta == {"sessions": {"user": "7"}}
+
+
 @pytest.mark.parametrize("result", [{"sum": 2}, None, [1], "text"])
 async def test_the_childs_result_is_the_steps_result(result: Any) -> None:
     """The memo wraps the result, null included; the child sees the caller's data under the invoked event's name."""
@@ -108,6 +116,8 @@ async def test_a_cancelled_caller_leaves_its_child_running() -> None:
     [
         ({"function_id": ""}, "InvalidInvoke"),
         ({"payload": {"data": [1]}}, "InvalidInvoke"),
+        ({"payload": {"meta": 1}}, "InvalidInvoke"),
+        ({"payload": {"meta": {"sessions": {"a": []}}}}, "InvalidInvoke"),
         ({"on_parent_cancel": "keep"}, "InvalidInvoke"),
         ({"timeout": "400d"}, "InngestErrTimeoutTooLong"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from stepwell.wire.encoding import encode
@@ -10,9 +10,11 @@ from stepwell.wire.times import format_instant
 from stepwell_orchestrator.api.words import RUN_WORDS, op_word, span_word, step_type
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.metadata import Metadata
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
+from stepwell_orchestrator.views.run_metadata import span_metadata
 from stepwell_orchestrator.views.run_view import attempts, instant_text, step_result, steps_in_order
 
 SEPARATOR: Final = "."
@@ -68,7 +70,7 @@ def event_object(event: Event) -> Object:
     return {
         "id": event.internal_id,
         "externalID": event.id if event.has_own_id else None,
-        "idempotencyKey": event.id if event.has_own_id else None,
+        "idempotencyKey": event.id,
         "name": event.name,
         "createdAt": received_at,
         "receivedAt": received_at,
@@ -111,7 +113,7 @@ def trigger_object(run: Run) -> Object:
     }
 
 
-def trace_object(run: Run) -> Object:
+def trace_object(run: Run, metadata: Sequence[Metadata] = ()) -> Object:
     """A run as a span, with a child for every step, in order (protocol 6.14)."""
     header, outcome = run.header, run.header.outcome
     ended_at_ms = None if outcome is None else outcome.ended_at_ms
@@ -122,7 +124,11 @@ def trace_object(run: Run) -> Object:
         "status": RUN_WORDS[header.status],
         "attempts": header.progress.attempt + 1,
         "outputID": None if outcome is None else header.run_id,
-        "childrenSpans": [_step_span(header, entry) for entry in steps_in_order(run)],
+        "metadata": span_metadata(metadata, None),
+        "childrenSpans": [
+            {**_step_span(header, entry), "metadata": span_metadata(metadata, entry.step_id)}
+            for entry in steps_in_order(run)
+        ],
     }
 
 
@@ -175,7 +181,6 @@ def _span(
         "startedAt": instant_text(started_at_ms),
         "endedAt": instant_text(ended_at_ms),
         "duration": ended_at_ms - started_at_ms if ended and ended_at_ms and started_at_ms else None,
-        "metadata": [],
     }
 
 

@@ -14,6 +14,7 @@ from stepwell_orchestrator.api.deps import Deps
 from stepwell_orchestrator.api.functions import function_config
 from stepwell_orchestrator.api.gql import objects
 from stepwell_orchestrator.api.gql.objects import Object
+from stepwell_orchestrator.api.run_metadata import metadata_of_run
 from stepwell_orchestrator.api.words import RUN_STATUS_BY_WORD
 from stepwell_orchestrator.controlling.control import find_run
 from stepwell_orchestrator.controlling.rerun_start import AskedStart
@@ -42,6 +43,7 @@ class Resolver:
             "event": self._event,
             "events": self._events,
             "eventV2": self._event_v2,
+            "stream": self._stream,
             "functionRun": self._function_run,
             "run": self._run,
             "runs": self._runs,
@@ -80,6 +82,13 @@ class Resolver:
         )
         return [self._event_object(event) for event in events]
 
+    async def _stream(self, _info: Any, query: Mapping[str, Any]) -> list[Object]:
+        wanted = EventFilter(include_internal=query.get("includeInternalEvents") is True)
+        events = await self._deps.journal.list_events(
+            wanted, cursor=query.get("before"), limit=_bounded(query.get("limit"))
+        )
+        return [{**self._event_object(event), "trigger": event.name, "type": "EVENT"} for event in events]
+
     async def _function_run(self, _info: Any, query: Mapping[str, Any]) -> Object:
         return self._run_object(await find_run(self._deps.journal, query["functionRunId"]))
 
@@ -100,7 +109,7 @@ class Resolver:
         return {"edges": edges, "pageInfo": info, "totalCount": None}
 
     async def _run_trace(self, _info: Any, **arguments: Any) -> Object:
-        return objects.trace_object(await self._existing_run(arguments["runID"]))
+        return await self._trace_object(arguments["runID"])
 
     async def _run_trigger(self, _info: Any, **arguments: Any) -> Object:
         return objects.trigger_object(await self._existing_run(arguments["runID"]))
@@ -139,6 +148,10 @@ class Resolver:
         if event is None:
             raise ApiError(404, f"there is no event {internal_id[:100]!r}, or not yet")
         return event
+
+    async def _trace_object(self, run_id: str) -> Object:
+        run = await self._existing_run(run_id)
+        return objects.trace_object(run, await metadata_of_run(run.header, self._deps))
 
     async def _existing_run(self, run_id: str) -> Run:
         await find_run(self._deps.journal, run_id)
@@ -179,8 +192,8 @@ class Resolver:
             found = await self._deps.registry.get_function(header.function_id)
             return None if found is None else self._function_object(found)
 
-        async def trace(_info: Any) -> Object:
-            return objects.trace_object(await self._existing_run(header.run_id))
+        async def trace(_info: Any, preview: bool = False) -> Object:
+            return await self._trace_object(header.run_id)
 
         app = partial(self._app_of, header.app_id)
         return {**objects.run_object(header), "app": app, "function": function, "trace": trace}

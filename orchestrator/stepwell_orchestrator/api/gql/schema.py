@@ -24,6 +24,7 @@ type Query {
   functions: [Function!]
   functionBySlug(query: FunctionQuery!): Function
   event(query: EventQuery!): Event
+  stream(query: StreamQuery!): [StreamItem!]!
   events(query: EventsQuery): [Event!]
   eventV2(id: ULID!): EventV2
   functionRun(query: FunctionRunQuery!): FunctionRun
@@ -44,6 +45,7 @@ type Mutation {
 input FunctionQuery { functionSlug: String!, workspaceId: ID }
 input EventQuery { eventId: ID!, workspaceId: ID }
 input EventsQuery { workspaceId: ID, lastEventId: ID, name: String, limit: Int }
+input StreamQuery { limit: Int, before: ID, includeInternalEvents: Boolean }
 input FunctionRunQuery { functionRunId: ID!, workspaceId: ID }
 input RunsV2OrderBy { field: RunsOrderByField!, direction: RunsOrderByDirection! }
 input RunsFilterV2 {
@@ -97,7 +99,7 @@ type Event {
 type EventV2 {
   id: ULID!
   name: String!
-  idempotencyKey: String
+  idempotencyKey: String!
   occurredAt: Time!
   receivedAt: Time!
   raw: String!
@@ -129,7 +131,7 @@ type FunctionRunV2 {
   startedAt: Time
   endedAt: Time
   output: Bytes
-  trace: RunTraceSpan
+  trace(preview: Boolean): RunTraceSpan
 }
 
 type RunsV2Connection { edges: [FunctionRunV2Edge!]!, pageInfo: PageInfo!, totalCount: Int }
@@ -157,9 +159,13 @@ type RunTraceSpan {
   stepID: String
   stepType: String
   stepInfo: StepInfo
-  metadata: [Map!]!
+  metadata: [SpanMetadata!]!
   skipReason: String
 }
+
+type SpanMetadata { scope: String!, kind: String!, values: Map!, updatedAt: Time! }
+
+type StreamItem { id: ID!, trigger: String!, type: FunctionTriggerTypes!, createdAt: Time!, runs: [FunctionRun!] }
 
 union StepInfo = SleepStepInfo | WaitForEventStepInfo | InvokeStepInfo | RunStepInfo | WaitForSignalStepInfo
 type SleepStepInfo { sleepUntil: Time! }

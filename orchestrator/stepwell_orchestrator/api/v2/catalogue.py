@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from stepwell.errors import EventError
 from stepwell_orchestrator.api.deps import Deps, WithDeps
-from stepwell_orchestrator.api.envelope import json_response, read_object
+from stepwell_orchestrator.api.envelope import json_response, known_query, read_object
 from stepwell_orchestrator.api.functions import INVOCATION_BYTES_MAX
 from stepwell_orchestrator.api.v2.shapes import app_object, function_object, success
 from stepwell_orchestrator.errors import ApiError
@@ -18,7 +18,7 @@ from stepwell_orchestrator.model.function import App, Function
 router = APIRouter()
 
 
-@router.get("/apps")
+@router.get("/apps", dependencies=[known_query()])
 async def list_apps(deps: WithDeps) -> Response:
     """All apps; they are few."""
     apps = [app_object(app) for app in await deps.registry.list_apps()]
@@ -31,7 +31,7 @@ async def get_app(app_id: str, deps: WithDeps) -> Response:
     return success(app_object(await _find_app(deps, app_id)), deps.clock.now_ms())
 
 
-@router.get("/apps/{app_id}/functions")
+@router.get("/apps/{app_id}/functions", dependencies=[known_query()])
 async def list_functions(app_id: str, deps: WithDeps) -> Response:
     """An app's functions."""
     await _find_app(deps, app_id)

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from stepwell.wire.ids import is_ulid
 from stepwell_orchestrator.api.deps import Deps, WithDeps
-from stepwell_orchestrator.api.envelope import query_instant, query_limit, read_object
+from stepwell_orchestrator.api.envelope import known_query, query_instant, query_limit, read_object
 from stepwell_orchestrator.api.rerun_request import asked_start
+from stepwell_orchestrator.api.run_metadata import metadata_of_run
 from stepwell_orchestrator.api.v2.catalogue import find_function
 from stepwell_orchestrator.api.v2.shapes import page_of, run_object, success, trace_object
 from stepwell_orchestrator.api.words import RUN_STATUS_BY_WORD
@@ -25,9 +26,11 @@ router = APIRouter()
 _RUNS_DEFAULT: Final = 20
 _RUNS_MAX: Final = 100
 _EVENT_RUNS_MAX: Final = 40
+_LISTED: Final = ("status", "status[]", "from", "until", "order", "timeField", "includeOutput", "cursor", "limit")
+"""The query parameters of every list of runs but an event's."""
 
 
-@router.get("/runs")
+@router.get("/runs", dependencies=[known_query("appId", "appId[]", "functionId", "functionId[]", *_LISTED)])
 async def list_runs(request: Request, deps: WithDeps) -> Response:
     """Runs newest first."""
     apps, functions = _several(request, "appId"), _several(request, "functionId")
@@ -39,13 +42,13 @@ async def list_runs(request: Request, deps: WithDeps) -> Response:
     return await _page(request, deps, app_id, function_id)
 
 
-@router.get("/apps/{app_id}/functions/{function_id}/runs")
+@router.get("/apps/{app_id}/functions/{function_id}/runs", dependencies=[known_query(*_LISTED)])
 async def runs_of_function(app_id: str, function_id: str, request: Request, deps: WithDeps) -> Response:
     """A function's runs newest first."""
     return await _page(request, deps, app_id, (await find_function(deps, app_id, function_id)).slug)
 
 
-@router.get("/events/{internal_id}/runs")
+@router.get("/events/{internal_id}/runs", dependencies=[known_query("includeOutput", "cursor", "limit")])
 async def runs_of_event(internal_id: str, request: Request, deps: WithDeps) -> Response:
     """The runs an event started, newest first."""
     if not is_ulid(internal_id):
@@ -69,7 +72,7 @@ async def get_trace(run_id: str, deps: WithDeps) -> Response:
     await find_run(deps.journal, run_id)
     run = await deps.journal.load(run_id)
     assert run is not None, f"run {run_id} has a header but cannot be loaded"
-    return success(trace_object(run), deps.clock.now_ms())
+    return success(trace_object(run, await metadata_of_run(run.header, deps)), deps.clock.now_ms())
 
 
 @router.post("/runs/{run_id}/rerun")

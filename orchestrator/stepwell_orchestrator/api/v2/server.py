@@ -1,8 +1,6 @@
-"""Health, events in, and what REST v2 offers in the hosted product alone."""
+"""Health and events in, and everything of REST v2 under its prefixes."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -20,21 +18,6 @@ from stepwell_orchestrator.errors import ApiError
 router = APIRouter()
 _open = APIRouter()
 _keyed = APIRouter(dependencies=[Depends(require_bearer)])
-
-_METHODS: Final = ("GET", "POST", "PATCH", "PUT", "DELETE")
-_HOSTED: Final = (
-    "/account",
-    "/apps/{app_id}/syncs",
-    "/env/webhooks",
-    "/envs",
-    "/envs/{env_id}",
-    "/experiments",
-    "/insights/{rest:path}",
-    "/keys/events",
-    "/keys/signing",
-    "/runs/{run_id}/scores",
-    "/sessions",
-)
 
 
 @_open.get("/health")
@@ -54,14 +37,8 @@ async def send_event(request: Request, deps: WithDeps) -> Response:
     return success({"eventId": event_id}, deps.clock.now_ms())
 
 
-async def _refuse(request: Request) -> Response:
-    raise ApiError(501, f"{request.method} {request.url.path} is not offered by this server", code="not_implemented")
-
-
 _keyed.include_router(runs.router)
 _keyed.include_router(catalogue.router)
-for path in _HOSTED:
-    _keyed.add_api_route(path, _refuse, methods=list(_METHODS), include_in_schema=False)
 for prefix in PREFIXES:
     shown = prefix == SHOWN_PREFIX
     router.include_router(_open, prefix=prefix, include_in_schema=shown)

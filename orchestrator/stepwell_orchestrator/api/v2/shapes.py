@@ -13,8 +13,10 @@ from stepwell_orchestrator.api.functions import function_config
 from stepwell_orchestrator.api.words import RUN_WORDS, op_word, span_word
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.metadata import Metadata
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.views.run_metadata import span_metadata
 from stepwell_orchestrator.views.run_view import instant_text, step_result, steps_in_order
 
 SHOWN_PREFIX: Final = "/v2"
@@ -79,7 +81,7 @@ def run_object(header: RunHeader, function: Function | None, *, with_output: boo
     return {**body, "output": None if outcome is None else outcome.output} if with_output else body
 
 
-def trace_object(run: Run) -> Object:
+def trace_object(run: Run, metadata: Sequence[Metadata]) -> Object:
     """A run as a tree of spans."""
     header, outcome = run.header, run.header.outcome
     ended_at_ms = None if outcome is None else outcome.ended_at_ms
@@ -91,8 +93,11 @@ def trace_object(run: Run) -> Object:
         "stepOp": None,
         **_times(header.created_at_ms, header.started_at_ms, ended_at_ms),
         "output": None if outcome is None else outcome.output,
-        "metadata": [],
-        "children": [_span(entry, over=run.header.outcome is not None) for entry in steps_in_order(run)],
+        "metadata": span_metadata(metadata, None),
+        "children": [
+            {**_span(entry, over=outcome is not None), "metadata": span_metadata(metadata, entry.step_id)}
+            for entry in steps_in_order(run)
+        ],
     }
     return {"runId": header.run_id, "rootSpan": root}
 
@@ -132,7 +137,6 @@ def _span(entry: StepEntry, *, over: bool) -> Object:
         "stepOp": op_word(entry),
         **_times(entry.queued_at_ms, entry.started_at_ms, entry.ended_at_ms),
         "output": output if error is None else {"error": error},
-        "metadata": [],
         "children": [],
     }
 

@@ -116,7 +116,10 @@ def _with_key(url: str, key: str) -> str:
 
 
 def _headers(raw: Any) -> dict[str, str]:
-    """The headers an opcode names, in lower case; a list of values is joined."""
+    """The headers an opcode names, in lower case; a list of values is joined.
+
+    They are looked up and compared here; they go out in title case, where they are sent.
+    """
     pairs = raw.items() if isinstance(raw, Mapping) else ()
     return {str(name).lower(): _value(value) for name, value in pairs if value is not None}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stepwell.wire.errors import ErrorBody
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.reply import Failed
 from stepwell_orchestrator.engine.runs import children, deferred
@@ -36,7 +35,7 @@ def completed(result: Any, now_ms: int) -> Outcome:
 
 def failed(failure: Failed, now_ms: int) -> Outcome:
     """The function failed for good; the output keeps the error body as it came."""
-    return Outcome(RunStatus.FAILED, now_ms, output=failure.output, error=_error(failure.error))
+    return Outcome(RunStatus.FAILED, now_ms, output=failure.output, error=_error(failure))
 
 
 def cancelled(now_ms: int) -> Outcome:
@@ -119,6 +118,14 @@ def _lifecycle_data(run: Run, outcome: Outcome) -> dict[str, Any]:
     return data
 
 
-def _error(error: ErrorBody) -> dict[str, Any]:
+def _error(failure: Failed) -> dict[str, Any]:
+    error = failure.error
     body = {key: value for key, value in error.memo().items() if key in ("name", "message", "stack", "cause")}
-    return {"error": f"{error.name}: {error.message}", **body}
+    return {"error": _summary(failure), **body}
+
+
+def _summary(failure: Failed) -> str:
+    """What is said of a failed reply without its body (protocol 3.7); of what failed on our side, the error itself."""
+    if failure.status is None:
+        return f"{failure.error.name}: {failure.error.message}"
+    return "NonRetriableError" if failure.no_retry else f"invalid status code: {failure.status}"

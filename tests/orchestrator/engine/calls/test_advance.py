@@ -8,6 +8,7 @@ import pytest
 
 from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
+from stepwell.wire.reply import Failed
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.limits import Limits
@@ -252,6 +253,25 @@ def test_the_last_function_failure_fails_the_run(answer: object, attempt: int, t
     assert outcome.output == {"name": "KeyError", "message": "gone", "code": "unknown"}
     assert outcome.error == {"error": "KeyError: gone", "name": "KeyError", "message": "gone"}
     assert emitted(decision) == ["inngest/function.finished", "inngest/function.failed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "no_retry", "summary"),
+    [
+        (500, False, "invalid status code: 500"),
+        (502, False, "invalid status code: 502"),
+        (400, True, "NonRetriableError"),
+        (None, True, "KeyError: gone"),
+    ],
+)
+def test_a_failure_is_summed_up_by_its_status(status: int | None, no_retry: bool, summary: str) -> None:
+    """Handlers of failures see what the reply was, or what failed on our side when there was none."""
+    reply = raised(no_retry=no_retry)
+    assert isinstance(reply.outcome, Failed)
+    reply = replace(reply, outcome=replace(reply.outcome, status=status))
+    error = the_end(advance(situation(run(attempt=4)), reply)).error
+    assert error is not None
+    assert error["error"] == summary
 
 
 @pytest.mark.parametrize("name", ["inngest/function.failed", "inngest/function.finished"])
