@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stepwell.wire.encoding import decode, encode
 from stepwell_orchestrator.documents.members import members_of
+from stepwell_orchestrator.model.flow import RunFlow
 from stepwell_orchestrator.model.pause import PauseKey
 from stepwell_orchestrator.model.run import Invoker, Outcome, Progress, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import Place
@@ -43,11 +44,10 @@ def read_outcome(document: bytes) -> Outcome:
 
 
 def origin_document(header: RunHeader) -> bytes:
-    """Where a run comes from and what may cancel it: fixed when it is created."""
+    """Where a run comes from, what may cancel it and what its limits are: fixed when it is created."""
     members = members_of(header)
-    return encode(
-        {name: members[name] for name in ("original_run_id", "invoked_by", "cancellations") if name in members}
-    )
+    kept = ("original_run_id", "invoked_by", "cancellations", "flow")
+    return encode({name: members[name] for name in kept if name in members})
 
 
 def read_origin(document: bytes) -> dict[str, Any]:
@@ -57,5 +57,7 @@ def read_origin(document: bytes) -> dict[str, Any]:
     body: dict[str, Any] = decode(document)
     if "invoked_by" in body:
         body["invoked_by"] = Invoker(*body["invoked_by"])
+    if "flow" in body:
+        body["flow"] = RunFlow(**body["flow"])
     body["cancellations"] = tuple(PauseKey(*key) for key in body.get("cancellations", ()))
     return body

@@ -17,10 +17,12 @@ from stepwell_orchestrator.model.queue_item import (
     EventArrived,
     Execute,
     FromStep,
+    OpenGate,
     Rerun,
     Route,
     Settle,
     SignalArrived,
+    Start,
     TimerDue,
     WaitRefused,
     Work,
@@ -32,10 +34,14 @@ def work_document(work: Work) -> bytes:
     match work:
         case Route(event_id):
             return encode(["route", event_id])
+        case Start(run_id):
+            return encode(["start", run_id])
+        case OpenGate(gate):
+            return encode(["gate", gate])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
-        case Execute(run_id, step_id, attempt):
-            return encode(["execute", run_id, step_id, attempt])
+        case Execute(run_id, step_id, attempt, limited):
+            return encode(["execute", run_id, step_id, attempt, *([limited] if limited else [])])
         case TimerDue(run_id, step_id):
             return encode(["timer", run_id, step_id])
         case Cancel(run_id, requested_at_ms):
@@ -60,6 +66,8 @@ def read_work(document: bytes) -> Work:
 
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,
+    "start": Start,
+    "gate": OpenGate,
     "drive": Drive,
     "execute": Execute,
     "timer": TimerDue,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from stepwell.wire.headers import REQUEST_VERSION_UNKNOWN
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import RunFlow
 from stepwell_orchestrator.model.pause import PauseKey
 from stepwell_orchestrator.model.step import Place, StepEntry
 
@@ -73,7 +74,8 @@ class RunHeader:
 
     ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
     free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run. ``cancellations`` are the pauses that
-    may cancel it. ``trouble`` is what last kept a store's queue from having it worked on; it may be over.
+    may cancel it, ``flow`` is what it keeps for the limits of its function. ``trouble`` is what last kept a store's
+    queue from having it worked on; it may be over.
     """
 
     run_id: str
@@ -91,6 +93,7 @@ class RunHeader:
     original_run_id: str | None = None
     invoked_by: Invoker | None = None
     cancellations: tuple[PauseKey, ...] = ()
+    flow: RunFlow = field(default_factory=RunFlow)
     trouble: str | None = None
 
     @property

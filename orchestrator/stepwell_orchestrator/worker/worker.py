@@ -14,10 +14,12 @@ from stepwell_orchestrator.model.queue_item import (
     Deadline,
     Drive,
     Execute,
+    OpenGate,
     QueueItem,
     Rerun,
     Route,
     Settle,
+    Start,
     TimerDue,
 )
 from stepwell_orchestrator.ports import Ports
@@ -93,6 +95,10 @@ class Worker:
         match item.work:
             case Route(event_id):
                 await self._router.route(event_id)
+                return None
+            case Start(run_id):
+                return await self._driver.drive(run_id, deliveries)
+            case OpenGate():
                 return None
             case Drive(run_id):
                 return await self._driver.drive(run_id, deliveries)

@@ -14,7 +14,7 @@ from stepwell.wire.encoding import decode, encode
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import MEBIBYTE
-from stepwell_orchestrator.model.queue_item import CancelMatching, QueueItem, Route, Work
+from stepwell_orchestrator.model.queue_item import CancelMatching, OpenGate, QueueItem, Route, Work
 
 MESSAGE_BYTES_MAX: Final = MEBIBYTE
 """What SQS takes in one message, and in one batch."""
@@ -67,6 +67,8 @@ def message_group(work: Work) -> str:
             return event_id
         case CancelMatching():
             return work.cancellation_id
+        case OpenGate(gate):
+            return gate
         case _:
             return work.run_id
 

@@ -18,10 +18,12 @@ from stepwell_orchestrator.model.queue_item import (
     Deadline,
     Drive,
     Execute,
+    OpenGate,
     QueueItem,
     Rerun,
     Route,
     Settle,
+    Start,
     TimerDue,
     Work,
 )
@@ -119,6 +121,10 @@ class Words:
         match work:
             case Route(event_id):
                 return f'the event "{self._events.get(event_id, event_id)}"'
+            case Start(run_id):
+                return f"the start of {self._run(run_id)}"
+            case OpenGate(gate):
+                return f"the timer of the throttle {gate}"
             case Drive(run_id, reason):
                 return f"{self._run(run_id)} ({reason})"
             case Execute(run_id, step_id, attempt):
