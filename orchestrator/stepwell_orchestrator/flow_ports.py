@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from stepwell_orchestrator.model.flow import Debounced, GateState, OpenBatch, Place, Rate, Waiter
+from stepwell_orchestrator.model.flow import Debounced, GateState, OpenBatch, Place, Waiter
+from stepwell_orchestrator.model.rate import Rate
+
+TAKERS_MAX: Final = 16
+"""How many of the last takers a rate knows again."""
 
 
 class Gates(Protocol):
@@ -57,12 +61,16 @@ class Gates(Protocol):
         """How many stand before that place, ``most`` at most."""
         ...
 
-    async def gates_waited_at(self, *, after: str | None, limit: int) -> list[str]:
-        """Gates with a line, ordered by id; ``after`` is the last of the page before. For the sweep.
+    async def gates_waited_at(self, *, cursor: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Some ``limit`` gates with a line, and the cursor of the next page (None: there is none). For the sweep.
 
         A gate that somebody began to wait at within the last seconds may be left out; one whose line is empty may be
-        named.
+        named, until ``forget_line``.
         """
+        ...
+
+    async def forget_line(self, gate: str) -> None:
+        """Name the gate no more among those that are waited at, unless somebody stands there. Look after it."""
         ...
 
 
@@ -72,7 +80,7 @@ class Rates(Protocol):
     async def take_token(self, gate: str, rate: Rate, taker: str, now_ms: int) -> bool:
         """Happen now, if ``rate`` allows it. False, and nothing changes, when it does not.
 
-        One of the last 16 takers takes nothing again and is told True, so that a redelivery costs nobody's turn.
+        One of the last TAKERS_MAX takers takes nothing again and is told True, so that a redelivery costs nobody's turn.
         """
         ...
 
@@ -80,7 +88,7 @@ class Rates(Protocol):
         """Note that the gate's timer is set for ``due_at_ms``. Its setter queues it when this returns True.
 
         False, and nothing changes, when one is noted for a time after ``now_ms`` and not after ``due_at_ms``: that one
-        will come.
+        will come. A gate through which nobody went lately has no timer: it lets through whoever asks.
         """
         ...
 

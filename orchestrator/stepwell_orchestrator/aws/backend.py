@@ -10,10 +10,13 @@ from stepwell_orchestrator.aws.queue.queue import SqsQueue
 from stepwell_orchestrator.aws.queue.schedules import Schedules
 from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table.gates import DynamoGates
 from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.rates import DynamoRates
 from stepwell_orchestrator.aws.table.registry import DynamoRegistry
 from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.waits import DynamoWaits
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.ports import Clock
 
@@ -51,6 +54,7 @@ class AwsBackend:
     registry: DynamoRegistry
     queue: SqsQueue
     visibility: Visibility
+    flow: FlowPorts
 
     @classmethod
     def of(
@@ -73,4 +77,7 @@ class AwsBackend:
             registry=DynamoRegistry(services.dynamodb, clock, table=names.table, entropy=entropy),
             queue=SqsQueue(services.sqs, schedules, clock, url=names.queue_url),
             visibility=Visibility(services.sqs, clock, url=names.queue_url),
+            flow=FlowPorts(
+                DynamoGates(services.dynamodb, table=names.table), DynamoRates(services.dynamodb, table=names.table)
+            ),
         )

@@ -86,6 +86,7 @@ class Embedded:
                 _EitherInvoker(self.in_process, self.http),
                 self.clock,
                 self._fetcher,
+                flow=self._backend.flow,
             ),
             limits=limits,
             changed_limits=self.changed_limits,

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 from stepwell_orchestrator.model.queue_item import Execute, Start
+from stepwell_orchestrator.model.rate import Rate
 
 
 class Scope(StrEnum):
@@ -30,15 +31,6 @@ class Counted(StrEnum):
     """Runs from their start to their end."""
     STARTS = "starts"
     """Starts of runs over time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """``limit`` per ``period_ms``, evenly spread, after ``capacity`` at once (GCRA)."""
-
-    limit: int
-    period_ms: int
-    capacity: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,16 @@ class FetchingWorld(World):
         backend = self.backend
         invoker = ScriptInvoker(self.scripts)
         return Worker(
-            Ports(journal, waits or backend.waits, backend.registry, queue, invoker, self.clock, self.fetcher),
+            Ports(
+                journal,
+                waits or backend.waits,
+                backend.registry,
+                queue,
+                invoker,
+                self.clock,
+                self.fetcher,
+                flow=backend.flow,
+            ),
             retry_delay_ms=1_000,
             observe=self.notices.append,
         )

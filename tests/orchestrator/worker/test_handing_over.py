@@ -19,7 +19,9 @@ from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 def stopping(world: World, stops_at_ms: Callable[[], int | None]) -> Worker:
     """A worker of the world that is about to stop."""
     backend, invoker = world.backend, ScriptInvoker(world.scripts)
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock)
+    ports = Ports(
+        backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock, flow=backend.flow
+    )
     return Worker(ports, retry_delay_ms=1_000, stops_at_ms=stops_at_ms)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stepwell_orchestrator.engine.flow import gcra
 from stepwell_orchestrator.model.flow import GateState, Limit, Place, Waiter
 
 
@@ -17,7 +16,7 @@ def room(limit: Limit | None, state: GateState, now_ms: int) -> int | None:
     if limit is None:
         return None
     if limit.rate is not None:
-        return gcra.allowed(limit.rate, state.tat_ms, now_ms)
+        return limit.rate.allowed(state.tat_ms, now_ms)
     return max(0, limit.most - len(state.holders))
 
 

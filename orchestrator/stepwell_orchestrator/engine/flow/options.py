@@ -12,12 +12,12 @@ from stepwell_orchestrator.model.flow import (
     Debounce,
     FlowOptions,
     Limit,
-    Rate,
     RateLimit,
     Scope,
     Singleton,
 )
 from stepwell_orchestrator.model.function import Function
+from stepwell_orchestrator.model.rate import Rate
 
 _RATE_BURST_SHARE: Final = 10
 """A rate limit lets a tenth of its number through at once, beyond the first."""

@@ -93,6 +93,7 @@ class Deployment:
                 BoundedInvoker(self.invoker, self.deadline),
                 self.clock,
                 BoundedFetcher(HttpFetcher(allowed(self.settings.gateway_allow)), self.deadline),
+                flow=self.backend.flow,
             ),
             observe=log_notice,
             signing_keys=self.signing_keys.values,

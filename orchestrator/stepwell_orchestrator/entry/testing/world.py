@@ -68,6 +68,7 @@ class World:
             self._invoker,
             self.clock,
             self._requests,
+            flow=self._backend.flow,
         )
         self._ports = ports if faults is None else faults.on(ports, self.record)
         ids = FreshIds(self.clock, _counting_entropy())
