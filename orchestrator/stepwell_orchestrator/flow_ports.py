@@ -43,7 +43,10 @@ class Gates(Protocol):
         ...
 
     async def join_line(self, gate: str, waiter: Waiter) -> None:
-        """Stand in line. A waiter of that place is there already: its work is replaced, and its time stays."""
+        """Stand in line. One that stands at that place already keeps its time, and its work is replaced.
+
+        Its turn counts how often it joined; the one that the caller gives does not matter.
+        """
         ...
 
     async def leave_line(self, gate: str, place: Place) -> None:
@@ -80,7 +83,7 @@ class Rates(Protocol):
     async def take_token(self, gate: str, rate: Rate, taker: str, now_ms: int) -> bool:
         """Happen now, if ``rate`` allows it. False, and nothing changes, when it does not.
 
-        One of the last TAKERS_MAX takers takes nothing again and is told True, so that a redelivery costs nobody's turn.
+        One of the last TAKERS_MAX takers takes nothing again and is told True: a redelivery costs nobody's turn.
         """
         ...
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from stepwell_orchestrator.documents import read_work
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.model.queue_item import QueueItem, Work
@@ -27,6 +28,7 @@ class Process:
     journal: Any
     waits: Any
     registry: Any
+    flow: FlowPorts
 
 
 class Backend(Protocol):
@@ -100,7 +102,7 @@ class SqliteBackend(Queued):
 
     def process(self, node: Node) -> Process:
         """All workers have one way to it."""
-        return Process(self._witness, self._waits, self.registry)
+        return Process(self._witness, self._waits, self.registry, self.local.flow)
 
     async def leased(self) -> set[str]:
         """The runs whose drive lease is held."""

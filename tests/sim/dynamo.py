@@ -21,6 +21,7 @@ from stepwell_orchestrator.aws.table.journal import commits
 from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
 from stepwell_orchestrator.aws.table.table import LEASED_UNDER, PK, SK
 from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.signal import SignalWait
 from tests.orchestrator.aws.bed import a_bed
 from tests.sim.aws_faults import AFTER, BEFORE_READ, BEFORE_WRITE, AwsFault, failed
@@ -78,7 +79,9 @@ class DynamoBackend(Queued):
     def process(self, node: Node) -> Process:
         """A worker's own way to it."""
         own = self._backend(lambda name, client, carry: _NodeService(name, client, node))
-        return Process(*(_Port(port, node, self._count) for port in (own.journal, own.waits, own.registry)))
+        ports = (own.journal, own.waits, own.registry, own.flow.gates, own.flow.rates)
+        journal, waits, registry, gates, rates = (_Port(port, node, self._count) for port in ports)
+        return Process(journal, waits, registry, FlowPorts(gates, rates))
 
     async def leased(self) -> set[str]:
         """The runs whose drive lease is held, and in the index in which the sweep looks."""

@@ -46,6 +46,8 @@ def read_outcome(document: bytes) -> Outcome:
 def origin_document(header: RunHeader) -> bytes:
     """Where a run comes from, what may cancel it and what its limits are: fixed when it is created."""
     members = members_of(header)
+    if "flow" in members:
+        members["flow"] = members_of(header.flow)
     kept = ("original_run_id", "invoked_by", "cancellations", "flow")
     return encode({name: members[name] for name in kept if name in members})
 

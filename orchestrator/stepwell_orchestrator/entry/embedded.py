@@ -109,7 +109,14 @@ class Embedded:
             observe=observe,
         )
         self.checkpointer = Checkpointer(self.journal, self.clock, limits or Limits(), observe)
-        self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
+        self.pump = Pump(
+            self.queue,
+            self.worker.handle,
+            self.clock,
+            journal=self.journal,
+            lines=self.worker.lines,
+            concurrency=concurrency,
+        )
         self._grace_ms = grace_ms
         self._served: list[App] = []
         self._pumping: asyncio.Task[None] | None = None

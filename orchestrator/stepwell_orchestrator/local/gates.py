@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from stepwell.wire.encoding import decode
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.local.database import Database
 from stepwell_orchestrator.local.rows import Row
@@ -42,9 +43,9 @@ class SqliteGates:
     async def join_line(self, gate: str, waiter: Waiter) -> None:
         """Stand in line; who stands there already keeps the time since when."""
         statement = (
-            "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, 1, ?) "
             "ON CONFLICT DO UPDATE SET function_id = excluded.function_id, limit_id = excluded.limit_id, "
-            "work = excluded.work"
+            "work = excluded.work, turn = lines.turn + 1"
         )
         place, work = waiter.place, work_document(waiter.work)
         row = (gate, place.order_ms, place.waiter, waiter.function_id, waiter.limit_id, waiter.since_ms, work)
@@ -62,12 +63,11 @@ class SqliteGates:
         holders = (
             "SELECT holder, until_ms FROM slots WHERE gate = ? AND (until_ms IS NULL OR until_ms > ?) ORDER BY holder"
         )
+        rate = "SELECT tat_ms, takers FROM rates WHERE gate = ?"
         async with self._database.read() as db:
-            return GateState(
-                holders=tuple(Holder(*row) for row in db.execute(holders, (gate, now_ms))),
-                line=_line(db, gate, waiters),
-                tat_ms=_tat_ms(db, gate),
-            )
+            held = tuple(Holder(*row) for row in db.execute(holders, (gate, now_ms)))
+            tat_ms, takers = db.execute(rate, (gate,)).fetchone() or (None, b"[]")
+            return GateState(held, _line(db, gate, waiters), tat_ms, tuple(decode(takers)))
 
     async def count_ahead(self, gate: str, place: Place, most: int) -> int:
         """How many stand before a place."""
@@ -93,19 +93,14 @@ class SqliteGates:
 
 def _line(db: sqlite3.Connection, gate: str, limit: int) -> tuple[Waiter, ...]:
     query = (
-        "SELECT order_ms, waiter, function_id, limit_id, work, since_ms FROM lines WHERE gate = ? "
+        "SELECT order_ms, waiter, function_id, limit_id, work, since_ms, turn FROM lines WHERE gate = ? "
         "ORDER BY order_ms, waiter LIMIT ?"
     )
     return tuple(_waiter(row) for row in db.execute(query, (gate, limit)))
 
 
 def _waiter(row: Row) -> Waiter:
-    order_ms, waiter, function_id, limit_id, document, since_ms = row
+    order_ms, waiter, function_id, limit_id, document, since_ms, turn = row
     work = read_work(document)
     assert isinstance(work, Start | Execute), f"{waiter} waits to do {work}"
-    return Waiter(Place(order_ms, waiter), function_id, limit_id, work, since_ms)
-
-
-def _tat_ms(db: sqlite3.Connection, gate: str) -> int | None:
-    row = db.execute("SELECT tat_ms FROM rates WHERE gate = ?", (gate,)).fetchone()
-    return None if row is None else row[0]
+    return Waiter(Place(order_ms, waiter), function_id, limit_id, work, since_ms, turn)

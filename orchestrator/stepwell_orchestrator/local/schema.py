@@ -145,6 +145,7 @@ CREATE TABLE lines (
     function_id TEXT NOT NULL,
     limit_id TEXT NOT NULL,
     since_ms INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
     work BLOB NOT NULL,
     PRIMARY KEY (gate, order_ms, waiter)
 ) WITHOUT ROWID;

@@ -121,13 +121,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """Who waits at a gate. ``work`` goes on with it; ``limit_id`` is the limit of ``function_id`` that it waits for."""
+    """Who waits at a gate. ``work`` goes on with it; ``limit_id`` is the limit of ``function_id`` that it waits for.
+
+    ``turn`` counts how often it joined the line, as the store knows it.
+    """
 
     place: Place
     function_id: str
     limit_id: str
     work: Start | Execute
     since_ms: int
+    turn: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +146,14 @@ class Holder:
 class GateState:
     """A gate as it is: its holders whose time is not up, and the first in its line.
 
-    ``tat_ms`` is GCRA's theoretical arrival time, None for a gate through which nobody went lately.
+    ``tat_ms`` is GCRA's theoretical arrival time, None for a gate through which nobody went lately; ``takers`` are the
+    last who went through by its rate.
     """
 
     holders: tuple[Holder, ...] = ()
     line: tuple[Waiter, ...] = ()
     tat_ms: int | None = None
+    takers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

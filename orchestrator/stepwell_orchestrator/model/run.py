@@ -97,6 +97,11 @@ class RunHeader:
     trouble: str | None = None
 
     @property
+    def limited(self) -> bool:
+        """Whether a limit of its function concerns it."""
+        return bool(self.flow.keys)
+
+    @property
     def status(self) -> RunStatus:
         """The run's status as people see it."""
         if self.outcome is not None:

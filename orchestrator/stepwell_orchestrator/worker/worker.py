@@ -32,6 +32,7 @@ from stepwell_orchestrator.worker.executing import Executor
 from stepwell_orchestrator.worker.gateways import Gateways
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
+from stepwell_orchestrator.worker.starting import Starter
 from stepwell_orchestrator.worker.tools import Tools
 
 
@@ -76,11 +77,15 @@ class Worker:
             observe,
             stops_at_ms,
             changed_limits or ChangedLimits(),
+            ports.flow,
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         committer = Committer(self._tools)
         self._driver = Driver(self._tools, committer, Discoverer(self._tools, caller, committer))
         gateways = Gateways(self._tools, caller, ports.fetcher)
+        self._starter = Starter(self._tools, self._tools.keeper, self._driver)
+        self.lines = self._tools.keeper.lines
+        """The lines that this worker's runs stand in, for the sweep to look after."""
         self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
@@ -97,9 +102,9 @@ class Worker:
                 await self._router.route(event_id)
                 return None
             case Start(run_id):
-                return await self._driver.drive(run_id, deliveries)
-            case OpenGate():
-                return None
+                return await self._starter.start(run_id, deliveries)
+            case OpenGate(gate):
+                return await self._open_gate(gate, item.due_at_ms)
             case Drive(run_id):
                 return await self._driver.drive(run_id, deliveries)
             case Execute() as work:
@@ -121,3 +126,10 @@ class Worker:
                 return None
             case _:
                 assert_never(item.work)
+
+    async def _open_gate(self, gate: str, due_at_ms: int) -> int | None:
+        """Send for those who may go by a rate. Returns when to come again: an item may be early by this clock."""
+        if self._tools.clock.now_ms() < due_at_ms:
+            return due_at_ms
+        await self._tools.keeper.lines.send_for_next(gate)
+        return None

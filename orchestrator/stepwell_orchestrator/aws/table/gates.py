@@ -1,4 +1,4 @@
-"""The Gates port on DynamoDB: a slot is an item, so that no two hold it; a line is sharded; a mark says that it is there.
+"""The Gates port on DynamoDB: a slot is an item, so that no two hold it; a line is sharded, and a mark shows it.
 
 What may come between:
 
@@ -14,8 +14,8 @@ library repeats the put
 the limit grows beyond a partition  slots in another partition            the taker: it notes first how many partitions
                                                                           there are, so that all look there
   test_gates.py::test_a_lowered_limit_counts_those_who_hold_more
-a slot is freed after a waiter      no mark, or the waiter                the waiter: it looks at the slots once the mark
-joined, before its mark                                                   is there
+a slot is freed after a waiter      no mark, or the waiter                the waiter: it looks at the slots once the
+joined, before its mark                                                   mark is there
   test_gate_races.py::test_a_mark_comes_before_the_second_look
 somebody joins while the mark is    the waiter, no mark                   the sweep: it puts the mark back if anybody
 taken away                                                                stands there, and looks after that
@@ -62,6 +62,9 @@ _FUNCTION: Final = "f"
 _LIMIT: Final = "i"
 _SINCE: Final = "b"
 _WORK: Final = "d"
+_TURN: Final = "v"
+TAKERS: Final = "h"
+"""Of a rate: the last who went through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class _Slots:
     by_number: dict[int, Item]
     parts: int
     marked: bool
-    tat_ms: int | None
+    rate: Item
 
     def live(self, now_ms: int) -> dict[int, Holder]:
         """The holders whose time is not up."""
@@ -129,10 +132,12 @@ class DynamoGates:
             ":limit": text(waiter.limit_id),
             ":work": binary(work_document(waiter.work)),
             ":since": number(waiter.since_ms),
+            ":none": number(0),
+            ":one": number(1),
         }
         change = (
             f"SET {_FUNCTION} = :function, {_LIMIT} = :limit, {_WORK} = :work, "
-            f"{_SINCE} = if_not_exists({_SINCE}, :since)"
+            f"{_SINCE} = if_not_exists({_SINCE}, :since), {_TURN} = if_not_exists({_TURN}, :none) + :one"
         )
         await self._table.do(Update(_place_key(gate, waiter.place), change, values=values))
         if await self._table.get(key_of(keys.gate_pk(gate), keys.MARK_SK)) is None:
@@ -147,7 +152,7 @@ class DynamoGates:
         slots = await self._slots(gate)
         holders = tuple(slots.live(now_ms).values())
         line = await self._line(gate, waiters) if slots.marked and waiters else ()
-        return GateState(holders, line, slots.tat_ms)
+        return GateState(holders, line, integer(slots.rate, TAT), takers_of(slots.rate))
 
     async def count_ahead(self, gate: str, place: Place, most: int) -> int:
         """How many stand before a place."""
@@ -203,7 +208,7 @@ class DynamoGates:
             by_number={keys.slot_number(item[SK]["S"]): item for item in slots},
             parts=parts,
             marked=keys.MARK_SK in beside,
-            tat_ms=integer(beside.get(keys.RATE_SK, {}), TAT),
+            rate=beside.get(keys.RATE_SK, {}),
         )
 
     async def _part(self, gate: str, part: int) -> list[Item]:
@@ -241,6 +246,11 @@ class DynamoGates:
         return tuple(_waiter(item) for item in islice(ordered, limit))
 
 
+def takers_of(rate: Item) -> tuple[str, ...]:
+    """The last who went through by a rate."""
+    return tuple(value["S"] for value in rate[TAKERS]["L"]) if TAKERS in rate else ()
+
+
 def _free_slot(live: dict[int, Holder], most: int, holder: str) -> int:
     """A slot to try. Where some hold more than ``most``, all try the lowest one, so that no two are let in for one."""
     free = [slot for slot in range(most) if slot not in live]
@@ -252,7 +262,7 @@ def _waiter(item: Item) -> Waiter:
     work = read_work(bytes(item[_WORK]["B"]))
     assert isinstance(work, Start | Execute), f"nobody waits to do {work}"
     place = Place(*keys.read_place_sk(item[SK]["S"]))
-    return Waiter(place, item[_FUNCTION]["S"], item[_LIMIT]["S"], work, int(item[_SINCE]["N"]))
+    return Waiter(place, item[_FUNCTION]["S"], item[_LIMIT]["S"], work, int(item[_SINCE]["N"]), int(item[_TURN]["N"]))
 
 
 def _slot_key(gate: str, slot: int) -> dict[str, Value]:

@@ -9,13 +9,12 @@ from stepwell_orchestrator.aws.attribute_values import Value, integer, number, t
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table import keys
 from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Table, Update, key_of
-from stepwell_orchestrator.aws.table.gates import TAT
+from stepwell_orchestrator.aws.table.gates import TAKERS, TAT, takers_of
 from stepwell_orchestrator.aws.table.table import PK, TTL
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.flow_ports import TAKERS_MAX
 from stepwell_orchestrator.model.rate import Rate
 
-_TAKERS: Final = "h"
 _TIMER: Final = "u"
 _TRIES: Final = 20
 
@@ -34,7 +33,7 @@ class DynamoRates:
         key = key_of(keys.gate_pk(gate), keys.RATE_SK)
         for _ in range(_TRIES):
             item = await self._table.get(key) or {}
-            tat_ms, takers = integer(item, TAT), [value["S"] for value in item.get(_TAKERS, {"L": []})["L"]]
+            tat_ms, takers = integer(item, TAT), takers_of(item)
             if taker in takers:
                 return True
             if not rate.allowed(tat_ms, now_ms):
@@ -49,7 +48,7 @@ class DynamoRates:
             if tat_ms is not None:
                 condition, values[":old"] = f"{TAT} = :old", number(tat_ms)
             try:
-                change = f"SET {TAT} = :tat, {_TAKERS} = :takers, {TTL} = :ttl"
+                change = f"SET {TAT} = :tat, {TAKERS} = :takers, {TTL} = :ttl"
                 await self._table.do(Update(key, change, condition, values))
             except ConditionFailed:
                 continue

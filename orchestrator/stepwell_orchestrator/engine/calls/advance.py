@@ -102,7 +102,7 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
         claimed_at_ms=None,
         error=failed.error.memo(),
     )
-    command = items.execute(situation.run_id, entry.step_id, attempt, retry_at_ms)
+    command = items.execute(situation.run.header, entry.step_id, attempt, retry_at_ms)
     return Decision((PutEntry(errored, Guard.NOT_MEMOISED),), (command,), situation.progress)
 
 
