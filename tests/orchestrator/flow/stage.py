@@ -105,7 +105,6 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._sent = 0
-        self._pumps: list[Pump[Any]] = []
         self._running: list[asyncio.Task[None]] = []
 
     @property
@@ -134,16 +133,20 @@ class Stage:
     def start(self) -> None:
         """Let the workers work."""
         for _ in range(self.workers):
-            worker = self.new_worker()
-            pump = Pump(self.local.queue, worker.handle, self.clock, journal=self.store.journal, lines=worker.lines)
-            self._pumps.append(pump)
-            self._running.append(asyncio.create_task(pump.run()))
+            self.begin_with(self.new_worker())
+
+    def begin_with(self, worker: Worker) -> None:
+        """Let one worker work."""
+        queue, journal = self.local.queue, self.store.journal
+        pump = Pump(queue, worker.handle, self.clock, journal=journal, lines=worker.lines)
+        self._running.append(asyncio.create_task(pump.run()))
 
     async def stop(self) -> None:
         """Let nobody work any more."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._running.clear()
 
     async def send(self, count: int = 1, **data: Any) -> list[Event]:
         """Send events, numbered through from 1; ``data`` is in each."""

@@ -12,6 +12,7 @@ from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Ports
 from stepwell_orchestrator.worker import Worker
+from stepwell_orchestrator.worker.call_slots import CallSlots
 from stepwell_orchestrator.worker.held_run import HeldRun
 from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 
@@ -90,5 +91,6 @@ async def test_places_given_without_a_call_are_stored_before_the_next_one() -> N
     driver = world.worker._driver
     header = acquired.header
     held = HeldRun(await world.run(), world.function, in_hand, header.term, header.wanted)
-    await driver.discoverer.discover_while_owed(await driver.committer.reload(held))
+    slots = CallSlots.of_drive(driver.tools.keeper, header, world.function, entered=False)
+    await driver.discoverer.discover_while_owed(await driver.committer.reload(held), slots)
     assert stored_at_calls == [2]
