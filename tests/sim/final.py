@@ -80,7 +80,7 @@ class Ledger:
 
 
 async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
-    """Promise 5, while nobody works: every open run is named by a queue item, or leased or in line, so that the sweep finds it.
+    """Promise 5, while nobody works: every open run is named by an item, or the sweep finds it: leased or in line.
 
     One that only waits is named by a timer for each of its waits, and can be found by what it waits for.
     """

@@ -1,4 +1,4 @@
-"""Promise 11: limits hold. Slots are counted here as they are taken and given back, and starts as they are let through."""
+"""Promise 11: limits hold. Slots are counted as they are taken and given back, starts as they are let through."""
 
 from __future__ import annotations
 

@@ -17,13 +17,17 @@ FIRST_TERM: Final = 1
 
 @dataclass(slots=True)
 class CallSlots:
-    """Slots at ``gates``, of which there are none where a function has no limits. ``entered``: they are held."""
+    """Slots at ``gates``, of which there are none where a function has no limits.
+
+    ``entered``: they are held. ``refused``: they were asked for last, and the asker stands in line.
+    """
 
     keeper: Gatekeeper
     asker: Asker
     gates: list[Gate]
     old_gates: list[str] = field(default_factory=list)
     entered: bool = False
+    refused: bool = False
 
     @classmethod
     def of_drive(cls, keeper: Gatekeeper, header: RunHeader, function: Function | None, *, entered: bool) -> Self:
@@ -46,8 +50,8 @@ class CallSlots:
         """Take them, unless they are held. Returns False when a gate refuses; the asker stands in line then."""
         if not self.entered and self.gates:
             self.entered = await self.keeper.enter(self.asker, self.gates)
-            return self.entered
-        return True
+            self.refused = not self.entered
+        return not self.refused
 
     async def renew(self, until_ms: int) -> None:
         """Prolong what is held."""

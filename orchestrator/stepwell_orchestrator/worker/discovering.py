@@ -46,7 +46,7 @@ class Discoverer:
     async def drive_until_released(self, held: HeldRun, slots: CallSlots) -> None:
         """Discover until nothing is owed, then give the lease back. Raises LeaseLostError when it was taken away.
 
-        So it is where a limit refuses another call: the run stands in line then, and is sent for.
+        So it is where a limit refuses another call: the run stands in line then and is sent for, also for a retry.
         """
         if held.term == 1 and held.outcome is None:
             self._tell_started(held.run)
@@ -55,7 +55,8 @@ class Discoverer:
             held = await self.discover_while_owed(held, slots)
             if held.freed:
                 return
-            await self._keep_retry(held, found)
+            if not slots.refused:
+                await self._keep_retry(held, found)
             changed = None if held.outcome is not None or held.progress == held.stored else held.progress
             moved = await self.tools.journal.release(held.run_id, held.term, held.run.header.wanted, changed)
             if moved is None:

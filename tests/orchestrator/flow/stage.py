@@ -7,7 +7,7 @@ steps it has, ``parallel`` how many are planned at once before them, and ``naps_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,6 +25,7 @@ from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import RunHeader
 from stepwell_orchestrator.ports import HttpReply, Journal, Ports, Registry, RunFilter, Waits
 from stepwell_orchestrator.worker import Worker
@@ -69,9 +70,13 @@ class Play:
     steps: int = 0
     parallel: int = 0
     nap_ms: int = 0
+    fails: int = 0
+    """How many attempts of an event whose data says so fail."""
 
     def answer(self, request: CallRequest, target: str) -> tuple[int, Any]:
         """The reply to a call."""
+        if request.ctx.attempt < self.fails and request.events[0]["data"].get("fails"):
+            return 500, {"name": "Error", "message": "not yet"}
         planned = [f"p{number}" for number in range(self.parallel)]
         if target != DISCOVERY_STEP_ID:
             (name,) = (name for name in planned if hash_step_id(name) == target)
@@ -98,6 +103,7 @@ class Stage:
     options: Mapping[str, Mapping[str, Any]]
     workers: int = 1
     calls: list[Called] = field(default_factory=list)
+    handled: int = 0
     under_way: int = 0
     most_at_once: int = 0
     begun: list[tuple[int, int]] = field(default_factory=list)
@@ -115,7 +121,7 @@ class Stage:
     async def register(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         """Deploy the functions with those options."""
         functions = [
-            Function(slug, "shop", slug, "http://app.test/api", (Trigger(EVENT),), 0, dict(changed))
+            Function(slug, "shop", slug, "http://app.test/api", (Trigger(EVENT),), 2, dict(changed))
             for slug, changed in options.items()
         ]
         checksum = sha256(encode(dict(options))).hexdigest()
@@ -128,7 +134,7 @@ class Stage:
         store = self.store
         found = {"journal": store.journal, "waits": store.waits, "registry": store.registry, "queue": self.local.queue}
         found |= {"invoker": self, "clock": self.clock, "flow": store.flow}
-        return Worker(Ports(**found | ports))
+        return Worker(Ports(**found | ports), retry_delay_ms=1_000)
 
     def start(self) -> None:
         """Let the workers work."""
@@ -138,8 +144,15 @@ class Stage:
     def begin_with(self, worker: Worker) -> None:
         """Let one worker work."""
         queue, journal = self.local.queue, self.store.journal
-        pump = Pump(queue, worker.handle, self.clock, journal=journal, lines=worker.lines)
+        pump = Pump(queue, self._counted(worker), self.clock, journal=journal, lines=worker.lines)
         self._running.append(asyncio.create_task(pump.run()))
+
+    def _counted(self, worker: Worker) -> Callable[[QueueItem, int], Awaitable[int | None]]:
+        async def handle(item: QueueItem, deliveries: int) -> int | None:
+            self.handled += 1
+            return await worker.handle(item, deliveries)
+
+        return handle
 
     async def stop(self) -> None:
         """Let nobody work any more."""

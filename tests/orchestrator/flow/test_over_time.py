@@ -75,6 +75,19 @@ async def test_a_sleeping_run_holds_no_slot(store: str) -> None:
 
 
 @BOTH
+async def test_a_retry_waits_for_a_slot_like_any_call(store: str) -> None:
+    """A run whose retry is refused stands in line, and nobody looks at it until there is room."""
+    play = Play(lambda data: 100 if data.get("fails") else 30_000, fails=1)
+    async with a_stage(store, play, concurrency=1) as stage:
+        await stage.send(fails=True)
+        await stage.until(50)
+        await stage.send()
+        await stage.until(LONG_MS)
+        assert stage.begun == [(1, 0), (2, 100), (1, 30_100)]
+        assert stage.handled <= 10
+
+
+@BOTH
 async def test_a_limit_on_whole_runs_counts_sleeping_ones(store: str) -> None:
     """With a limit on runs the second one starts after the first one's end."""
     async with a_stage(store, Play(steps=1, nap_ms=10_000), concurrency={"fn": [{"limit": 1}]}) as stage:
