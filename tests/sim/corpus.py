@@ -70,7 +70,7 @@ class Limits:
         if self.calls or self.calls_of_user or self.runs:
             options["concurrency"] = {"step": calls, "fn": [{"limit": self.runs}]}
         if self.throttle:
-            options["throttle"] = {"limit": 2, "period": "1m", "burst": 1}
+            options["throttle"] = {"limit": 1, "period": "2m"}
         if self.priority:
             options["priority"] = {"run": "event.data.user * 60"}
         return options
