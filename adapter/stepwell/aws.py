@@ -5,10 +5,10 @@ from __future__ import annotations
 from stepwell.authoring.app import App
 from stepwell.client import system
 from stepwell.errors import DefinitionError
-from stepwell.serving.asgi_app import TRUSTED, AsgiApp, Receive, Scope, Send
+from stepwell.serving.asgi_app import PUBLIC_PATH, TRUSTED, AsgiApp, Receive, Scope, Send
 from stepwell.serving.deadline import ALLOWANCE, Allowance, execute_in_time
 from stepwell.serving.handler import Handler, settings_of
-from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX, LambdaHandler
+from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX, LambdaHandler, public_path
 from stepwell.wire.invocation import is_direct
 
 
@@ -22,7 +22,8 @@ def handler(
 ) -> LambdaHandler:
     """``app`` as a Lambda handler, for function URLs, HTTP and REST APIs, load balancers and Stepwell's own invokes.
 
-    It answers on every path, or only on ``path``. ``serve_origin`` and ``serve_path`` are those of ``stepwell.asgi``.
+    It answers on every path, or only on ``path``, which may follow a stage or a base path. ``serve_origin`` and
+    ``serve_path`` are those of ``stepwell.asgi``.
     An invocation by Stepwell needs no signature: who may invoke the Lambda function may call the app.
     Raises DefinitionError when the package ``mangum`` is missing.
     """
@@ -56,4 +57,5 @@ class _InLambda:
         if context is not None:
             giver = f'Lambda function "{context.function_name}"'
             ALLOWANCE.set(Allowance(context.get_remaining_time_in_millis(), giver))
-        await self._application({**scope, TRUSTED: is_direct(event)}, receive, send)
+        told = {TRUSTED: is_direct(event), PUBLIC_PATH: public_path(event) or scope["path"]}
+        await self._application({**scope, **told}, receive, send)

@@ -20,6 +20,11 @@ def lease_lost(run_id: str, term: int) -> LeaseLostError:
     )
 
 
+def entry_moved(run_id: str, step_id: str, name: str) -> ConflictError:
+    """The error for who would write over an entry that another worker has written meanwhile."""
+    return ConflictError(f"run {run_id}, step {step_id} ({name}): the entry is not as it was found; look again")
+
+
 class StoreError(StepwellError):
     """A store could not be opened, read or written. Unless it says otherwise, nobody knows what has taken effect.
 

@@ -58,6 +58,10 @@ GRAPHQL_QUERY_CHARS_MAX: Final = 64 * 1024
 PAUSE_PAGE: Final = 500
 """How many pauses, events or runs one read takes."""
 IDEMPOTENCY_MS: Final = DAY_MS
+TICK_LATE_MS: Final = 5 * MINUTE_MS
+"""How late a schedule's tick may come before it counts as missed."""
+MISSED_TICKS_MAX: Final = 100
+"""How many missed ticks of a schedule are made up for, the last ones."""
 TS_TOLERANCE_MS: Final = 2 * SECOND_MS
 """An event time this far ahead still counts as now (protocol 6.1)."""
 

@@ -20,6 +20,7 @@ from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Progress, Run, RunHeader, RunStatus
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
+from stepwell_orchestrator.schedules import NoSchedules, Schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +163,10 @@ class Journal(Protocol):
     ) -> bool:
         """Apply all writes, or none. ``term`` is None for a caller without the lease.
 
-        PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run without an outcome and,
-        when ``term`` is given, that it is the current one. Raises ConflictError when a guard fails or the run has
-        ended, LeaseLostError when the term is over.
+        PutEntry needs the entry that it replaces as it was read, by ``StepEntry.version``, and not memoised; or none,
+        if it replaces none. PutProgress needs the current ``term`` and a run without an outcome. EndRun needs a run
+        without an outcome and, when ``term`` is given, that it is the current one. Raises ConflictError when a guard
+        fails or the run has ended, LeaseLostError when the term is over.
 
         Returns True when it freed the lease with the run's end. That takes an EndRun, ``term``, and ``wanted`` as it
         was when the lease was taken, with no wish since. In all other cases it returns False and the lease is held;
@@ -172,7 +174,7 @@ class Journal(Protocol):
 
         Entries alone may be stored whatever has become of run and term: a backend may refuse them (ConflictError for a
         run that has ended, LeaseLostError for a term that is over), or keep them, where nobody looks at them (decision
-        10). Entries that are all new (ABSENT), wait for something and have a ``term`` may be written one by one: when
+        10). Entries that are all new, wait for something and have a ``term`` may be written one by one: when
         some are refused and others were written, that is a StoreError.
 
         StoreError, also when the store broke, leaves open what was written; the next driver's takeover mends it.
@@ -375,4 +377,5 @@ class Ports:
     invoker: Invoker
     clock: Clock
     fetcher: Fetcher = field(default_factory=NoFetcher)
+    schedules: Schedules = field(default_factory=NoSchedules)
     flow: FlowPorts = field(kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepwell.wire.ids import derived_ulid, hash_step_id
 from stepwell.wire.opcodes import Op
-from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
+from stepwell_orchestrator.model.decision import EndRun, PutEntry
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.run import Outcome, RunHeader, RunStatus
@@ -75,12 +75,12 @@ def a_signal_wait(number: int = 1, name: str = "approve", **changes: Any) -> Sig
 
 def absent(entry: StepEntry) -> PutEntry:
     """Write an entry that must not exist."""
-    return PutEntry(entry, Guard.ABSENT)
+    return PutEntry(entry)
 
 
-def unless_memoised(entry: StepEntry) -> PutEntry:
-    """Write an entry that may exist while it is not memoised."""
-    return PutEntry(entry, Guard.NOT_MEMOISED)
+def instead_of(replaced: StepEntry, entry: StepEntry) -> PutEntry:
+    """Write an entry in place of one that was read."""
+    return PutEntry(entry, replaced)
 
 
 def an_end(status: RunStatus = RunStatus.COMPLETED, output: Any = None) -> EndRun:

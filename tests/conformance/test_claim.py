@@ -15,8 +15,8 @@ from tests.conformance.samples import (
     an_end,
     an_entry,
     create,
+    instead_of,
     run_id,
-    unless_memoised,
 )
 
 STEP = an_entry().step_id
@@ -115,8 +115,9 @@ async def test_a_claim_is_prolonged(journal: PrunedJournal):
 async def test_a_claim_that_is_over_is_not_prolonged(journal: PrunedJournal, after: StepEntry):
     """Renewing says so when the entry is not RUNNING by that claim any more, and changes nothing."""
     await stored(journal, an_entry())
-    await claim(journal)
-    await journal.commit(run_id(1), [unless_memoised(after)], term=None)
+    claimed = await claim(journal)
+    assert isinstance(claimed, Claimed)
+    await journal.commit(run_id(1), [instead_of(claimed.entry, after)], term=None)
     assert await renew(journal, UNTIL_MS + 9) is False
     assert await journal.get_entry(run_id(1), STEP) == after
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreErr
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Progress, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
+from stepwell_orchestrator.ports import Claimed
 from tests.conformance.backends import PrunedJournal, Traits
 from tests.conformance.samples import (
     NOW_MS,
@@ -22,8 +24,8 @@ from tests.conformance.samples import (
     create,
     create_driven,
     drive,
+    instead_of,
     run_id,
-    unless_memoised,
 )
 
 PROGRESS = PutProgress(Progress(request_version=2, discovered=1))
@@ -49,6 +51,7 @@ ENTRIES: list[tuple[str, StepEntry]] = [
         ),
     ),
     ("timed out", an_entry(status=StepStatus.TIMED_OUT, op=Op.INVOKE_FUNCTION, memo=None, ended_at_ms=NOW_MS)),
+    ("begun anew", an_entry(attempt=3, first_attempt=2, warnings=("odd", "è"))),
     ("executing", an_entry(status=StepStatus.RUNNING, started_at_ms=NOW_MS, claim_until_ms=UNTIL_MS)),
 ]
 
@@ -76,7 +79,7 @@ async def test_progress_is_replaced(journal: PrunedJournal):
     """PutProgress replaces the whole progress, and it is what the next driver gets."""
     await create_driven(journal)
     await journal.commit(run_id(1), [PROGRESS], term=1)
-    second = Progress(attempt=1, retry_at_ms=5, placed={"step": Place(1, 0)}, fences={1: 4})
+    second = Progress(attempt=1, retry_at_ms=5, placed={"step": Place(1, 0)}, fences={1: 4}, warnings=("odd", "è"))
     await journal.commit(run_id(1), [PutProgress(second)], term=1)
     taken = await drive(journal, now_ms=UNTIL_MS)
     assert taken.header.progress == second
@@ -89,8 +92,9 @@ async def test_progress_is_replaced(journal: PrunedJournal):
         Outcome(RunStatus.COMPLETED, NOW_MS),
         Outcome(RunStatus.FAILED, NOW_MS, {"message": "no"}, {"name": "E", "message": "no", "stack": None}),
         Outcome(RunStatus.CANCELLED, NOW_MS),
+        Outcome(RunStatus.COMPLETED, NOW_MS, 1, warnings=("odd", "è")),
     ],
-    ids=["with output", "without output", "with error", "cancelled"],
+    ids=["with output", "without output", "with error", "cancelled", "with warnings"],
 )
 async def test_an_outcome_comes_back_as_it_was_put(journal: PrunedJournal, outcome: Outcome):
     """How a run ended is part of its header from then on."""
@@ -114,25 +118,64 @@ STORED: list[tuple[str, StepEntry]] = [
 
 @pytest.mark.parametrize("stored", [entry for _, entry in STORED], ids=[name for name, _ in STORED])
 async def test_guards_look_at_the_stored_entry(journal: PrunedJournal, stored: StepEntry):
-    """ABSENT refuses any entry that exists, NOT_MEMOISED one that is memoised."""
+    """A new entry is refused where there is one, and none takes the place of one that is memoised."""
     await create(journal)
     await journal.commit(run_id(1), [absent(stored)], term=None)
     with pytest.raises(ConflictError, match="fetch"):
         await journal.commit(run_id(1), [absent(a_result(value=2))], term=None)
     if stored.memoised:
-        with pytest.raises(ConflictError, match="not memoised"):
-            await journal.commit(run_id(1), [unless_memoised(a_result(value=2))], term=None)
+        with pytest.raises(ConflictError, match="not as it was found"):
+            await journal.commit(run_id(1), [instead_of(stored, a_result(value=2))], term=None)
         assert await journal.get_entry(run_id(1), stored.step_id) == stored
     else:
-        await journal.commit(run_id(1), [unless_memoised(a_result(value=2))], term=None)
+        await journal.commit(run_id(1), [instead_of(stored, a_result(value=2))], term=None)
         assert await journal.get_entry(run_id(1), stored.step_id) == a_result(value=2)
 
 
-async def test_not_memoised_holds_where_nothing_is(journal: PrunedJournal):
-    """NOT_MEMOISED lets an entry be written that does not exist."""
+async def test_nothing_takes_the_place_of_an_entry_that_is_not_there(journal: PrunedJournal):
+    """An entry that is to replace another one is refused where there is none."""
     await create(journal)
-    await journal.commit(run_id(1), [unless_memoised(a_result())], term=None)
-    assert await journal.get_entry(run_id(1), a_result().step_id) == a_result()
+    for replaced in (an_entry(), an_entry(status=StepStatus.WAITING), an_entry(status=StepStatus.WAITING, attempt=1)):
+        with pytest.raises(ConflictError, match="not as it was found"):
+            await journal.commit(run_id(1), [instead_of(replaced, a_result())], term=None)
+    assert await journal.get_entry(run_id(1), a_result().step_id) is None
+
+
+VERSIONS = {
+    "planned": an_entry(),
+    "planned again": an_entry(attempt=1),
+    "claimed": an_entry(status=StepStatus.RUNNING, claimed_at_ms=NOW_MS, claim_until_ms=UNTIL_MS),
+    "claimed later": an_entry(status=StepStatus.RUNNING, claimed_at_ms=NOW_MS + 1, claim_until_ms=UNTIL_MS),
+    "claimed again": an_entry(status=StepStatus.RUNNING, attempt=1, claimed_at_ms=NOW_MS, claim_until_ms=UNTIL_MS),
+    "waiting": an_entry(status=StepStatus.WAITING),
+    "waiting anew": an_entry(status=StepStatus.WAITING, attempt=1),
+    "dropped": an_entry(status=StepStatus.DROPPED, attempt=2),
+}
+
+
+@pytest.mark.parametrize(("found", "stored"), list(itertools.permutations(VERSIONS, 2)))
+async def test_an_entry_takes_the_place_of_the_one_that_was_read_alone(journal: PrunedJournal, found: str, stored: str):
+    """What was claimed, failed, dropped or begun anew since it was read is not written over."""
+    await create(journal)
+    await journal.commit(run_id(1), [absent(VERSIONS[stored])], term=None)
+    with pytest.raises(ConflictError, match="not as it was found"):
+        await journal.commit(run_id(1), [instead_of(VERSIONS[found], a_result())], term=None)
+    assert await journal.get_entry(run_id(1), a_result().step_id) == VERSIONS[stored]
+
+
+async def test_a_claim_between_a_read_and_a_commit_refuses_it(journal: PrunedJournal):
+    """Who read a step before it was claimed does not write over it, and who claimed it does, also after a renewal."""
+    await create_driven(journal)
+    await journal.commit(run_id(1), [absent(an_entry())], term=1)
+    claim = await journal.claim(run_id(1), an_entry().step_id, 0, now_ms=NOW_MS, until_ms=UNTIL_MS)
+    assert isinstance(claim, Claimed)
+    asleep = an_entry(status=StepStatus.SLEEPING, op=Op.SLEEP, attempt=1, due_at_ms=UNTIL_MS)
+    with pytest.raises(ConflictError, match="not as it was found"):
+        await journal.commit(run_id(1), [instead_of(an_entry(), asleep)], term=1)
+    step_id = an_entry().step_id
+    assert await journal.renew_claim(run_id(1), step_id, claimed_at_ms=NOW_MS, until_ms=UNTIL_MS + 1)
+    await journal.commit(run_id(1), [instead_of(claim.entry, a_result())], term=None)
+    assert await journal.get_entry(run_id(1), step_id) == a_result()
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
@@ -142,7 +185,7 @@ async def test_one_refused_write_refuses_them_all(journal: PrunedJournal, place:
     await journal.commit(run_id(1), [absent(a_result())], term=1)
     before = await journal.load(run_id(1))
     writes: list[Write] = [absent(a_result("other")), PROGRESS, an_end()]
-    writes.insert(place, unless_memoised(a_result(value=2)))
+    writes.insert(place, instead_of(a_result(), a_result(value=2)))
     with pytest.raises(ConflictError):
         await journal.commit(run_id(1), writes, term=1)
     assert await journal.load(run_id(1)) == before
@@ -285,7 +328,9 @@ async def test_a_run_ends_without_the_lease(journal: PrunedJournal):
 async def test_of_competing_results_one_wins(journal: PrunedJournal):
     """Of the results committed at once for one step exactly one is stored."""
     await create(journal)
-    commits = (journal.commit(run_id(1), [unless_memoised(a_result(value=n))], term=None) for n in range(5))
+    await journal.commit(run_id(1), [absent(an_entry())], term=None)
+    writes = [instead_of(an_entry(), a_result(value=n)) for n in range(5)]
+    commits = (journal.commit(run_id(1), [write], term=None) for write in writes)
     answers = await asyncio.gather(*commits, return_exceptions=True)
     (winner,) = [n for n, answer in enumerate(answers) if answer is False]
     assert await journal.get_entry(run_id(1), a_result().step_id) == a_result(value=winner)

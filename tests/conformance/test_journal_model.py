@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
-from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
+from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Claimed, NotClaimed, Over, Unknown
@@ -22,6 +22,14 @@ from tests.conformance.samples import NOW_MS, a_header, a_result, an_end, an_ent
 
 LEASE_MS = 3
 NAMES = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """An entry that is to take the place of the one that was read last."""
+
+    entry: StepEntry
+
 
 entries = st.builds(
     lambda name, entry, attempt: replace(entry, step_id=an_entry(name).step_id, name=name, attempt=attempt),
@@ -32,7 +40,8 @@ entries = st.builds(
     st.integers(min_value=0, max_value=1),
 )
 writes = st.one_of(
-    st.builds(PutEntry, entries, st.sampled_from(Guard)),
+    st.builds(PutEntry, entries),
+    st.builds(Replacement, entries),
     st.builds(PutProgress, st.builds(Progress, attempt=st.integers(min_value=0, max_value=3))),
     st.just(an_end()),
 )
@@ -57,6 +66,8 @@ class JournalMachine(RuleBasedStateMachine):
         """Whether nobody has renewed the lease, taken it over or wished for it."""
         self.taken_at = 0
         """What ``wanted`` was when the lease was taken."""
+        self.read: dict[str, StepEntry] = {}
+        """The entries as a writer has read them, perhaps long ago."""
 
     def teardown(self) -> None:
         self.runner.run(self.opened.__aexit__(None, None, None))
@@ -114,11 +125,14 @@ class JournalMachine(RuleBasedStateMachine):
             assert answer is None
             self.header = replace(self.header, lease_until_ms=None, progress=progress)
 
-    @rule(batch=st.lists(writes, min_size=1, max_size=2), term=terms)
-    def commit(self, batch: list[Write], term: int | None) -> None:
-        batch = list(
-            {getattr(getattr(write, "entry", None), "step_id", type(write)): write for write in batch}.values()
-        )
+    @rule()
+    def read_entries(self) -> None:
+        self.read = dict(self.entries)
+
+    @rule(drafts=st.lists(writes, min_size=1, max_size=2), term=terms)
+    def commit(self, drafts: list[Write | Replacement], term: int | None) -> None:
+        by_target = {getattr(getattr(draft, "entry", None), "step_id", type(draft)): draft for draft in drafts}
+        batch = [self.write_of(draft) for draft in by_target.values()]
         answer = self.answer(self.journal.commit(run_id(1), batch, term=term, wanted=self.taken_at))
         fenced = not self.traits.keeps_late_entries or not all(isinstance(write, PutEntry) for write in batch)
         if fenced and term is not None and not self.holds(term):
@@ -180,8 +194,15 @@ class JournalMachine(RuleBasedStateMachine):
             return term is not None
         if isinstance(write, EndRun):
             return True
-        stored = self.entries.get(write.entry.step_id)
-        return stored is None or (write.guard is Guard.NOT_MEMOISED and not stored.memoised)
+        stored, replaced = self.entries.get(write.entry.step_id), write.replaced
+        if stored is None or replaced is None:
+            return stored is replaced
+        return not stored.memoised and stored.version == replaced.version
+
+    def write_of(self, draft: Write | Replacement) -> Write:
+        if isinstance(draft, Replacement):
+            return PutEntry(draft.entry, self.read.get(draft.entry.step_id))
+        return draft
 
     def apply(self, write: Write) -> None:
         if isinstance(write, PutProgress):
@@ -210,7 +231,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 def may_stand_alone(write: Write) -> bool:
     """Whether a write makes a new entry that waits for something."""
-    return isinstance(write, PutEntry) and write.guard is Guard.ABSENT and not write.entry.memoised
+    return isinstance(write, PutEntry) and write.replaced is None and not write.entry.memoised
 
 
 def test_a_run_does_what_its_model_does(open_backend: OpenBackend[Backend], traits: Traits, tmp_path_factory: Any):

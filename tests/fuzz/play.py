@@ -33,7 +33,7 @@ from stepwell_orchestrator.engine.journal.call_reference import CallReference
 from stepwell_orchestrator.engine.journal.discovery import owes_discovery
 from stepwell_orchestrator.engine.journal.stack import arrange
 from stepwell_orchestrator.engine.waits import resume
-from stepwell_orchestrator.model.decision import Command, Decision, Emit, EndRun, Guard, PutEntry, Send, Watch, Write
+from stepwell_orchestrator.model.decision import Command, Decision, Emit, EndRun, PutEntry, Send, Watch, Write
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.views.run_view import trace_rows
@@ -74,7 +74,7 @@ class Game:
         if not planned:
             return None
         claimed = replace(planned[0], status=StepStatus.RUNNING, claimed_at_ms=NOW_MS, claim_until_ms=NOW_MS + 9)
-        self.run = apply(self.run, [PutEntry(claimed, Guard.NOT_MEMOISED)])
+        self.run = apply(self.run, [PutEntry(claimed, planned[0])])
         return claimed.step_id
 
     def _rested(self) -> Run:
@@ -86,8 +86,8 @@ class Game:
     def _end_a_wait(self) -> None:
         waits = [entry for entry in self.run.entries.values() if entry.status in _WAITING]
         if waits:
-            ended = resume.time_is_up(self.random.choice(waits), NOW_MS)
-            self.run = apply(self.run, [PutEntry(ended, Guard.NOT_MEMOISED)])
+            wait = self.random.choice(waits)
+            self.run = apply(self.run, [PutEntry(resume.time_is_up(wait, NOW_MS), wait)])
 
     def _reply(self, target: str | None) -> None:
         before = self._rested()
@@ -126,7 +126,8 @@ def check_writes(before: Run, writes: Sequence[Write]) -> None:
     for write in writes:
         if isinstance(write, PutEntry):
             entry, known = write.entry, before.entries.get(write.entry.step_id)
-            assert known is None or (write.guard is Guard.NOT_MEMOISED and not known.memoised), "a guard refuses it"
+            assert write.replaced == known, "a guard refuses it"
+            assert known is None or not known.memoised, "a guard refuses it"
             assert read_entry(entry.step_id, entry_document(entry)) == entry, "an entry does not come back as it was"
             assert known is None or entry.attempt >= known.attempt, "attempts went down"
         elif isinstance(write, EndRun):

@@ -9,11 +9,13 @@ import httpx
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.api.app import create_api
 from stepwell_orchestrator.api.deps import Deps
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import Limits
+from stepwell_orchestrator.schedules import NoSchedules
 from tests.orchestrator.worker.harness import World
 from tests.orchestrator.world import counting_entropy
 
@@ -24,7 +26,12 @@ def client_of(world: World, *, looks_into_queue: bool = True, **options: Any) ->
     ids = FreshIds(clock, counting_entropy())
     deps = Deps(
         ingest=Ingest(backend.journal, backend.queue, clock, ids, world.notices.append),
-        register=Register(backend.registry, clock, world.notices.append),
+        register=Register(
+            backend.registry,
+            Timetable(NoSchedules(), backend.registry, backend.queue, clock),
+            clock,
+            world.notices.append,
+        ),
         control=Control(
             backend.journal,
             backend.waits,

@@ -155,7 +155,7 @@ class StackGrows:
 class OneRun:
     """Promise 2: an event, and a sender's event id, start a function at most once; so does a function's own key.
 
-    Reruns are runs that somebody asked for by name.
+    Reruns are runs that somebody asked for by name. Ticks of two crons at one time have one event id, and are two.
     """
 
     def __init__(self, members: Mapping[str, Member]) -> None:
@@ -169,7 +169,8 @@ class OneRun:
                 self._events[event.internal_id] = event
             case RunCreated(header) if header.original_run_id is None:
                 for event_id in header.event_ids:
-                    self._start(header, f"event id {self._events[event_id].id}")
+                    cron = self._events[event_id].data.get("cron", "")
+                    self._start(header, f"event id {self._events[event_id].id}{cron and f' of {cron}'}")
                 user = self._events[header.event_ids[0]].data.get("user")
                 if self._members[header.function_id].options.one_per_user and user is not None:
                     self._start(header, f"the key {user}")

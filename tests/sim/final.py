@@ -7,9 +7,11 @@ from typing import Any
 
 from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op
+from stepwell_orchestrator.engine.schedules.tick import tick_event
 from stepwell_orchestrator.model.event import Event
-from stepwell_orchestrator.model.queue_item import Deadline, Route, TimerDue, Work
+from stepwell_orchestrator.model.queue_item import Deadline, Route, Tick, TimerDue, Work
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
+from stepwell_orchestrator.model.schedule import Schedule
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import EventFilter, RunFilter
 from tests.sim.checkers import Moment, ViolationError
@@ -89,6 +91,11 @@ async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
     filed = {(run_id, pause_id) for run_id, pause_id, _ in await backend.filed()}
     timers = {(work.run_id, work.step_id) for work in queued if isinstance(work, TimerDue)}
     named = {work.event_id for work in queued if isinstance(work, Route)} | leased
+    named |= {
+        tick_event(Schedule(work.function_id, work.cron), work.tick_ms, 0).internal_id
+        for work in queued
+        if isinstance(work, Tick)
+    }
     for work in queued:
         if not isinstance(work, Deadline) and not _is_ahead(work, ledger):
             named.add(str(getattr(work, "run_id", "")))

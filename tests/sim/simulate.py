@@ -59,13 +59,18 @@ class Lived:
     violation: ViolationError | None
 
 
-def simulate(seed: int, only: Collection[str] | None = None, *, backend: BackendName = "sqlite") -> Lived:
-    """Live through the world of a seed, or through what remains of it when ``only`` some of its parts join in."""
-    return asyncio.run(_simulate(seed, Plan(only), backend))
+def simulate(
+    seed: int, only: Collection[str] | None = None, *, backend: BackendName = "sqlite", schedules: bool = False
+) -> Lived:
+    """Live through the world of a seed, or through what remains of it when ``only`` some of its parts join in.
+
+    With ``schedules`` the clock starts one more function in it.
+    """
+    return asyncio.run(_simulate(seed, Plan(only), backend, schedules=schedules))
 
 
-async def _simulate(seed: int, plan: Plan, backend: BackendName) -> Lived:
-    world = World(seed, plan, backend)
+async def _simulate(seed: int, plan: Plan, backend: BackendName, *, schedules: bool) -> Lived:
+    world = World(seed, plan, backend, schedules=schedules)
     violation: ViolationError | None = None
     try:
         await world.live()

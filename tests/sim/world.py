@@ -26,6 +26,7 @@ from tests.sim.node import InjectedError, Node
 from tests.sim.plan import Plan, lived
 from tests.sim.promises import all_checkers
 from tests.sim.setting import Setting
+from tests.sim.ticks import Ticks
 from tests.sim.trace import Trace
 from tests.sim.witness import HANDLING, Handling
 from tests.sim.workload import Workload
@@ -54,7 +55,7 @@ class World:
     ``live`` runs it to its end and raises ViolationError when a promise is broken.
     """
 
-    def __init__(self, seed: int, plan: Plan, backend_name: BackendName = "sqlite") -> None:
+    def __init__(self, seed: int, plan: Plan, backend_name: BackendName = "sqlite", *, schedules: bool = False) -> None:
         self.seed = seed
         self.plan = plan
         self.drawn = Knobs.draw(seed)
@@ -69,6 +70,9 @@ class World:
         self.front = Front(self)
         corpus = draw_corpus(seed, self.drawn, self.clock.now_ms, self.front)
         self.members = {slug: member for slug, member in corpus.items() if plan.has(f"function {slug}")}
+        self.ticks = Ticks() if schedules else None
+        if self.ticks is not None:
+            self.members[self.ticks.member.function.slug] = self.ticks.member
         self.violation: ViolationError | None = None
         self._facts = 0
         bounds = Bounds(self.knobs.skew_max_ms, self.knobs.prompt_ms(costs(backend_name, seed)))
@@ -77,7 +81,14 @@ class World:
         checkers = all_checkers(
             bounds, self.members, late_entries=backend.late_entries, watches_gates=backend.watches_gates
         )
-        self._checkers = (self.ledger, self.coverage, self.names, *checkers, self.workload.aims)
+        self._checkers = (
+            self.ledger,
+            self.coverage,
+            self.names,
+            *checkers,
+            self.workload.aims,
+            *([self.ticks] if self.ticks else []),
+        )
         self.setting = Setting(
             knobs=self.knobs,
             clock=self.clock,
@@ -129,6 +140,9 @@ class World:
             await self.setting.backend.registry.put_app(app, functions)
             for skew_ms in self.knobs.skews_ms:
                 self.nodes.append(self._node(skew_ms))
+            if self.ticks is not None:
+                await self.ticks.begin(self.setting)
+                self.spawn(self.ticks.stop(self.setting, app, functions))
             self.spawn(self.workload.run())
             self.spawn(self._sweep())
             start_ms = self.clock.now_ms()
@@ -142,6 +156,8 @@ class World:
                 longest_ms *= 1 + len(self.ledger.runs)
             await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
             await check_end(self.setting, self.ledger, self.members)
+            if self.ticks is not None:
+                self.ticks.check_end()
         except ViolationError as violation:
             self.break_promise(violation)
         finally:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from stepwell.authoring.schedule import check_cron
 from stepwell.values.checks import Duration, Field
 from stepwell.values.event import Event
 from stepwell.values.event_names import EventName, event_name
-from stepwell.wire.registration import TRIGGERS_MAX, Trigger
+from stepwell.wire.registration import MISSED_TICKS, TRIGGERS_MAX, Trigger
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
 
 JITTER_MAX_MS: Final = 5 * MINUTE_MS
+MissedTicks = Literal["skip", "last", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,22 @@ class EventTrigger:
 
 @dataclass(frozen=True, slots=True)
 class CronTrigger:
-    """A five-field cron ``schedule`` in time zone ``tz`` (UTC when None), each tick late by up to ``jitter``."""
+    """A cron ``schedule`` in time zone ``tz`` (UTC when None), each tick late by up to ``jitter``.
+
+    ``missed`` says which ticks are made up for after an outage.
+    """
 
     schedule: str
     tz: str | None = None
     jitter: Duration | None = None
+    missed: MissedTicks = "skip"
 
     def encode(self, field: Field) -> Trigger:
         """The wire trigger. Raises DefinitionError."""
         jitter = None if self.jitter is None else field.member("jitter").duration(self.jitter, SECOND_MS, JITTER_MAX_MS)
-        return Trigger(cron=check_cron(field, self.schedule, self.tz), jitter=jitter)
+        missed = field.member("missed").choice(self.missed, MISSED_TICKS)
+        cron = check_cron(field, self.schedule, self.tz)
+        return Trigger(cron=cron, jitter=jitter, missed=None if missed == MISSED_TICKS[0] else missed)
 
 
 On = EventName | EventTrigger | CronTrigger
@@ -63,12 +70,21 @@ def on(event: EventName, *, if_: str | None = None) -> EventTrigger:
     return EventTrigger(event, if_)
 
 
-def cron(schedule: str, *, tz: str | None = None, jitter: str | dt.timedelta | None = None) -> CronTrigger:
-    """Start a function by the clock: five cron fields, an IANA time zone (default UTC), a jitter of 1 s to 5 min.
+def cron(
+    schedule: str,
+    *,
+    tz: str | None = None,
+    jitter: str | dt.timedelta | None = None,
+    missed: MissedTicks = "skip",
+) -> CronTrigger:
+    """Start a function by the clock: five cron fields or a word such as ``@daily``, in a time zone (default UTC).
+
+    ``jitter`` of 1 s to 5 min makes each tick late by up to so much. ``missed`` is what happens after an outage to the
+    ticks that nobody was there for: they are skipped, or the ``"last"`` of them still comes, or ``"all"``, up to 100.
 
     ``stepwell.cron("0 9 * * 1", tz="Europe/London")``
     """
-    return CronTrigger(schedule, tz, jitter)
+    return CronTrigger(schedule, tz, jitter, missed)
 
 
 def triggers_of(function_id: str, value: On | Sequence[On] | None) -> Triggers:
@@ -94,7 +110,7 @@ def _trigger(field: Field, item: Any) -> EventTrigger | CronTrigger:
 
 
 def _refuse_duplicates(field: Field, wire: tuple[Trigger, ...]) -> None:
-    """Two crons that differ only in jitter are the same schedule."""
+    """Two crons that differ only in jitter, or in what is missed, are the same schedule."""
     seen: set[tuple[str | None, ...]] = set()
     for trigger in wire:
         key = (trigger.event, trigger.expression, trigger.cron)

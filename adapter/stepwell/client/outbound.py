@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from stepwell.client.http import HttpResponse
-from stepwell.client.settings import Settings
+from stepwell.client.settings import Settings, read_proxies
 from stepwell.version import SDK
 from stepwell.wire import headers as names
 from stepwell.wire.signing import hash_signing_key
@@ -69,11 +69,21 @@ async def _fetch(session: aiohttp.ClientSession, request: OutboundRequest) -> Ht
             headers=request.headers,
             data=io.BytesIO(request.body) if request.body else None,
             timeout=timeout,
+            proxy=read_proxies().for_url(request.url),
         ) as answer:
             body = await answer.read()
             return HttpResponse(answer.status, {key.lower(): value for key, value in answer.headers.items()}, body)
     except TimeoutError:
         raise ConnectionError(f"no answer within {request.timeout_s} s") from None
+    except aiohttp.ClientHttpProxyError as error:
+        raise ConnectionError(f"the proxy answered {error.status}; check HTTPS_PROXY and NO_PROXY") from None
+    except aiohttp.ClientProxyConnectionError:
+        raise ConnectionError("the proxy cannot be reached; check HTTPS_PROXY and NO_PROXY") from None
+    except aiohttp.InvalidURL:
+        # Its text is the URL, which may hold the event key.
+        raise ConnectionError(
+            "the server's URL is not one, or the proxy's; check the base URL and HTTPS_PROXY"
+        ) from None
     except aiohttp.ClientError as error:
         raise ConnectionError(str(error) or type(error).__name__) from error
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from stepwell.client import system
+from stepwell.client.batches import TOO_LARGE, joined, split
 from stepwell.client.http import HttpResponse
 from stepwell.client.outbound import Fetch, OutboundRequest, call_api, fetch, own_headers
 from stepwell.client.settings import Settings
@@ -37,6 +38,9 @@ class Transport(Protocol):
 ATTEMPTS: Final = 5
 FIRST_DELAY_MS: Final = 100
 EVENTS_MAX: Final = 5000
+SUPERSEDED: Final = 409
+_RUN_IS_GONE: Final = b"run not found in state store"
+"""What servers that are not ours say, with a 400, of a checkpoint whose run was cancelled."""
 CHECKPOINT_TIMEOUT_S: Final = 5
 """A function waits for this answer; a repeat does no harm."""
 
@@ -52,14 +56,28 @@ class Sender:
     async def send_events(self, events: Sequence[Mapping[str, Any]], seed: EventIdSeed) -> list[str]:
         """Send ``events`` in one request, tried five times while the server fails or cannot be reached.
 
-        Returns their internal ids in order. Raises EventError when the server refuses an event; the error's ``ids`` are
-        of those accepted before.
+        A request that is too large for the server is sent in parts. Returns the internal ids in order. Raises
+        EventError when the server refuses an event; the error's ``ids`` are of those accepted before.
         """
         if len(events) > EVENTS_MAX:
             raise EventError(f"{len(events)} events in one send; the limit is {EVENTS_MAX}: send them in several calls")
+        ids: list[str] = []
+        waiting: list[Sequence[bytes]] = [[encode(event) for event in events]]
+        while waiting:
+            part = waiting.pop()
+            answer = await self._post(self._request(part, seed.after(len(ids))))
+            if answer.status == TOO_LARGE and len(part) > 1:
+                waiting += reversed(list(split(part, answer)))
+                continue
+            try:
+                ids += _accepted_ids(answer, joined(part))
+            except EventError as error:
+                raise EventError(str(error), ids=(*ids, *error.ids)) from None
+        return ids
+
+    def _request(self, events: Sequence[bytes], seed: EventIdSeed) -> OutboundRequest:
         headers = {"content-type": "application/json", **own_headers(self.settings), names.EVENT_ID_SEED: seed.encode()}
-        request = OutboundRequest("POST", self.settings.event_url(), headers, encode(list(events)))
-        return _accepted_ids(await self._post(request))
+        return OutboundRequest("POST", self.settings.event_url(), headers, joined(events))
 
     async def send_signal(self, signal: str, data: Any) -> str | None:
         """Send a signal, once: after a lost answer a repeat would find no run waiting.
@@ -76,7 +94,8 @@ class Sender:
         """Save steps, in one request, which the caller may repeat. Returns the status. Raises ConnectionError."""
         url = self.settings.api_url(f"/v1/checkpoint/{quote(checkpoint.run_id, safe='')}/async")
         request = OutboundRequest("POST", url, {}, encode(checkpoint.encode()), CHECKPOINT_TIMEOUT_S)
-        return (await call_api(self.settings, self.fetch, request)).status
+        answer = await call_api(self.settings, self.fetch, request)
+        return SUPERSEDED if answer.status == 400 and _RUN_IS_GONE in answer.body else answer.status
 
     async def _post(self, request: OutboundRequest) -> HttpResponse:
         for attempt in range(1, ATTEMPTS):
@@ -96,13 +115,19 @@ class Sender:
             ) from error
 
 
-def _accepted_ids(answer: HttpResponse) -> list[str]:
+def _accepted_ids(answer: HttpResponse, sent: bytes) -> list[str]:
     body = answer.json_object()
     raw_ids = body.get("ids")
     ids = [item for item in raw_ids if isinstance(item, str) and item] if isinstance(raw_ids, list) else []
     error = body.get("error")
     if answer.status == 200 and not error and "ids" in body:
         return ids
+    if answer.status == TOO_LARGE:
+        # A platform before the server answers in words of its own: Lambda's member is "Message".
+        error = (
+            f"{error or body.get('Message') or 'the request is too large'}; this event alone makes a request of "
+            f"{len(sent)} bytes: store the payload elsewhere and send a reference"
+        )
     reason = error if isinstance(error, str) and error else "the answer is not that of an ingest endpoint"
     raise EventError(f"the server refused the events with HTTP {answer.status}: {reason}", ids=tuple(ids))
 

@@ -6,12 +6,14 @@ Explicit options win over ``STEPWELL_*`` variables, which win over their ``INNGE
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
+from stepwell.client.proxies import Proxies
 from stepwell.errors import DefinitionError, SignatureError
+from stepwell.wire.event_key import event_path
 from stepwell.wire.signing import hash_signing_key
 
 Streaming = Literal["disable", "allow", "force"]
@@ -74,7 +76,7 @@ class Settings:
         origin = _required_origin(self.event_origin, "EVENT_API_BASE_URL")
         if self.event_key is None:
             raise DefinitionError("no event key is configured, so nothing can be sent; set STEPWELL_EVENT_KEY")
-        return f"{origin}/e/{quote(self.event_key, safe='')}"
+        return origin + event_path(self.event_key)
 
 
 def read_settings(overrides: Overrides, environ: Mapping[str, str] | None = None) -> Settings:
@@ -90,15 +92,28 @@ def read_settings(overrides: Overrides, environ: Mapping[str, str] | None = None
         dev=dev,
         api_origin=base_url or variables.origin("API_BASE_URL") or shared,
         event_origin=base_url or variables.origin("EVENT_API_BASE_URL") or shared,
-        event_key=overrides.event_key or variables.text("EVENT_KEY") or (DEV_EVENT_KEY if dev else None),
-        signing_key=_signing_key("SIGNING_KEY", overrides.signing_key, variables),
-        signing_key_fallback=_signing_key("SIGNING_KEY_FALLBACK", overrides.signing_key_fallback, variables),
+        event_key=_key("EVENT_KEY", overrides.event_key, variables, event_path) or (DEV_EVENT_KEY if dev else None),
+        signing_key=_key("SIGNING_KEY", overrides.signing_key, variables, hash_signing_key),
+        signing_key_fallback=_key("SIGNING_KEY_FALLBACK", overrides.signing_key_fallback, variables, hash_signing_key),
         env=overrides.env or variables.text("ENV"),
         serve_origin=_origin("serve_origin", overrides.serve_origin) or variables.origin("SERVE_ORIGIN"),
         serve_path=_path("serve_path", overrides.serve_path or variables.text("SERVE_PATH")),
         streaming=variables.streaming(),
         allow_in_band_sync=variables.flag("ALLOW_IN_BAND_SYNC", default=True),
         checkpoint=variables.flag("CHECKPOINT", default=True),
+    )
+
+
+def read_proxies(environ: Mapping[str, str] | None = None) -> Proxies:
+    """The proxies that the environment names, as other tools read it: ``https_proxy``, or ``HTTPS_PROXY``."""
+    variables = os.environ if environ is None else environ
+
+    def named(name: str) -> str:
+        return variables.get(name, "") or variables.get(name.upper(), "")
+
+    schemes = ("http", "https")
+    return Proxies(
+        {scheme: named(f"{scheme}_proxy") for scheme in schemes if named(f"{scheme}_proxy")}, named("no_proxy")
     )
 
 
@@ -130,6 +145,13 @@ class _Variables:
             raise DefinitionError(f'{variable} is "{value}", which is neither true nor false; set it to 1 or 0')
         return value.lower() in _TRUE
 
+    def dev(self) -> bool:
+        """Whether this is dev mode. The published specification takes any value of INNGEST_DEV but zero for yes."""
+        variable, value = self.named("DEV")
+        if variable.startswith("INNGEST_") and value is not None and value.lower() not in _FALSE:
+            return True
+        return self.flag("DEV", default=False)
+
     def streaming(self) -> Streaming:
         variable, value = self.named("STREAMING")
         word = (value or "disable").lower()
@@ -146,7 +168,7 @@ def _dev(overrides: Overrides, variables: _Variables) -> tuple[bool, str | None]
     url = variables.origin("DEV") if value is not None and "://" in value else None
     dev = overrides.dev
     if dev is None:
-        dev = url is not None or variables.flag("DEV", default=False)
+        dev = url is not None or variables.dev()
     return dev, (url or DEV_ORIGIN) if dev else None
 
 
@@ -167,13 +189,13 @@ def _path(name: str, value: str | None) -> str | None:
     return value
 
 
-def _signing_key(name: str, explicit: str | None, variables: _Variables) -> str | None:
+def _key(name: str, explicit: str | None, variables: _Variables, check: Callable[[str], object]) -> str | None:
     variable, value = variables.named(name)
     key = explicit or value
     if key is None:
         return None
     try:
-        hash_signing_key(key)
+        check(key)
     except SignatureError as error:
         raise DefinitionError(f"{name.lower() if explicit else variable}: {error}") from None
     return key

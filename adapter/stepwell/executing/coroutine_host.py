@@ -23,7 +23,7 @@ from stepwell.executing.body_attempt import raised
 from stepwell.executing.dropped import Dropped, dropped_step, failed_task
 from stepwell.executing.durable_timers import DurableTimers
 from stepwell.executing.loop.abandonable import Abandonable
-from stepwell.executing.loop.parallel_mode import joins_exactly, modes_of
+from stepwell.executing.loop.parallel_mode import Joined, joined_steps, joins_exactly
 from stepwell.executing.loop.rest import Rest
 from stepwell.executing.loop.starter import STARTER, note_what_functions_start
 from stepwell.executing.loop.survey import Survey
@@ -63,6 +63,8 @@ class CoroutineHost:
     """
 
     resumable = True
+    raced: bool
+    """Whether the function has gone on while another step was pending, on a server whose discoveries may overlap."""
 
     def __init__(self, replay: Replay, patience_s: float, before_waiting: Callable[[], Awaitable[bool]]) -> None:
         self._replay = replay
@@ -79,6 +81,8 @@ class CoroutineHost:
         self._handler: asyncio.Task[Any]
         self._rest: Rest
         self._closed = False
+        self._one_discovery_at_a_time = replay.call.ctx.from_stepwell
+        self.raced = False
 
     def request(self, call: StepCall) -> PendingStep:
         """Register a step call; it never ends once the call of the function has ended."""
@@ -149,8 +153,28 @@ class CoroutineHost:
         return step not in self._rest.awaited and self._rest.heard.isdisjoint(tasks_waiting_for(step))
 
     def modes(self, steps: Sequence[RequestedStep]) -> list[ParallelMode | None]:
-        """How the function waits for each of some open steps."""
-        return modes_of(self._handler, self._open(), [self._futures[step.hashed] for step in steps])
+        """How the function waits for each of some open steps.
+
+        A joined step that may raise before this side knows of it races for itself where that ends the wait for the
+        others, if the server's discoveries never overlap: the function then goes on at once. Elsewhere it is joined.
+        """
+        joined = None if self.raced else self._joined_steps()
+        if joined is None:
+            return ["race"] * len(steps)
+        return [self._mode(self._futures[step.hashed], joined) for step in steps]
+
+    def failure_mode(self, step: RequestedStep) -> ParallelMode | None:
+        """How the function waits for an open step that has failed: together only where the failure is kept."""
+        joined = None if self.raced else self._joined_steps()
+        return None if joined is not None and joined[self._futures[step.hashed]] else "race"
+
+    def _mode(self, future: StepFuture, joined: Joined) -> ParallelMode | None:
+        early = self._one_discovery_at_a_time and len(joined) > 1 and future.may_raise and not joined[future]
+        return "race" if early else None
+
+    def _joined_steps(self) -> Joined | None:
+        """The open steps, when they are all waited for together."""
+        return joined_steps(self._handler, self._open(), self._rest.started)
 
     async def close(self) -> None:
         """End what is left of the function: its tasks are cancelled, ``finally`` blocks run, its steps do nothing."""
@@ -186,8 +210,9 @@ class CoroutineHost:
         self._handler.cancel(_ENDED)
 
     def _request(self, call: StepCall, name: StepName | None) -> StepFuture:
-        step = self._replay.request(call, name)
-        future = StepFuture(step, loop=self._loop, where=line_of_author())
+        where = line_of_author()
+        step = self._replay.request(call, name, where)
+        future = StepFuture(step, loop=self._loop, where=where)
         self._futures[step.hashed] = self._unresolved[step.hashed] = future
         return future
 
@@ -247,12 +272,26 @@ class CoroutineHost:
         first = self._replay.next_memo()
         if first is None:
             return False
+        together = None if self._one_discovery_at_a_time or self.raced else self._joined_steps()
         joined = len(self._futures) > 1 and joins_exactly(self._handler, self._open())
-        succeeded = self._resolve(*first)
+        succeeded = self._give_out(*first, together)
         while joined and succeeded and self._replay.in_order:
             following = self._replay.next_memo()
-            succeeded = following is not None and self._resolve(*following)
+            succeeded = following is not None and self._give_out(*following, together)
         return True
+
+    def _give_out(self, step: RequestedStep, memo: Memo, together: Joined | None) -> bool:
+        """Settle the future of ``step``; whether it succeeded. Notes when the function goes on without the others.
+
+        ``together`` are the open steps when nothing goes on before the last of them; decision 23 has the rest.
+        """
+        future = self._futures[step.hashed]
+        given_up = future.done()
+        succeeded = self._resolve(step, memo)
+        waits = together is not None and (succeeded or together.get(future, False))
+        if not self._one_discovery_at_a_time and not self.raced:
+            self.raced = given_up or (not waits and bool(self._open()))
+        return succeeded
 
     def _resolve(self, step: RequestedStep, memo: Memo) -> bool:
         """Settle the future of ``step``; whether it succeeded."""

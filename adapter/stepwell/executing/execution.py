@@ -9,15 +9,16 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 from stepwell.authoring.checkpointing import Pace
 from stepwell.errors import EncodingError, EventError, MiddlewareError, StepwellWarning
 from stepwell.executing.coroutine_host import CoroutineHost
+from stepwell.executing.differences import difference_of
 from stepwell.executing.nesting import EXECUTING
 from stepwell.executing.runtime import Runtime
-from stepwell.executing.step_body import execute_step, report
+from stepwell.executing.step_body import Modes, execute_step, report
 from stepwell.executing.step_buffer import NotSavedError, SupersededError, Unsaved
 from stepwell.executing.thread_host import ThreadHost
 from stepwell.middleware.base import CallInput
@@ -97,10 +98,9 @@ async def execute(function: Executable, call: CallRequest, *, target: str | None
     Never raises for what user code does. Cancelling it cancels the function.
     """
     replay = Replay(call, target)
-    try:
-        return await carry_on(function, replay, runtime)
-    finally:
-        _warn(function, replay)
+    outcome = await carry_on(function, replay, runtime)
+    difference = difference_of(replay, function.slug)
+    return outcome if difference is None else replace(outcome, warnings=(difference, *outcome.warnings))
 
 
 async def carry_on(function: Executable, replay: Replay, runtime: Runtime) -> Outcome:
@@ -157,7 +157,7 @@ def _with_leftovers(outcome: Outcome, function: Executable, host: Host) -> Outco
 
     Raises StepwellWarning where warnings are errors.
     """
-    if isinstance(outcome, Instructions):
+    if isinstance(outcome, Instructions) and all(opcode.op is not Op.RUN_COMPLETE for opcode in outcome.opcodes):
         return replace(outcome, given_up=tuple(step.hashed for step in host.given_up()))
     dropped = host.dropped()
     for each in dropped:
@@ -218,15 +218,16 @@ class _Course:
         targeted = self.replay.target is not None
         if len(steps) != 1 or steps[0].call.body is None or (isinstance(progress, Raised) and not targeted):
             return None
-        return steps[0] if targeted or not self.replay.call.ctx.disable_immediate_execution else None
+        planned = self.replay.call.ctx.disable_immediate_execution or self.host.raced
+        return steps[0] if targeted or not planned else None
 
     async def _execute(self, step: RequestedStep) -> Instructions | None:
         """Execute a step; the reply when it ends the call."""
         assert step.call.body is not None
-        mode = self.host.modes([step])[0]
+        modes = Modes(self.host.modes([step])[0], self.host.failure_mode(step))
         self.unsaved.note_begin()
         ctx = self.replay.call.ctx
-        reply = await execute_step(step, step.call.body, ctx, mode, self.runtime, function=self.function.slug)
+        reply = await execute_step(step, step.call.body, ctx, modes, self.runtime, function=self.function.slug)
         opcode = reply.opcodes[0]
         if opcode.op is not Op.STEP_RUN:
             await self.unsaved.save()
@@ -266,6 +267,8 @@ class _Course:
 
     async def _report(self, step: RequestedStep, mode: ParallelMode | None) -> Opcode:
         opcode = report(step, mode)
+        if "lookback" in opcode.opts and not self.replay.call.ctx.from_stepwell:
+            _warn_of_lookback(self.function.slug, step.call.user_id)
         if opcode.op is not Op.INVOKE_FUNCTION:
             return opcode
         return replace(opcode, opts=await self.runtime.hooks.invoke_opts(opcode.opts))
@@ -284,6 +287,17 @@ class _Course:
             return await self.unsaved.reply(Opcode(Op.RUN_COMPLETE, RUN_COMPLETE_ID, data=value))
         await self.unsaved.save()
         return Finished(value) if error is None else failed_call(error, self.runtime.now_ms(), **why)
+
+
+@cache
+def _warn_of_lookback(slug: str, step_id: str) -> None:
+    """Say it once: the wait would end at its timeout in silence."""
+    _LOGGER.warning(
+        'function "%s", step "%s": this server does not know lookback, so events from before the wait do not end it; '
+        "begin the wait before what brings the event, and await it later, or use a Stepwell server",
+        slug,
+        step_id,
+    )
 
 
 def _hook_failed(error: MiddlewareError, runtime: Runtime) -> Failed:
@@ -358,14 +372,3 @@ def _context(
     if isinstance(host, CoroutineHost):
         return Context(step=Step(host, ctx.run_id, runtime), **facts)
     return SyncContext(step=SyncStep(host, ctx.run_id, runtime), **facts)
-
-
-def _warn(function: Executable, replay: Replay) -> None:
-    if replay.problem is not None:
-        _LOGGER.warning(
-            'function "%s", run %s: the replay differs from the journal: %s. Decide by the event and step results '
-            "alone, and give a changed step a new id, e.g. with a version in it",
-            function.slug,
-            replay.call.ctx.run_id,
-            replay.problem.text,
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from stepwell.errors import EncodingError
@@ -23,8 +23,16 @@ from stepwell.wire.reply import Instructions
 NS_PER_MS: Final = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """How the function waits for a step: for its result or its next attempt, and when it has failed for good."""
+
+    done: ParallelMode | None
+    failed: ParallelMode | None
+
+
 async def execute_step(
-    step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, runtime: Runtime, *, function: str
+    step: RequestedStep, body: Body, ctx: CallContext, modes: Modes, runtime: Runtime, *, function: str
 ) -> Instructions:
     """Run ``body``, that of a step of ``function``, and report StepRun, StepError or StepFailed.
 
@@ -40,7 +48,9 @@ async def execute_step(
     ended_ms = runtime.now_ms()
     await runtime.hooks.after_execution(info)
     value, error = await runtime.hooks.transform_output(value, error, info)
-    opcode = _opcode(step, Op.STEP_RUN, mode, data=value) if error is None else _failure(step, body, ctx, mode, error)
+    opcode = (
+        _opcode(step, Op.STEP_RUN, modes.done, data=value) if error is None else _failure(step, body, ctx, modes, error)
+    )
     timed = replace(opcode, started_ns=started_ms * NS_PER_MS, duration_ns=max(ended_ms - started_ms, 0) * NS_PER_MS)
     retry_ms = retry_at_ms(error, ended_ms) if error is not None and opcode.op is Op.STEP_ERROR else None
     return Instructions((timed,), retry_at_ms=retry_ms)
@@ -64,13 +74,10 @@ def _stored(step: RequestedStep, ended: Ended) -> tuple[Any, BaseException | Non
     return encoded, None
 
 
-def _failure(
-    step: RequestedStep, body: Body, ctx: CallContext, mode: ParallelMode | None, error: BaseException
-) -> Opcode:
+def _failure(step: RequestedStep, body: Body, ctx: CallContext, modes: Modes, error: BaseException) -> Opcode:
     if isinstance(error, EncodingError) or is_permanent(error) or _is_last_attempt(ctx, body.retries):
-        # A gather raises at once, whatever else is pending.
-        return _opcode(step, Op.STEP_FAILED, "race", error=error_body(error))
-    return _opcode(step, Op.STEP_ERROR, mode, error=error_body(error))
+        return _opcode(step, Op.STEP_FAILED, modes.failed, error=error_body(error))
+    return _opcode(step, Op.STEP_ERROR, modes.done, error=error_body(error))
 
 
 def _is_last_attempt(ctx: CallContext, retries: int | None) -> bool:

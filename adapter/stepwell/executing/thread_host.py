@@ -18,11 +18,12 @@ from typing import Any
 
 from stepwell.errors import DefinitionError
 from stepwell.executing.dropped import Dropped
-from stepwell.executing.loop.parallel_mode import is_whole_branch
+from stepwell.executing.loop.remaining_code import returns_at_once
 from stepwell.executing.loop.waiting import running_loop
 from stepwell.executing.nesting import EXECUTING, refuse_nested
 from stepwell.replaying.replay import Paused, Progress, Raised, Replay, RequestedStep, Returned, StepCall, result_of
 from stepwell.steps.calls import misuse
+from stepwell.values.source_lines import line_of_author
 from stepwell.wire.memo import Memo
 from stepwell.wire.opcodes import ParallelMode
 
@@ -61,6 +62,9 @@ class ThreadHost:
         self._interrupt: StepInterrupt | None = None
         self._depth = 0
         self._joined = True
+        self._parallel = False
+        self._overlaps = not replay.call.ctx.from_stepwell
+        self.raced = False
         self._thread_id = 0
 
     @property
@@ -74,14 +78,16 @@ class ThreadHost:
         self._refuse_elsewhere(call.user_id)
         if self._interrupt is not None:
             raise self._interrupt
-        step = self._replay.request(call)
+        step = self._replay.request(call, where=line_of_author())
         if self._depth == 0 and step.hashed in self._replay.call.steps and not self._replay.in_order:
             self._replay.check_order([step])
+        self._note_race()
         memo = self._replay.memo(step)
         if memo is None and self._waits and self._depth == 0 and call.body is not None:
             memo = self._wait_for(step)
         if memo is None:
-            self._joined = self._joined and (self._depth == 0 or (self._depth == 1 and _is_whole_branch()))
+            self._parallel = self._parallel or self._depth > 0
+            self._joined = self._joined and self._is_joined()
             raise self._unwind(f'step "{step.label}" has not finished')
         return result_of(step, memo)
 
@@ -148,7 +154,11 @@ class ThreadHost:
 
         A step that raises changes nothing: its branch waits for the others all the same.
         """
-        return [None if self._joined else "race"] * len(steps)
+        return [None if self._joined and not self.raced else "race"] * len(steps)
+
+    def failure_mode(self, step: RequestedStep) -> ParallelMode | None:
+        """How the function waits for an open step that has failed."""
+        return self.modes([step])[0] if self._parallel else "race"
 
     async def close(self) -> None:
         """Unwind the function where it waits. One that is busy is left to itself, until it comes to a step."""
@@ -156,6 +166,13 @@ class ThreadHost:
         self._go_on(finished=False)
         if at_step:
             await asyncio.wait({self._rest}, timeout=self._patience_s)
+
+    def _is_joined(self) -> bool:
+        """Whether nothing goes on after the step call in progress before all branches beside it are done."""
+        return self._depth == 0 or (self._depth == 1 and _is_whole_branch())
+
+    def _note_race(self) -> None:
+        self.raced = self.raced or (self._overlaps and not self._is_joined())
 
     def _go_on(self, *, finished: bool) -> None:
         self._at_step = False
@@ -223,4 +240,4 @@ def _is_whole_branch() -> bool:
         if not frame.f_globals.get("__name__", "").startswith("stepwell."):
             frames.append(frame)
         frame = frame.f_back
-    return not frames or (len(frames) == 1 and is_whole_branch(frames[0]))
+    return not frames or (len(frames) == 1 and returns_at_once(frames[0]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from stepwell.errors import InvokeTimeoutError, StepError
 from stepwell.replaying.replay_rules import Conflict, Difference, Recorded, shape_conflict
@@ -16,6 +16,9 @@ from stepwell.wire.call import CallRequest
 from stepwell.wire.ids import StepName, StepNames
 from stepwell.wire.memo import INVOKE_TIMEOUT, Failure, Input, Memo, Value, decode_memo
 from stepwell.wire.opcodes import Op
+
+_LISTED_MAX: Final = 5
+"""How many of the steps that a function asks for a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,15 @@ class StepCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestedStep:
-    """A step the function has asked for in this replay. ``args`` replaces the arguments of its body (protocol 4.3)."""
+    """A step the function has asked for in this replay. ``args`` replaces the arguments of its body (protocol 4.3).
+
+    ``where`` is the ``file:line`` of the call, where it is known.
+    """
 
     name: StepName
     call: StepCall
     args: tuple[Any, ...] | None = None
+    where: str = ""
 
     @property
     def hashed(self) -> str:
@@ -164,10 +171,10 @@ class Replay:
         """The name of a step that may be requested later; names must be taken in the same order in every replay."""
         return self._names.name(user_id)
 
-    def request(self, call: StepCall, name: StepName | None = None) -> RequestedStep:
-        """Take a step call, under the next name for its id unless it has one."""
+    def request(self, call: StepCall, name: StepName | None = None, where: str = "") -> RequestedStep:
+        """Take a step call, made at ``where``, under the next name for its id unless it has one."""
         name = name or self.name(call.user_id)
-        step = RequestedStep(name, call, self._inputs.get(name.hashed))
+        step = RequestedStep(name, call, self._inputs.get(name.hashed), where)
         self._requested[name.hashed] = step
         if name.hashed not in self._memos:
             self._new[name.hashed] = step
@@ -204,8 +211,7 @@ class Replay:
         """Note a problem when a step is overdue; ``found`` is what the function asked for instead."""
         expected = self.overdue
         if expected is not None:
-            labels = ", ".join(f'"{step.label}"' for step in found) or "no other step"
-            text = f"the journal has step {expected} here, this replay asked for {labels} instead"
+            text = f"the journal has step {expected} here, this replay asked for {_listed(found)} instead"
             self._note(Divergence(Difference.ORDER, expected, self.last_given, tuple(found), text))
 
     def _take(self, step: RequestedStep) -> Memo:
@@ -229,6 +235,13 @@ class Replay:
 
     def _note(self, problem: Divergence) -> None:
         self.problem = self.problem or problem
+
+
+def _listed(steps: Sequence[RequestedStep]) -> str:
+    """The labels of some steps, for a sentence; of many, the first ones."""
+    labels = [f'"{step.label}"' for step in steps[:_LISTED_MAX]]
+    more = [f"{len(steps) - _LISTED_MAX} more"] if len(steps) > _LISTED_MAX else []
+    return ", ".join(labels + more) or "no other step"
 
 
 def result_of(step: RequestedStep, memo: Memo) -> Any:

@@ -22,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 KEEP_ALIVE_MS: Final = 3_000
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+PUBLIC_PATH: Final = "stepwell.public_path"
+"""Set in the scope by what runs the application: the path as the caller wrote it, which may have a prefix."""
 TRUSTED: Final = "stepwell.trusted"
 """Set in the scope by what runs the application, never by a client: the request needs no signature."""
 
@@ -60,7 +62,7 @@ class AsgiApp:
         body = await _receive_body(receive)
         if body is None:
             return
-        if self._path is not None and scope["path"].rstrip("/") != self._path.rstrip("/"):
+        if self._path is not None and not _is_at(scope, self._path):
             await _respond(send, self._refusal(404, f"the app is served at {self._path}"))
             return
         if len(body) > MAX_BODY_BYTES:
@@ -162,10 +164,16 @@ def _request(scope: Scope, body: bytes) -> HttpRequest:
     )
 
 
+def _is_at(scope: Scope, path: str) -> bool:
+    """Whether a request is for ``path``, be it behind a prefix where what runs the application knows of prefixes."""
+    asked, own = scope["path"].rstrip("/"), path.rstrip("/")
+    return bool(asked == own or (PUBLIC_PATH in scope and asked.endswith("/" + own.lstrip("/"))))
+
+
 def _url(scope: Scope, headers: dict[str, str]) -> str:
     host, port = scope.get("server") or ("localhost", None)
     authority = headers.get("host") or (f"{host}:{port}" if port else host)
-    return f"{scope.get('scheme', 'http')}://{authority}{quote(scope['path'])}"
+    return f"{scope.get('scheme', 'http')}://{authority}{quote(scope.get(PUBLIC_PATH) or scope['path'])}"
 
 
 async def _respond(send: Send, response: HttpResponse, *, with_body: bool = True) -> None:

@@ -87,7 +87,7 @@ class Handler:
     async def _route(self, request: HttpRequest, trust: Trust) -> HttpResponse:
         match request.method:
             case "GET":
-                registration = self._registration_at(serve_url(self.settings, request.url))
+                registration = self._registration_at(serve_url(self.settings, request.url, request.query))
                 return answer_introspection(request, trust, self.settings, registration)
             case "PUT":
                 return await self._registering.answer(request, trust)

@@ -45,6 +45,13 @@ class LambdaHandler:
         self._runner.close()
 
 
+def public_path(event: Mapping[str, Any]) -> str:
+    """The path as the caller wrote it, with the stage or base path that a front door may strip; empty if unknown."""
+    context = event["requestContext"]
+    path = context.get("path") if "httpMethod" in event else event.get("rawPath")
+    return path if isinstance(path, str) else ""
+
+
 def _check(event: Any) -> None:
     context = event.get("requestContext") if isinstance(event, Mapping) else None
     if isinstance(context, Mapping) and (isinstance(context.get("http"), Mapping) or "httpMethod" in event):

@@ -12,7 +12,7 @@ from stepwell.client.outbound import Fetch, OutboundRequest, call_api
 from stepwell.client.settings import Settings
 from stepwell.errors import StepwellError, WireError
 from stepwell.serving.introspection import full_introspection
-from stepwell.serving.registration import in_band_body, serve_url
+from stepwell.serving.registration import asked_url, in_band_body, serve_url
 from stepwell.serving.responses import error_response, json_response, unauthorised
 from stepwell.serving.trust import Trust, kind_mismatch, registration_error
 from stepwell.wire import headers as names
@@ -36,8 +36,9 @@ class Registering:
         """Register the app, and answer with how that went. In band, the registration itself is the answer."""
         mismatch = kind_mismatch(self.settings, request.headers.get(names.SERVER_KIND))
         if mismatch is not None:
-            return json_response(400, mismatch.encode())
-        in_band = request.headers.get(names.SYNC_KIND) == names.SYNC_IN_BAND and self.settings.allow_in_band_sync
+            return json_response(400, _refused(mismatch))
+        kind = request.headers.get(names.SYNC_KIND, "").replace("-", "_")
+        in_band = kind == names.SYNC_IN_BAND and self.settings.allow_in_band_sync
         if trust.problem is not None and (in_band or names.SIGNATURE in request.headers):
             return unauthorised(trust.problem)
         return self._answer_in_band(request) if in_band else await self._register(request)
@@ -53,7 +54,7 @@ class Registering:
         return json_response(200, in_band_body(registration, inspection), _IN_BAND)
 
     async def _register(self, request: HttpRequest) -> HttpResponse:
-        registration = self.registration_at(serve_url(self.settings, request.url))
+        registration = self.registration_at(serve_url(self.settings, request.url, request.query))
         try:
             answer = await call_api(self.settings, self.fetch, self._registration_request(request, registration))
         except (ConnectionError, StepwellError) as error:
@@ -85,7 +86,7 @@ def _asked_url(body: Any) -> str:
     url = body.get("url") if isinstance(body, dict) else None
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise WireError('an in-band sync must have a body like {"url": "https://host/api/inngest"}')
-    return url.partition("?")[0]
+    return asked_url(url)
 
 
 def _failure(message: str) -> ErrorBody:
@@ -93,4 +94,8 @@ def _failure(message: str) -> ErrorBody:
 
 
 def _refusal(status: int, error: ErrorBody) -> HttpResponse:
-    return json_response(status, error.encode(), _OUT_OF_BAND)
+    return json_response(status, _refused(error), _OUT_OF_BAND)
+
+
+def _refused(error: ErrorBody) -> dict[str, Any]:
+    return {**error.encode(), "modified": False}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
@@ -13,9 +13,12 @@ from stepwell.version import SDK, VERSION
 from stepwell.wire.call import DISCOVERY_STEP_ID
 from stepwell.wire.registration import FunctionConfig, Registration
 
+_OF_THE_PROTOCOL: Final = frozenset({"fnId", "stepId", "deployId", "probe"})
+"""What a query has for one request alone."""
+
 
 def registration_of(app: App, settings: Settings, *, url: str, framework: str) -> Registration:
-    """The registration of ``app`` as served at ``url``, which has no query."""
+    """The registration of ``app`` as served at ``url``."""
     return Registration(
         app_id=app.id,
         url=url,
@@ -26,11 +29,22 @@ def registration_of(app: App, settings: Settings, *, url: str, framework: str) -
     )
 
 
-def serve_url(settings: Settings, url: str) -> str:
-    """Where the server shall call an app that was reached at ``url``: there, or where the settings say."""
+def serve_url(settings: Settings, url: str, query: Mapping[str, str]) -> str:
+    """Where the server shall call an app that was reached at ``url``: there, or where the settings say.
+
+    What the ``query`` has of its own stays: a platform may let through only who knows a word in it.
+    """
     parts = urlsplit(url)
     origin = settings.serve_origin or f"{parts.scheme}://{parts.netloc}"
-    return origin + (settings.serve_path or parts.path)
+    kept = urlencode({name: value for name, value in query.items() if name not in _OF_THE_PROTOCOL})
+    return origin + (settings.serve_path or parts.path) + (f"?{kept}" if kept else "")
+
+
+def asked_url(url: str) -> str:
+    """The same for a URL that the server names in its request."""
+    bare, _, query = url.partition("?")
+    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in _OF_THE_PROTOCOL]
+    return bare + (f"?{urlencode(kept)}" if kept else "")
 
 
 def in_band_body(registration: Registration, inspection: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +70,7 @@ def _config(function: Function[Any], url: str) -> FunctionConfig:
     return FunctionConfig(
         id=function.slug,
         name=function.name,
-        url=f"{url}?{urlencode({'fnId': function.slug, 'stepId': DISCOVERY_STEP_ID})}",
+        url=f"{url}{'&' if '?' in url else '?'}{urlencode({'fnId': function.slug, 'stepId': DISCOVERY_STEP_ID})}",
         triggers=function.triggers,
         retries=function.retries,
         options=function.options,

@@ -16,7 +16,8 @@ from stepwell.wire.signing import verify_request
 class Trust:
     """What the signature of a request is worth: the key that made it, or the problem it is refused for.
 
-    It has neither in dev mode, nor when the platform lets nobody through who may not call the app.
+    It has neither when the platform lets nobody through who may not call the app, nor in dev mode, where a server need
+    not sign.
     """
 
     key: str | None = None
@@ -25,9 +26,10 @@ class Trust:
 
 def trust_in(request: HttpRequest, settings: Settings, now_s: int) -> Trust:
     """What the signature of ``request`` is worth at ``now_s``, in epoch seconds."""
-    if settings.dev or request.trusted:
-        return Trust()
     keys = settings.signing_keys
+    unsigned = not keys or names.SIGNATURE not in request.headers
+    if request.trusted or (settings.dev and unsigned):
+        return Trust()
     if not keys:
         return Trust(problem="no signing key is configured; set STEPWELL_SIGNING_KEY, or STEPWELL_DEV=1 locally")
     try:

@@ -20,6 +20,7 @@ class CallContext:
 
     ``said``, a member of our own, is how far the lines that the function logs have come in earlier calls of the run: so
     many memos given out, so many lines since the last of them. None from servers that do not tell.
+    ``from_stepwell``: the server is one of our own, which makes one discovery of a run at a time.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class CallContext:
     generation_id: int = 0
     job_id: str = ""
     said: tuple[int, int] | None = None
+    from_stepwell: bool = False
 
     def encode(self) -> dict[str, Any]:
         """The wire object."""
@@ -56,8 +58,8 @@ class CallContext:
         }
         if self.generation_id:
             body["generation_id"] = self.generation_id
-        if self.said is not None:
-            body["stepwell"] = {"said": list(self.said)}
+        if self.from_stepwell or self.said is not None:
+            body["stepwell"] = {} if self.said is None else {"said": list(self.said)}
         return body
 
 
@@ -122,6 +124,7 @@ def _decode_context(ctx: Mapping[str, Any], *, use_api: bool) -> CallContext:
         generation_id=whole_or(ctx.get("generation_id"), 0),
         job_id=text_or_empty(ctx.get("job_id")),
         said=_said(ctx.get("stepwell")),
+        from_stepwell=isinstance(ctx.get("stepwell"), Mapping),
     )
 
 

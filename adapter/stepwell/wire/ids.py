@@ -60,8 +60,12 @@ class EventIdSeed:
 
     def event_id(self, ordinal: int) -> str:
         """The internal id of event number ``ordinal`` of the call, counted from 1."""
-        tail = (int.from_bytes(self.entropy[6:]) + ordinal) % 2**32
-        return ulid_from(self.ms, self.entropy[:6] + tail.to_bytes(4))
+        return ulid_from(self.ms, self.after(ordinal).entropy)
+
+    def after(self, count: int) -> EventIdSeed:
+        """The seed of a call with the events that follow the first ``count``: it gives them the same ids."""
+        tail = (int.from_bytes(self.entropy[6:]) + count) % 2**32
+        return EventIdSeed(self.ms, self.entropy[:6] + tail.to_bytes(4))
 
 
 def decode_seed(text: str | None) -> EventIdSeed | None:

@@ -15,22 +15,29 @@ TRIGGERS_MAX: Final = 10
 CANCELLATIONS_MAX: Final = 5
 NAME_MAX_CHARS: Final = 255
 
+MISSED_TICKS: Final = ("skip", "last", "all")
+"""What may become of ticks that were missed; the first is the default."""
+_TRIGGER_MEMBERS: Final = ("event", "expression", "cron", "jitter", "missed")
 _KNOWN = ("id", "name", "triggers", "steps", "retries")
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What starts a function: an event name (exact, or with a ``/*`` or ``.*`` tail) or a cron text, never both."""
+    """What starts a function: an event name (exact, or with a ``/*`` or ``.*`` tail) or a cron text, never both.
+
+    ``missed`` is what becomes of a cron's ticks that nobody was there for; servers that do not know it skip them.
+    """
 
     event: str | None = None
     expression: str | None = None
     cron: str | None = None
     jitter: str | None = None
+    missed: str | None = None
 
     def encode(self) -> dict[str, Any]:
         """The wire object."""
-        members = {"event": self.event, "expression": self.expression, "cron": self.cron, "jitter": self.jitter}
-        return {key: value for key, value in members.items() if value is not None}
+        members = {name: getattr(self, name) for name in _TRIGGER_MEMBERS}
+        return {name: value for name, value in members.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +129,10 @@ def decode_function(raw: Any) -> FunctionConfig:
     slug = text_or_empty(config.get("id"))
     if not slug:
         raise WireError("a function has no id")
-    if not text_or_empty(config.get("name")):
-        raise WireError(f"function {slug}: name is missing")
     step = _single_step(slug, config.get("steps"))
     return FunctionConfig(
         id=slug,
-        name=config["name"],
+        name=text_or_empty(config.get("name")) or slug,
         url=_step_url(slug, step),
         triggers=_triggers(slug, config.get("triggers") or []),
         retries=_retries(slug, step, config.get("retries")),
@@ -168,12 +173,10 @@ def _triggers(slug: str, value: Any) -> tuple[Trigger, ...]:
 
 def _decode_trigger(slug: str, raw: Any) -> Trigger:
     trigger = _object(raw, f"function {slug}: a trigger")
-    event, expression, cron, jitter = (
-        text_or_empty(trigger.get(key)) or None for key in ("event", "expression", "cron", "jitter")
-    )
-    if (event is None) == (cron is None):
+    members = {name: text_or_empty(trigger.get(name)) or None for name in _TRIGGER_MEMBERS}
+    if (members["event"] is None) == (members["cron"] is None):
         raise WireError(f"function {slug}: a trigger needs either an event or a cron")
-    return Trigger(event, expression, cron, jitter)
+    return Trigger(**members)
 
 
 def _folded(body: Mapping[str, Any]) -> dict[str, Any]:

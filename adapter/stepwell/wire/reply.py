@@ -12,7 +12,7 @@ from stepwell.errors import EncodingError, WireError
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import decode, encode
 from stepwell.wire.errors import ErrorBody, decode_error
-from stepwell.wire.opcodes import Opcode, decode_opcodes
+from stepwell.wire.opcodes import Op, Opcode, decode_opcodes
 from stepwell.wire.times import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, SECOND_MS, parse_retry_after_ms
 
 MAX_REPLY_BYTES: Final = 8 * 1024 * 1024
@@ -100,7 +100,7 @@ def encode_reply(outcome: Outcome, now_ms: int) -> tuple[int, dict[str, str], by
         case Finished():
             return 200, headers, encode(outcome.result)
         case Instructions():
-            headers |= {names.NO_RETRY: "true"} if outcome.no_retry else {}
+            headers |= _no_retry(outcome)
             headers |= {names.GIVEN_UP: ",".join(outcome.given_up)} if outcome.given_up else {}
             headers |= _said(outcome.said)
             body = encode([opcode.encode() for opcode in outcome.opcodes])
@@ -157,6 +157,12 @@ def _read_warnings(header: str | None) -> tuple[str, ...]:
         return ()
     texts = found if isinstance(found, list) else []
     return tuple(text[:WARNING_CHARS_MAX] for text in texts[:WARNINGS_MAX] if isinstance(text, str))
+
+
+def _no_retry(reply: Instructions) -> dict[str, str]:
+    """A step error says whether it is worth another attempt, always."""
+    says = reply.no_retry or any(opcode.op is Op.STEP_ERROR for opcode in reply.opcodes)
+    return {names.NO_RETRY: "true" if reply.no_retry else "false"} if says else {}
 
 
 def _said(said: tuple[int, int] | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -19,6 +20,10 @@ from stepwell_orchestrator.limits import (
 from stepwell_orchestrator.model.event import Event
 
 NOT_AN_EVENT: Final = "Request body must contain an event object or an array of event objects"
+NO_NAME: Final = (
+    'event name is empty: an event is {"name": ..., "data": {...}}; '
+    "for a webhook name it in the URL, such as POST /e/KEY?name=stripe/{type}"
+)
 RESERVED_PREFIX: Final = "inngest/"
 
 META_BYTES_MAX: Final = 32 * 1024
@@ -84,7 +89,9 @@ def _members(value: Any) -> list[Any]:
 
 
 def _name(name: Any) -> str:
-    if name is None or (isinstance(name, str) and not name.strip()):
+    if name is None:
+        raise EventError(NO_NAME)
+    if isinstance(name, str) and not name.strip():
         raise EventError("event name is empty")
     if not isinstance(name, str):
         raise EventError(f"event name must be a string, got {_kind(name)}")
@@ -98,13 +105,15 @@ def _name(name: Any) -> str:
 def _ts_ms(ts: Any) -> int | None:
     if ts is None:
         return None
-    if not isinstance(ts, int) or isinstance(ts, bool):
-        raise EventError(f"event ts must be whole milliseconds since 1970, got {_kind(ts)}")
-    if ts and ts < EVENT_TS_MIN_MS:
+    if not isinstance(ts, int | float) or isinstance(ts, bool):
+        raise EventError(f"event ts must be milliseconds since 1970, got {_kind(ts)}")
+    # Browsers' clocks have fractions of a millisecond.
+    ts_ms = math.floor(ts)
+    if ts_ms and ts_ms < EVENT_TS_MIN_MS:
         raise EventError("timestamp is before Jan 1, 1980; ts is milliseconds, not seconds")
-    if ts > EVENT_TS_MAX_MS:
+    if ts_ms > EVENT_TS_MAX_MS:
         raise EventError("timestamp is after Dec 31, 2100; ts is milliseconds, not micro- or nanoseconds")
-    return ts
+    return ts_ms
 
 
 def _text(raw: Mapping[str, Any], member: str) -> str | None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Final
-from zoneinfo import ZoneInfo
 
-from stepwell.wire.registration import NAME_MAX_CHARS, TRIGGERS_MAX, FunctionConfig, Trigger
+from stepwell.errors import WireError
+from stepwell.wire.cron import read_cron
+from stepwell.wire.registration import MISSED_TICKS, NAME_MAX_CHARS, TRIGGERS_MAX, FunctionConfig, Trigger
 from stepwell.wire.times import MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.accepting.option_rules import check_options
 from stepwell_orchestrator.accepting.rule_check import Check
 from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
-
-_CRON_FIELDS: Final = 5
-_CRON_FIELD = re.compile(r"[\w*/,?#-]+")
-_CRON_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)")
 
 
 def broken_rules(config: FunctionConfig) -> list[str]:
@@ -29,7 +24,7 @@ def broken_rules(config: FunctionConfig) -> list[str]:
 
 
 def _check_triggers(check: Check, triggers: Iterable[Trigger]) -> None:
-    seen: set[Trigger] = set()
+    seen: set[tuple[str | None, ...]] = set()
     for number, trigger in enumerate(triggers):
         here = check.at(f"triggers[{number}]")
         if number == TRIGGERS_MAX:
@@ -39,31 +34,22 @@ def _check_triggers(check: Check, triggers: Iterable[Trigger]) -> None:
             here.at("event").event_name(trigger.event)
         if trigger.expression is not None:
             here.at("expression").expression(trigger.expression, TRIGGER_VARIABLES)
-        if trigger.cron is not None:
-            _check_cron(here.at("cron"), trigger.cron)
-        if trigger.jitter is not None:
-            here.at("jitter").duration(trigger.jitter, SECOND_MS, 5 * MINUTE_MS)
-        if trigger in seen:
+        _check_schedule(here, trigger)
+        # Two crons that differ only in jitter, or in what is missed, are the same schedule.
+        key = (trigger.event, trigger.expression, trigger.cron)
+        if key in seen:
             here.refuse("repeats an earlier trigger; remove one of them")
-        seen.add(trigger)
+        seen.add(key)
 
 
-def _check_cron(check: Check, text: str) -> None:
-    zoned = _CRON_ZONE.fullmatch(text)
-    fields = (zoned[2] if zoned else text).split()
-    if len(text) > NAME_MAX_CHARS:
-        check.refuse(f"has {len(text)} characters; the limit is {NAME_MAX_CHARS}")
-    elif len(fields) != _CRON_FIELDS or not all(_CRON_FIELD.fullmatch(part) for part in fields):
-        check.refuse(
-            f'"{text}" is no cron: five fields such as "0 9 * * 1", a time zone before them as "TZ=Europe/London"'
-        )
-    elif zoned and not _is_zone(zoned[1]):
-        check.refuse(f'names no time zone: {zoned[1]}; use one such as "Europe/London"')
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return False
-    return True
+def _check_schedule(here: Check, trigger: Trigger) -> None:
+    if trigger.cron is not None:
+        try:
+            read_cron(trigger.cron)
+        except WireError as error:
+            here.at("cron").refuse(f"is refused: {error}")
+    if trigger.jitter is not None:
+        here.at("jitter").duration(trigger.jitter, SECOND_MS, 5 * MINUTE_MS)
+    if trigger.missed is not None and trigger.missed not in MISSED_TICKS:
+        words = " or ".join(f'"{word}"' for word in MISSED_TICKS)
+        here.at("missed").refuse(f"must be {words}, got {trigger.missed!r}")

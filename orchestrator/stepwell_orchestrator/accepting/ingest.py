@@ -18,6 +18,14 @@ from stepwell_orchestrator.model.notice import Notice, NoticeKind, Observe
 from stepwell_orchestrator.ports import Clock, Journal, Queue
 
 
+def parse(body: bytes) -> Any:
+    """The JSON in the body of an ingest request. Raises EventError."""
+    try:
+        return decode(body)
+    except WireError as error:
+        raise EventError(f"{error}; send one event object or an array of them") from error
+
+
 class Ingest:
     """The way in for events from outside."""
 
@@ -35,10 +43,7 @@ class Ingest:
         """
         if not body.strip():
             return []
-        try:
-            parsed = decode(body)
-        except WireError as error:
-            raise EventError(f"{error}; send one event object or an array of them") from error
+        parsed = parse(body)
         return await self.accept_events(parsed if isinstance(parsed, list) else [parsed], seed)
 
     async def accept_events(self, events: Sequence[Any], seed: EventIdSeed | None) -> list[str]:

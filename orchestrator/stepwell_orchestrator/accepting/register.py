@@ -13,11 +13,14 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from stepwell.errors import WireError
 from stepwell.wire.encoding import canonical
 from stepwell.wire.registration import FunctionConfig, Registration, decode_registration
+from stepwell_orchestrator.accepting.cancel_warnings import cancel_warnings
 from stepwell_orchestrator.accepting.function_rules import broken_rules
 from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
+from stepwell_orchestrator.accepting.timetable import Timetable, gone
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.notice import Notice, NoticeKind, Observe
+from stepwell_orchestrator.model.schedule import schedules_of
 from stepwell_orchestrator.ports import Clock, Registry
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -53,10 +56,11 @@ class Synced:
 
 
 class Register:
-    """Takes registrations."""
+    """Takes registrations, and takes them back."""
 
-    def __init__(self, registry: Registry, clock: Clock, observe: Observe) -> None:
+    def __init__(self, registry: Registry, timetable: Timetable, clock: Clock, observe: Observe) -> None:
         self._registry = registry
+        self._timetable = timetable
         self._clock = clock
         self._observe = observe
 
@@ -73,11 +77,26 @@ class Register:
         reached = urlsplit(reached_at) if reached_at else None
         functions = [_function(registration.app_id, config, reached) for config in registration.functions]
         app = self._app(registration, functions, reached_at)
+        before = await self._timetable.registered(app.id)
         modified = await self._registry.put_app(app, functions)
+        schedules = [schedule for function in functions for schedule in schedules_of(function)]
+        await self._timetable.keep(schedules)
+        await self._timetable.drop(gone(before, schedules))
         if modified:
             detail = _summary(registration.functions)
             self._observe(Notice(app.synced_at_ms, NoticeKind.APP_SYNCED, subject=app.id, detail=detail))
+            for slug, warning in cancel_warnings(registration):
+                self._observe(Notice(app.synced_at_ms, NoticeKind.WARNED, function_id=slug, detail=warning))
         return Synced(app.id, modified, app.checksum)
+
+    async def forget(self, url: str) -> bool:
+        """Forget the app served at ``url``, and have its schedules tick no more. Returns False when there is none."""
+        url = normal_url(url)
+        app_ids = [app.id for app in await self._registry.list_apps() if app.url == url]
+        schedules = [each for app_id in app_ids for each in await self._timetable.registered(app_id)]
+        removed = await self._registry.remove_app(url)
+        await self._timetable.drop(schedules)
+        return removed
 
     def _app(self, registration: Registration, functions: Sequence[Function], reached_at: str | None) -> App:
         url = normal_url(reached_at or registration.url)
@@ -156,5 +175,4 @@ def _summary(functions: Sequence[FunctionConfig]) -> str:
     """How many functions there are, and which of their options wait for a later version."""
     count = f"{len(functions)} function{'' if len(functions) == 1 else 's'}"
     waiting = {name for config in functions for name in FLOW_CONTROL & {*config.options} if config.options[name]}
-    waiting |= {"cron" for config in functions if any(trigger.cron for trigger in config.triggers)}
     return f"{count}; not applied yet: {', '.join(sorted(waiting))}" if waiting else count

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.wire.headers import SERVER_KIND
-from stepwell_orchestrator.api import checkpoints, events, functions, runs, signals, system, test_hooks
+from stepwell_orchestrator.api import checkpoints, crons, events, functions, runs, signals, system, test_hooks
 from stepwell_orchestrator.api.auth import UnauthorizedError
 from stepwell_orchestrator.api.deps import Access, Deps, ServerKind
 from stepwell_orchestrator.api.envelope import failure
@@ -26,7 +26,7 @@ from stepwell_orchestrator.errors import ApiError
 
 _logger = logging.getLogger("stepwell.api")
 
-_NOUNS = (system, events, functions, runs, signals, checkpoints, test_hooks, gql, v2)
+_NOUNS = (system, events, functions, crons, runs, signals, checkpoints, test_hooks, gql, v2)
 
 
 def create_api(

@@ -8,10 +8,12 @@ from stepwell.errors import EventError
 from stepwell.wire.headers import EVENT_ID_SEED
 from stepwell.wire.ids import decode_seed, is_ulid
 from stepwell.wire.times import HOUR_MS
+from stepwell_orchestrator.accepting.ingest import Ingest, parse
 from stepwell_orchestrator.api.auth import check_event_key, require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, query_instant, query_limit, read_body, success
-from stepwell_orchestrator.api.forms import form_event, is_form
+from stepwell_orchestrator.api.ingest.forms import form_event, form_fields, is_form
+from stepwell_orchestrator.api.ingest.webhooks import form_body, read_webhook
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
@@ -32,26 +34,34 @@ async def refuse_keyless() -> Response:
     return json_response({"status": 401, "message": "", "error": "Event key is required"}, 401)
 
 
-@router.post("/e/{key}")
+@router.post("/e/{key:path}")
 async def ingest(key: str, request: Request, deps: WithDeps, access: WithAccess) -> Response:
-    """Take events in, whatever the content type says (protocol 3.1, 3.3)."""
+    """Take events in, whatever the content type says (protocol 3.1, 3.3). A key may hold anything, slashes too."""
     try:
         check_event_key(key, access)
     except ApiError as error:
         return json_response({"status": error.status, "message": "", "error": error.message}, error.status)
     try:
-        body = await read_body(request, INGEST_BYTES_MAX)
-        seed = decode_seed(request.headers.get(EVENT_ID_SEED))
-        content_type = request.headers.get("content-type", "")
-        if body.strip() and is_form(content_type, body):
-            ids = await deps.ingest.accept_events([form_event(content_type, body)], seed)
-        else:
-            ids = await deps.ingest.accept(body, seed)
+        ids = await _accept(request, deps.ingest)
     except EventError as error:
         return json_response({"ids": list(error.ids), "status": 400, "error": str(error)}, 400)
     except ApiError as error:
         return json_response({"ids": [], "status": error.status, "error": error.message}, error.status)
     return json_response({"ids": ids, "status": 200})
+
+
+async def _accept(request: Request, ingest: Ingest) -> list[str]:
+    webhook = read_webhook(request.query_params.multi_items())
+    body = await read_body(request, INGEST_BYTES_MAX)
+    seed = decode_seed(request.headers.get(EVENT_ID_SEED))
+    content_type = request.headers.get("content-type", "")
+    form = form_fields(content_type, body) if body.strip() and is_form(content_type, body) else None
+    if webhook is not None:
+        sent = form_body(form) if form is not None else parse(body) if body.strip() else {}
+        return await ingest.accept_events(webhook.events(sent, request.headers), seed)
+    if form is not None:
+        return await ingest.accept_events([form_event(form)], seed)
+    return await ingest.accept(body, seed)
 
 
 @_queries.get("/v1/events")

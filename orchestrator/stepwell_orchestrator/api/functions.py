@@ -11,7 +11,6 @@ from stepwell.wire.encoding import decode
 from stepwell.wire.headers import EVENT_ID_SEED, EXPECTED_SERVER_KIND
 from stepwell.wire.ids import decode_seed
 from stepwell.wire.times import format_instant
-from stepwell_orchestrator.accepting.register import normal_url
 from stepwell_orchestrator.api.auth import require_bearer
 from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, read_body, read_object, success
@@ -58,7 +57,7 @@ async def remove(request: Request, deps: WithDeps) -> Response:
     url = request.query_params.get("url", "")
     if not url:
         raise ApiError(400, "url is missing; say which app to forget, e.g. ?url=http://localhost:3000/api/inngest")
-    if not await deps.registry.remove_app(normal_url(url)):
+    if not await deps.register.forget(url):
         raise ApiError(404, f"no app is served at {url[:200]}")
     return json_response({"status": 200})
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from stepwell_orchestrator.aws.payloads.blobs import Blobs
 from stepwell_orchestrator.aws.queue.queue import SqsQueue
+from stepwell_orchestrator.aws.queue.recurring import RecurringSchedules
 from stepwell_orchestrator.aws.queue.schedules import Schedules
 from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
@@ -53,6 +54,7 @@ class AwsBackend:
     waits: DynamoWaits
     registry: DynamoRegistry
     queue: SqsQueue
+    schedules: RecurringSchedules
     visibility: Visibility
     flow: FlowPorts
 
@@ -61,13 +63,13 @@ class AwsBackend:
         cls, services: Services, names: Names, clock: Clock, entropy: Entropy, retention: Retention | None = None
     ) -> Self:
         """The ports on those services. ``entropy`` tells this process's writes from others'."""
-        schedules = Schedules(
-            services.scheduler,
-            group=names.schedule_group,
-            role_arn=names.schedule_role_arn,
-            queue_arn=names.queue_arn,
-            dead_letter_queue_arn=names.dead_letter_queue_arn,
-        )
+        scheduling = {
+            "group": names.schedule_group,
+            "role_arn": names.schedule_role_arn,
+            "queue_arn": names.queue_arn,
+            "dead_letter_queue_arn": names.dead_letter_queue_arn,
+        }
+        timers = Schedules(services.scheduler, **scheduling)
         blobs = Blobs(services.s3, bucket=names.bucket)
         return cls(
             journal=DynamoJournal(
@@ -75,7 +77,8 @@ class AwsBackend:
             ),
             waits=DynamoWaits(services.dynamodb, table=names.table),
             registry=DynamoRegistry(services.dynamodb, clock, table=names.table, entropy=entropy),
-            queue=SqsQueue(services.sqs, schedules, clock, url=names.queue_url),
+            queue=SqsQueue(services.sqs, timers, clock, url=names.queue_url),
+            schedules=RecurringSchedules(services.scheduler, **scheduling),
             visibility=Visibility(services.sqs, clock, url=names.queue_url),
             flow=FlowPorts(
                 DynamoGates(services.dynamodb, table=names.table), DynamoRates(services.dynamodb, table=names.table)

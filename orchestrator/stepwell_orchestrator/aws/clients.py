@@ -105,6 +105,21 @@ def _botocore() -> MakeClient:
     def make(name: str, options: Mapping[str, Any]) -> Any:
         from botocore.config import Config
 
-        return session().create_client(name, config=Config(**options))
+        client = session().create_client(name, config=Config(**options))
+        if name == "lambda":
+            leave_chain(client)
+        return client
 
     return make
+
+
+def leave_chain(client: Any) -> None:
+    """Let what ``client`` invokes begin a chain of its own.
+
+    botocore passes on by which invocations this one was reached, and Lambda ends chains of some sixteen as loops. Ours
+    allow long chains by a setting of the stack; an app's function, which may be anybody's, needs none this way.
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
+    from botocore.handlers import add_recursion_detection_header
+
+    client.meta.events.unregister("before-call", add_recursion_detection_header)

@@ -74,6 +74,11 @@ class Client:
         data: list[dict[str, Any]] = (await self._get("/v1/runs", query)).data
         return data
 
+    async def crons(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Schedules with their next ticks."""
+        data: list[dict[str, Any]] = (await self._get("/v1/crons", query)).data
+        return data
+
     async def runs_of_event(self, event_id: str) -> EventRuns:
         """The runs an event started so far. Needs a server that tells when there are no more to come."""
         origin = self._server.api_origin
@@ -140,8 +145,11 @@ class Client:
         if own and self._server.bearer:
             headers["authorization"] = f"Bearer {self._server.bearer}"
         content = None if body is None else encode(body)
+        proxy = self._server.proxies.for_url(url)
         try:
-            async with self._session.request(method, url, params=query, data=content, headers=headers) as response:
+            async with self._session.request(
+                method, url, params=query, data=content, headers=headers, proxy=proxy
+            ) as response:
                 return _understood(response.status, await response.read(), origin)
         except TimeoutError:
             raise CommandError(f"{origin} did not answer within {_TIMEOUT_S} s; is it overloaded or stopped?") from None
@@ -183,6 +191,10 @@ def _understood(status: int, raw: bytes, origin: str) -> dict[str, Any]:
 
 
 def _unreachable(origin: str, error: aiohttp.ClientError, *, own: bool) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy did not lead to {origin}, it answered {error.status}; check HTTPS_PROXY and NO_PROXY"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy on the way to {origin} cannot be reached; check HTTPS_PROXY and NO_PROXY"
     if isinstance(error, aiohttp.ClientConnectorError):
         fix = "start a server with `stepwell dev`, or name yours with --url" if own else "is your app running?"
         return f"nothing answers at {origin}; {fix}"

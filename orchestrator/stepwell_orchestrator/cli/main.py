@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stepwell_orchestrator.cli import cancel, dev, rerun, run, runs, send, sync, version
+from stepwell_orchestrator.cli import cancel, crons, dev, rerun, run, runs, send, sync, version
 from stepwell_orchestrator.cli.bench import command as bench
 from stepwell_orchestrator.cli.demo import command as demo
 from stepwell_orchestrator.cli.doctor import command as doctor
@@ -28,6 +28,7 @@ app.command(epilog=demo.EPILOG)(reporting(demo.demo))
 app.command(epilog=send.EPILOG)(reporting(send.send))
 app.command(epilog=runs.EPILOG)(reporting(runs.runs))
 app.command(epilog=run.EPILOG)(reporting(run.run))
+app.command(epilog=crons.EPILOG)(reporting(crons.crons))
 app.command(epilog=cancel.EPILOG)(reporting(cancel.cancel))
 app.command(epilog=rerun.EPILOG)(reporting(rerun.rerun))
 app.command(epilog=replay_check.EPILOG)(reporting(replay_check.replay_check))

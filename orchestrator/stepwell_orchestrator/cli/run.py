@@ -65,6 +65,8 @@ def show(console: Console, found: Answer, trace: Answer) -> None:
     timeline = read_timeline(found.data, trace.data, now_ms=trace.at_ms)
     for line in draw_timeline(timeline, width=console.width, glyphs=glyphs(console)):
         console.print(line, soft_wrap=True)
+    for warning in found.data.get("warnings") or ():
+        console.print(f"{glyphs(console).warned} {one_line(warning)}", soft_wrap=True, markup=False, highlight=False)
     if trouble := found.data.get("trouble"):
         console.print(f"{glyphs(console).failed} {one_line(trouble)}", soft_wrap=True, markup=False, highlight=False)
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stepwell.client.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_settings
+from stepwell.client.proxies import Proxies
+from stepwell.client.settings import DEV_EVENT_KEY, DEV_ORIGIN, Overrides, read_proxies, read_settings
 from stepwell.errors import DefinitionError
+from stepwell.wire.event_key import event_path
 from stepwell.wire.signing import hash_signing_key
 from stepwell_orchestrator.cli.errors import usage_error
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server's addresses and what it is shown as credentials; ``bearer`` is None without a signing key."""
+    """A server's addresses, the way to it, and what it is shown as credentials; no ``bearer`` without a signing key."""
 
     api_origin: str
     event_url: str = field(repr=False)
     bearer: str | None = field(repr=False)
+    proxies: Proxies = field(repr=False)
 
 
 def read_server(url: str | None) -> Server:
@@ -31,6 +34,7 @@ def read_server(url: str | None) -> Server:
     event_key = settings.event_key or DEV_EVENT_KEY
     return Server(
         api_origin=settings.api_origin or DEV_ORIGIN,
-        event_url=f"{settings.event_origin or settings.api_origin or DEV_ORIGIN}/e/{event_key}",
+        event_url=(settings.event_origin or settings.api_origin or DEV_ORIGIN) + event_path(event_key),
         bearer=None if settings.signing_key is None else hash_signing_key(settings.signing_key),
+        proxies=read_proxies(),
     )

@@ -17,7 +17,7 @@ from stepwell_orchestrator.engine.waits.waiting import waits_for_signal
 from stepwell_orchestrator.errors import ApiError, ConflictError
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, SPARE_ITEM_DELAY_MS
-from stepwell_orchestrator.model.decision import Guard, PutEntry
+from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.notice import NoticeKind, Observe
@@ -166,7 +166,7 @@ class Control:
             return None
         late = items.settle(wait.run_id, wait.step_id, SignalArrived(name, data), now_ms).item
         await self._queue.send([replace(late, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
-        put = PutEntry(resume.by_signal(entry, name, data, now_ms), Guard.NOT_MEMOISED)
+        put = PutEntry(resume.by_signal(entry, name, data, now_ms), entry)
         try:
             await self._journal.commit(wait.run_id, [put], term=None)
         except ConflictError:

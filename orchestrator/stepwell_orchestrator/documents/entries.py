@@ -37,4 +37,8 @@ def _entry(step_id: str, body: dict[str, Any]) -> StepEntry:
         body["place"] = Place(*body["place"])
     if "arguments" in body:
         body["arguments"] = tuple(body["arguments"])
+    if "warnings" in body:
+        body["warnings"] = tuple(body["warnings"])
+    if "left" in body:
+        body["left"] = tuple(body["left"])
     return StepEntry(step_id=step_id, **body)

@@ -13,6 +13,7 @@ from stepwell_orchestrator.model.step import Place
 
 _NONE: Final = encode({})
 _NO_PROGRESS: Final = Progress()
+_ORIGIN: Final = ("original_run_id", "invoked_by", "cancellations", "flow", "cron")
 
 
 def progress_document(progress: Progress) -> bytes:
@@ -29,6 +30,7 @@ def read_progress(document: bytes) -> Progress:
     body["fences"] = {int(term): count for term, count in body.get("fences", {}).items()}
     body["unreported"] = tuple(body.get("unreported", ()))
     body["said"] = tuple(body.get("said", (0, 0)))
+    body["warnings"] = tuple(body.get("warnings", ()))
     return Progress(**body)
 
 
@@ -40,7 +42,8 @@ def outcome_document(outcome: Outcome) -> bytes:
 def read_outcome(document: bytes) -> Outcome:
     """The outcome in a document."""
     body = decode(document)
-    return Outcome(**body | {"status": RunStatus(body["status"])})
+    warnings = tuple(body.get("warnings", ()))
+    return Outcome(**body | {"status": RunStatus(body["status"]), "warnings": warnings})
 
 
 def origin_document(header: RunHeader) -> bytes:
@@ -48,8 +51,7 @@ def origin_document(header: RunHeader) -> bytes:
     members = members_of(header)
     if "flow" in members:
         members["flow"] = members_of(header.flow)
-    kept = ("original_run_id", "invoked_by", "cancellations", "flow")
-    return encode({name: members[name] for name in kept if name in members})
+    return encode({name: members[name] for name in _ORIGIN if name in members})
 
 
 def read_origin(document: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from stepwell.wire.encoding import decode, encode
+from stepwell.wire.times import MINUTE_MS, parse_instant_ms
 from stepwell_orchestrator.documents.members import members_of
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
@@ -23,6 +24,7 @@ from stepwell_orchestrator.model.queue_item import (
     Settle,
     SignalArrived,
     Start,
+    Tick,
     TimerDue,
     WaitRefused,
     Work,
@@ -32,12 +34,8 @@ from stepwell_orchestrator.model.queue_item import (
 def work_document(work: Work) -> bytes:
     """A queue item's work: a list whose first member says which."""
     match work:
-        case Route(event_id):
-            return encode(["route", event_id])
-        case Start(run_id):
-            return encode(["start", run_id])
-        case OpenGate(gate):
-            return encode(["gate", gate])
+        case Route(name) | Start(name) | OpenGate(name):
+            return encode([_NAMES[type(work)], name])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
         case Execute(run_id, step_id, attempt, limited):
@@ -55,6 +53,8 @@ def work_document(work: Work) -> bytes:
             return encode(["rerun", run_id, original_run_id, requested_at_ms, *start])
         case CancelMatching():
             return encode(["cancel matching", members_of(work)])
+        case Tick(function_id, cron, tick_ms, recurring):
+            return encode(["tick", function_id, cron, tick_ms, *([recurring] if recurring else [])])
     assert_never(work)
 
 
@@ -63,6 +63,8 @@ def read_work(document: bytes) -> Work:
     kind, *members = decode(document)
     return _WORK[kind](*members)
 
+
+_NAMES = {Route: "route", Start: "start", OpenGate: "gate"}
 
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,
@@ -76,7 +78,16 @@ _WORK: Mapping[str, Callable[..., Work]] = {
     "deadline": Deadline,
     "rerun": lambda *members: Rerun(*members[:3], *map(_from_step, members[3:])),
     "cancel matching": lambda members: CancelMatching(**members),
+    "tick": lambda function_id, cron, tick, *recurring: Tick(function_id, cron, _tick_ms(tick), *recurring),
 }
+
+
+def _tick_ms(tick: int | str) -> int:
+    """A tick's time; a service that sends ticks spells it as a text, and may name any second of its minute."""
+    if not isinstance(tick, str):
+        return tick
+    at_ms = parse_instant_ms(tick)
+    return at_ms - at_ms % MINUTE_MS
 
 
 def _from_step(members: dict[str, Any]) -> FromStep:

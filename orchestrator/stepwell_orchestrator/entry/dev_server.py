@@ -129,7 +129,7 @@ async def _forget_others(engine: Embedded, urls: set[str], say: Say) -> None:
     """Apps that an earlier server loaded and this one does not must start no more runs: nothing could call them."""
     for app in await engine.registry.list_apps():
         if app.url.startswith(IN_PROCESS_ORIGIN) and app.url not in urls:
-            await engine.registry.remove_app(app.url)
+            await engine.register.forget(app.url)
             say(f"the app {app.id} is in the journal and not among the targets: its functions are forgotten")
 
 

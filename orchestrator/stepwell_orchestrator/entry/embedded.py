@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register, Synced
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
@@ -24,6 +25,7 @@ from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
 from stepwell_orchestrator.model.notice import Notice, Observe
 from stepwell_orchestrator.ports import Clock, HttpReply, Ports
+from stepwell_orchestrator.schedules import NoSchedules
 from stepwell_orchestrator.transports.egress import LOOPBACK, allowed
 from stepwell_orchestrator.transports.fetch_http import HttpFetcher
 from stepwell_orchestrator.transports.invoke_asgi import IN_PROCESS_ORIGIN, InProcessInvoker
@@ -97,7 +99,7 @@ class Embedded:
         )
         ids = FreshIds(self.clock, entropy)
         self.ingest = Ingest(self.journal, self.queue, self.clock, ids, observe)
-        self.register = Register(self.registry, self.clock, observe)
+        self.register = Register(self.registry, _timetable(self._backend, self.clock), self.clock, observe)
         self.control = Control(
             self.journal,
             self.waits,
@@ -163,6 +165,10 @@ class Embedded:
         failures = [result for result in results if isinstance(result, Exception)]
         if failures:
             _log.error("the pump had stopped", exc_info=failures[0])
+
+
+def _timetable(backend: LocalBackend, clock: Clock) -> Timetable:
+    return Timetable(NoSchedules(), backend.registry, backend.queue, clock)
 
 
 class _EitherInvoker:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from stepwell.client.settings import ServerKind
-from stepwell.errors import DefinitionError
+from stepwell.errors import DefinitionError, SignatureError
+from stepwell.wire.event_key import event_path
 from stepwell_orchestrator.transports.egress import allowed
 
 
@@ -34,11 +35,21 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> ServerSettings:
     if level not in logging.getLevelNamesMapping():
         raise DefinitionError(f'STEPWELL_LOG_LEVEL is "{level}"; set it to DEBUG, INFO, WARNING or ERROR')
     return ServerSettings(
-        event_keys=words(environ, "STEPWELL_EVENT_KEYS"),
+        event_keys=_event_keys(environ),
         signing_keys=words(environ, "STEPWELL_SIGNING_KEYS"),
         log_level=level,
         gateway_allow=gateway_allow(environ),
     )
+
+
+def _event_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    keys = words(environ, "STEPWELL_EVENT_KEYS")
+    for key in keys:
+        try:
+            event_path(key)
+        except SignatureError as error:
+            raise DefinitionError(f"STEPWELL_EVENT_KEYS: {error}") from None
+    return keys
 
 
 def gateway_allow(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from stepwell_orchestrator.entry.aws.function import LambdaFunction, Serve
 from stepwell_orchestrator.limits import SWEEP_MS
 
 LOOK_MS: Final = 15 * MINUTE_MS
-"""How often the dead letter queue is looked into: each look is a request, which an idle stack pays for."""
+"""How often dead letters and schedules are looked after: each look is a request, which an idle stack pays for."""
 
 _log = logging.getLogger("stepwell.sweep")
 
@@ -30,10 +30,12 @@ class Sweeping:
         self._swept_at_ms = deployment.clock.now_ms() - SWEEP_MS
 
     async def handle(self, _event: Any, _context: Any) -> dict[str, Any]:
-        """Sweep once, and look for dead letters if a quarter of an hour has begun since the sweep before."""
+        """Sweep once, and look after dead letters and schedules if a quarter of an hour began since the last."""
         before_ms, self._swept_at_ms = self._swept_at_ms, self._deployment.clock.now_ms()
         runs = await self._sweep.run()
         looks = before_ms // LOOK_MS != self._swept_at_ms // LOOK_MS
+        if looks:
+            await self._keep_schedules()
         return {"runs": runs, "redriven": await self._redrive() if looks else 0}
 
     async def _redrive(self) -> int:
@@ -42,6 +44,13 @@ class Sweeping:
         except StepwellError:
             _log.warning("dead letters are left to the next look", exc_info=True)
             return 0
+
+    async def _keep_schedules(self) -> None:
+        """A schedule may have lost its next tick, or have been deleted by hand."""
+        try:
+            await self._deployment.timetable.keep_all()
+        except StepwellError:
+            _log.warning("schedules are left to the next look", exc_info=True)
 
 
 def sweeping(deployment: Deployment) -> Serve:

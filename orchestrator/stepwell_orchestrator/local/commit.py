@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from stepwell_orchestrator.documents import entry_document, outcome_document, progress_document
-from stepwell_orchestrator.errors import ConflictError, lease_lost
-from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
+from stepwell_orchestrator.documents import entry_document, outcome_document, progress_document, read_entry
+from stepwell_orchestrator.errors import ConflictError, entry_moved, lease_lost
+from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 
@@ -74,16 +74,21 @@ def _check_run(db: sqlite3.Connection, run_id: str, term: int | None) -> RunStat
 
 def _check(db: sqlite3.Connection, run_id: str, write: Write, term: int | None) -> None:
     match write:
-        case PutEntry(entry, guard):
-            query = "SELECT memoised FROM steps WHERE run_id = ? AND step_id = ?"
+        case PutEntry(entry, replaced):
+            query = "SELECT document FROM steps WHERE run_id = ? AND step_id = ?"
             row = db.execute(query, (run_id, entry.step_id)).fetchone()
-            if row is not None and (guard is Guard.ABSENT or row[0]):
-                raise ConflictError(
-                    f"run {run_id}, step {entry.step_id} ({entry.name}): the entry is not {guard.value}"
-                )
+            stored = None if row is None else read_entry(entry.step_id, row[0])
+            if not _may_replace(stored, replaced):
+                raise entry_moved(run_id, entry.step_id, entry.name)
         case PutProgress() if term is None:
             raise ConflictError(f"run {run_id}: progress is only written by the holder of the drive lease")
         case PutProgress() | EndRun():
             pass
         case _:
             assert_never(write)
+
+
+def _may_replace(stored: StepEntry | None, replaced: StepEntry | None) -> bool:
+    if stored is None or replaced is None:
+        return stored is replaced
+    return not stored.memoised and stored.version == replaced.version

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.flow import RunFlow
@@ -14,21 +13,15 @@ from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
 
 
-class Guard(Enum):
-    """On what condition an entry may be written; otherwise the whole commit is refused."""
-
-    ABSENT = "absent"
-    """No entry of that step exists."""
-    NOT_MEMOISED = "not memoised"
-    """No entry exists, or it exists and is not memoised."""
-
-
 @dataclass(frozen=True, slots=True)
 class PutEntry:
-    """Write a journal entry, whole."""
+    """Write a journal entry, whole, in place of ``replaced`` as it was read, or (None) where no entry of the step is.
+
+    Otherwise the whole commit is refused: when the stored entry is memoised by now, or is of another version.
+    """
 
     entry: StepEntry
-    guard: Guard
+    replaced: StepEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +108,11 @@ class Decision:
     """One atomic set of writes and the commands that follow it.
 
     ``progress`` is the driver's next progress; it becomes durable with a PutProgress or at the release of the lease.
-    ``why`` tells people what a retry is for.
+    ``why`` tells people what a retry is for. ``warnings`` are what the writes keep of the run for the first time.
     """
 
     writes: tuple[Write, ...] = ()
     commands: tuple[Command, ...] = ()
     progress: Progress | None = None
     why: str = ""
+    warnings: tuple[str, ...] = ()

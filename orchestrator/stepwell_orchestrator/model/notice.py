@@ -17,6 +17,7 @@ class NoticeKind(StrEnum):
     RUN_CREATED = "run created"
     RUN_STARTED = "run started"
     CALLED = "called"
+    WARNED = "warned"
     STEP_PLANNED = "step planned"
     STEP_SLEEPING = "step sleeping"
     STEP_WAITING = "step waiting"

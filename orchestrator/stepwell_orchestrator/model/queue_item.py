@@ -150,7 +150,22 @@ class Rerun:
     from_step: FromStep | None = None
 
 
-Work = Route | Start | OpenGate | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A schedule's time has come: ``tick_ms`` is which, before any jitter.
+
+    ``recurring`` ticks are sent one by one by what keeps the schedule; of the others each leads to the next.
+    """
+
+    function_id: str
+    cron: str
+    tick_ms: int
+    recurring: bool = False
+
+
+Work = (
+    Route | Start | OpenGate | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun | Tick
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,15 @@ class RunStatus(StrEnum):
 class Outcome:
     """How a run ended. ``output`` is the function's result, or the failed call's error body as it was sent.
 
-    ``error`` is set on failure: name, message, stack and cause as lifecycle events carry them.
+    ``error`` is set on failure: name, message, stack and cause as lifecycle events carry them. ``warnings`` are those
+    that the call which ended the run was the first to say.
     """
 
     status: RunStatus
     ended_at_ms: int
     output: Any = None
     error: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Progress:
     ``placed`` gives stack places to entries that were written without one; ``fences`` bounds, per term that ended
     without a release, how many places of that term count. ``unreported`` are the pending steps that the last discovery
     did not ask for any more. ``said`` is how far the lines that the function logs have come: memos given out, and lines
-    since the last of them.
+    since the last of them. ``warnings`` are what its calls have told its author, once each.
     """
 
     request_version: int = REQUEST_VERSION_UNKNOWN
@@ -59,6 +61,7 @@ class Progress:
     fences: Mapping[int, int] = field(default_factory=dict)
     unreported: tuple[str, ...] = ()
     said: tuple[int, int] = (0, 0)
+    warnings: tuple[str, ...] = ()
 
 
 class Invoker(NamedTuple):
@@ -73,9 +76,9 @@ class RunHeader:
     """One run without its journal.
 
     ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
-    free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run. ``cancellations`` are the pauses that
-    may cancel it, ``flow`` is what it keeps for the limits of its function. ``trouble`` is what last kept a store's
-    queue from having it worked on; it may be over.
+    free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run, ``cron`` on one that a schedule
+    started. ``cancellations`` are the pauses that may cancel it, ``flow`` is what it keeps for the limits of its
+    function. ``trouble`` is what last kept a store's queue from having it worked on; it may be over.
     """
 
     run_id: str
@@ -95,6 +98,7 @@ class RunHeader:
     cancellations: tuple[PauseKey, ...] = ()
     flow: RunFlow = field(default_factory=RunFlow)
     trouble: str | None = None
+    cron: str | None = None
 
     @property
     def limited(self) -> bool:
@@ -107,6 +111,12 @@ class RunHeader:
         if self.outcome is not None:
             return self.outcome.status
         return RunStatus.QUEUED if self.started_at_ms is None else RunStatus.RUNNING
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the calls of its function have told its author, once each, in the order it was first said."""
+        last = () if self.outcome is None else self.outcome.warnings
+        return tuple(dict.fromkeys((*self.progress.warnings, *last)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class StepStatus(StrEnum):
 
 
 _MEMOISED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT})
+_CLAIMABLE = frozenset({StepStatus.PLANNED, StepStatus.ERRORED, StepStatus.RUNNING})
 _PENDING = frozenset({StepStatus.PLANNED, StepStatus.RUNNING, StepStatus.SLEEPING, StepStatus.WAITING})
 
 
@@ -42,12 +43,16 @@ class Place(NamedTuple):
 class StepEntry:
     """One step of one run.
 
-    ``attempt`` counts failed attempts so far. ``due_at_ms`` is when it is looked at again: a sleep's end, a retry.
+    ``attempt`` counts failed attempts under its id so far, and never falls: a claim and a queue item are for one
+    attempt. ``first_attempt`` is where the counting of this step begins: one that was dropped, or was of another kind,
+    had those before. ``due_at_ms`` is when it is looked at again: a sleep's end, a retry.
     ``planned``: a queue item of its own executes it; otherwise a discovery does, in place.
     ``memo`` is the raw wire memo, present once the step is memoised. ``place`` is its position in the stack when the
     drive lease was held by its writer. ``race`` says that its completion alone may let the function go on.
     ``claim_until_ms`` is the lease of the worker that executes it, taken at ``claimed_at_ms``. ``error`` is the last
     failed attempt's. ``arguments``, on a step that has not finished, replace those its function gives it.
+    ``warnings`` are what the calls that executed it by itself were the first to say. ``left`` is what entries of older
+    code waited with that gave way to this one, as far as that may still be filed.
     """
 
     step_id: str
@@ -69,11 +74,29 @@ class StepEntry:
     opts: Mapping[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
     arguments: tuple[Any, ...] | None = None
+    first_attempt: int = 0
+    warnings: tuple[str, ...] = ()
+    left: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def memoised(self) -> bool:
         """Whether the step is finished and its memo is part of the run's state."""
         return self.status in _MEMOISED
+
+    @property
+    def failed_attempts(self) -> int:
+        """How many attempts of this step, and of none before it under its id, have failed."""
+        return self.attempt - self.first_attempt
+
+    @property
+    def claimable(self) -> bool:
+        """Whether a worker executes the step by itself, or is to."""
+        return self.status in _CLAIMABLE
+
+    @property
+    def version(self) -> tuple[int, bool, int | None]:
+        """What tells the entry from an earlier or a later one of its step: every writer but a renewal changes it."""
+        return (self.attempt, self.claimable, self.claimed_at_ms)
 
     @property
     def pending(self) -> bool:

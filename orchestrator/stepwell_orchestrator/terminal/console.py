@@ -18,12 +18,13 @@ _QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKin
 _RETRIES: Final = frozenset({NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING})
 _PAUSES: Final = frozenset({NoticeKind.STEP_SLEEPING, NoticeKind.STEP_WAITING})
 _ENDS: Final = frozenset({NoticeKind.RUN_COMPLETED, NoticeKind.RUN_FAILED, NoticeKind.RUN_CANCELLED})
-_STAND_OUT: Final = _RETRIES | _ENDS | {NoticeKind.STEP_FAILED}
+_STAND_OUT: Final = _RETRIES | _ENDS | {NoticeKind.STEP_FAILED, NoticeKind.WARNED}
 _FUNCTION_CELLS_MAX: Final = 32
 
 _STYLES: Final = {
     NoticeKind.EVENT_RECEIVED: "blue",
     NoticeKind.APP_SYNCED: "blue",
+    NoticeKind.WARNED: "yellow",
     NoticeKind.STEP_COMPLETED: "green",
     NoticeKind.STEP_RETRYING: "yellow",
     NoticeKind.STEP_FAILED: "red",
@@ -89,6 +90,8 @@ def _mark(kind: NoticeKind, glyphs: Glyphs) -> str:
             return glyphs.event
         case NoticeKind.RUN_STARTED:
             return glyphs.started
+        case NoticeKind.WARNED:
+            return glyphs.warned
         case NoticeKind.RUN_CANCELLED | NoticeKind.STEP_TIMED_OUT:
             return glyphs.dropped
         case _:
@@ -107,6 +110,8 @@ def _what(notice: Notice) -> str:
             return notice.kind.removeprefix("run ").upper()
         case NoticeKind.FUNCTION_RETRYING:
             return "retrying"
+        case NoticeKind.WARNED:
+            return "warning"
         case _:
             return one_line(notice.subject)
 

@@ -22,6 +22,7 @@ class Glyphs:
     done: str
     failed: str
     retry: str
+    warned: str
     open: str
     started: str
     dropped: str
@@ -38,6 +39,7 @@ UNICODE: Final = Glyphs(
     done="✓",
     failed="✗",
     retry="↻",
+    warned="!",
     open="○",
     started="●",
     dropped="⊘",
@@ -53,6 +55,7 @@ ASCII: Final = Glyphs(
     done="+",
     failed="x",
     retry="r",
+    warned="!",
     open="o",
     started="*",
     dropped="-",

@@ -63,17 +63,37 @@ class HttpInvoker:
             self._session = None
 
     async def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
-        session = self._open()
         for _ in range(_REDIRECTS_MAX):
-            # As a file it is sent in pieces: a large body in one piece would hold up the loop, and aiohttp warns of it.
-            data = io.BytesIO(body)
-            async with session.request(method, url, headers=headers, data=data, allow_redirects=False) as response:
-                location = response.headers.get("location")
-                if response.status in _REDIRECTS and location:
-                    url = urljoin(url, location)
-                    continue
-                return await self._reply(response)
+            reply = await self._exchange(method, url, headers, body)
+            location = reply.headers.get("location")
+            if reply.status not in _REDIRECTS or not location:
+                return reply
+            url = urljoin(url, location)
         raise CallError(f"{shown_url(url)} redirects in circles: {_REDIRECTS_MAX} times so far")
+
+    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
+        """One request and its reply; made once more when a kept connection was closed before a byte of it.
+
+        App servers and load balancers close idle connections at any moment, also when a request is on its way to them.
+        """
+        from stepwell_orchestrator.transports.app_connections import UnansweredError
+
+        if self._session is None:
+            self._session = self._open(_KEEPALIVE_S)
+        try:
+            return await self._ask(self._session, method, url, headers, body)
+        except UnansweredError:
+            # Other kept connections may be as dead.
+            async with self._open(keepalive_s=None) as session:
+                return await self._ask(session, method, url, headers, body)
+
+    async def _ask(
+        self, session: ClientSession, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> HttpReply:
+        # As a file it is sent in pieces: a large body in one piece would hold up the loop, and aiohttp warns of it.
+        data = io.BytesIO(body)
+        async with session.request(method, url, headers=headers, data=data, allow_redirects=False) as response:
+            return await self._reply(response)
 
     async def _reply(self, response: ClientResponse) -> HttpReply:
         chunks, size = [], 0
@@ -83,14 +103,13 @@ class HttpInvoker:
         lowered = {name.lower(): value for name, value in response.headers.items()}
         return HttpReply(response.status, lowered, b"".join(chunks)[: self._reply_bytes_max + 1])
 
-    def _open(self) -> ClientSession:
+    def _open(self, keepalive_s: float | None) -> ClientSession:
         import aiohttp
 
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(
-                total=self._timeout_ms / SECOND_MS, sock_connect=_CONNECT_TIMEOUT_MS / SECOND_MS
-            )
-            # The pump bounds how many calls are under way; the pool must not hold them back a second time.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
-        return self._session
+        from stepwell_orchestrator.transports.app_connections import AppConnector, AppResponse
+
+        timeout = aiohttp.ClientTimeout(
+            total=self._timeout_ms / SECOND_MS, sock_connect=_CONNECT_TIMEOUT_MS / SECOND_MS
+        )
+        connector = AppConnector(keepalive_s=keepalive_s)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, response_class=AppResponse)

@@ -39,7 +39,8 @@ assert STEP_STATUS_NAMES.keys() == set(StepStatus), "every step status has a nam
 def run_body(header: RunHeader) -> dict[str, Any]:
     """A run as REST shows it. ``output`` is the result, or the error body of a failed run.
 
-    ``trouble`` says what keeps the engine itself from working on it, or has done so.
+    ``trouble`` says what keeps the engine itself from working on it, or has done so; ``warnings`` what its calls have
+    told the function's author.
     """
     outcome = header.outcome
     return {
@@ -53,13 +54,14 @@ def run_body(header: RunHeader) -> dict[str, Any]:
         "event_name": header.event_name,
         "batch_id": None,
         "original_run_id": header.original_run_id,
-        "cron": None,
+        "cron": header.cron,
         "status": RUN_STATUS_NAMES[header.status],
         "queued_at": format_instant(header.created_at_ms),
         "started_at": instant_text(header.started_at_ms),
         "ended_at": None if outcome is None else format_instant(outcome.ended_at_ms),
         "output": None if outcome is None else outcome.output,
         "trouble": header.trouble if outcome is None else None,
+        "warnings": list(header.warnings),
     }
 
 
@@ -122,7 +124,7 @@ def shown_status(entry: StepEntry, *, over: bool) -> StepStatus:
     """
     if over and entry.pending:
         return StepStatus.DROPPED
-    untried = entry.arguments is not None and entry.status is StepStatus.ERRORED and entry.attempt == 0
+    untried = entry.arguments is not None and entry.status is StepStatus.ERRORED and entry.failed_attempts == 0
     return StepStatus.PLANNED if untried else entry.status
 
 
@@ -130,9 +132,9 @@ def attempts(entry: StepEntry) -> int:
     """How often the step was tried, the attempt under way included."""
     match entry.status:
         case StepStatus.PLANNED | StepStatus.ERRORED | StepStatus.DROPPED:
-            return entry.attempt
+            return entry.failed_attempts
         case _:
-            return entry.attempt + 1
+            return entry.failed_attempts + 1
 
 
 def step_result(entry: StepEntry) -> tuple[Any, Mapping[str, Any] | None]:

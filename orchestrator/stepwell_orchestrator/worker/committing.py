@@ -9,7 +9,7 @@ from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.apply import apply
 from stepwell_orchestrator.engine.journal.stack import arrange, fence, next_place
 from stepwell_orchestrator.errors import ConflictError
-from stepwell_orchestrator.model.decision import Command, Decision, Guard, PutEntry, PutProgress
+from stepwell_orchestrator.model.decision import Command, Decision, PutEntry, PutProgress
 from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.held_run import HeldRun
@@ -20,15 +20,17 @@ from stepwell_orchestrator.worker.tools import Tools
 class Settlement:
     """How the wait of one step ends: its final entry, None when this does not end it, and the commands that follow.
 
-    The commands are carried out in any case: the settler that was first may have died before that.
+    ``replaced`` is the wait that ends. The commands are carried out in any case: the settler that was first may have
+    died before that.
     """
 
     entry: StepEntry | None = None
+    replaced: StepEntry | None = None
     commands: tuple[Command, ...] = ()
 
     def decision(self) -> Decision:
         """The guarded write and the commands: the first to settle a step wins."""
-        puts = () if self.entry is None else (PutEntry(self.entry, Guard.NOT_MEMOISED),)
+        puts = () if self.entry is None else (PutEntry(self.entry, self.replaced),)
         return Decision(puts, self.commands)
 
 
@@ -71,16 +73,20 @@ class Committer:
             return await self.reload_after_conflict(held)
 
     async def settle_without_lease(self, run_id: str, find_settlement: FindSettlement) -> None:
-        """End a step's wait while another worker drives the run, and so without a place."""
-        run = await self.tools.load(run_id)
-        decision = (await find_settlement(run)).decision()
-        try:
-            await self.tools.journal.commit(run_id, decision.writes, term=None)
-        except ConflictError:
-            pass
-        else:
+        """End a step's wait while another worker drives the run, and so without a place.
+
+        Refused, it looks again: the step may have ended, or be another wait by now, which holds what the first one did.
+        """
+        while True:
+            run = await self.tools.load(run_id)
+            decision = (await find_settlement(run)).decision()
+            try:
+                await self.tools.journal.commit(run_id, decision.writes, term=None)
+            except ConflictError:
+                continue
             self.tools.tell(run.header, decision)
-        await self.tools.dispatch(decision.commands)
+            await self.tools.dispatch(decision.commands)
+            return
 
     async def store(self, held: HeldRun, progress: Progress) -> HeldRun:
         """Store progress, which is only taken from the run's driver while the run goes on.

@@ -23,6 +23,18 @@ committed a result
 the claimant dies after it         a later attempt                        the item's next delivery: it queues the retry
 committed a failed attempt
   test_crash_everywhere.py::test_a_crash_at_any_port_call_is_survived
+... committed that the step is of     the newer entry, at a later attempt    the item's next delivery: the commands of
+another kind in new code                                                     the journal
+  test_crash_everywhere.py::test_a_crash_while_a_step_changes_leaves_nothing_behind
+a driver decides by the step as it    the claim                              the driver: its commit is refused, and it
+was before the claim                                                         calls again; the body's result is kept
+  test_replaced_entries.py::test_a_driver_does_not_write_over_a_claim_that_it_did_not_see
+a driver drops the step, or writes    the newer entry; the result is         nobody: it asks to drive
+another kind, in the claim's place    refused
+  test_replaced_entries.py::test_a_result_does_not_end_what_the_step_has_become
+the claim ran out and another one     the newer claim, or what it led to;    the newer claimant
+was made                              what the first one found is refused
+  test_replaced_entries.py::test_of_two_claimants_the_later_one_is_heard
 =================================  =====================================  =============================================
 """
 
@@ -32,6 +44,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from stepwell_orchestrator.engine.calls.advance import advance
+from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.discovery import retries
 from stepwell_orchestrator.engine.journal.situation import Situation
 from stepwell_orchestrator.engine.opcodes.gateway import GATEWAYS
@@ -104,6 +117,9 @@ class Executor:
             due_at_ms = entry.due_at_ms or self.tools.clock.now_ms()
             await self.tools.dispatch([items.execute_again(work, entry.attempt, due_at_ms)])
             return False
+        if entry.attempt > work.attempt and entry.pending:
+            run = await self.tools.load(work.run_id)
+            await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
         return True
 
     async def _execute_claimed(self, work: Execute, slots: CallSlots, claimed_at_ms: int) -> bool:

@@ -42,7 +42,7 @@ from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.matching import accepts, index_in, is_eligible
 from stepwell_orchestrator.errors import ConflictError
 from stepwell_orchestrator.limits import IDEMPOTENCY_MS, PAUSE_PAGE
-from stepwell_orchestrator.model.decision import Guard, PutEntry, Watch
+from stepwell_orchestrator.model.decision import PutEntry, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
@@ -78,13 +78,13 @@ class Router:
             function.slug: function for function in await self.tools.registry.functions_on(patterns(event.name))
         }
         for header in route(event, functions.values(), self.tools.clock.now_ms()):
-            await self._start(event, header, functions[header.function_id])
+            await self.start(event, header, functions[header.function_id])
 
     async def _invoke(self, event: Event, function_id: str, invoker: Invoker | None) -> None:
         """Start the invoked function, bypassing its triggers; its absence is the invoking step's failure."""
         function = await self.tools.registry.get_function(function_id)
         if function is not None:
-            await self._start(event, new_run(event, function, invoker), function)
+            await self.start(event, new_run(event, function, invoker), function)
         elif invoker is not None:
             until_ms = event.data["_inngest"].get("expire")
             refused = WaitRefused(f"could not find function with ID: {function_id}", until_ms)
@@ -104,7 +104,8 @@ class Router:
         entries = [] if start is None else copied_entries(original, start, now_ms)
         await self._create(original.events[0], header, function, (), now_ms, entries=entries)
 
-    async def _start(self, event: Event, header: RunHeader, function: Function) -> None:
+    async def start(self, event: Event, header: RunHeader, function: Function) -> None:
+        """Start the run that a stored event starts of a function, unless one of its keys is taken."""
         keys = idempotency_keys(event, function, self.tools.clock.now_ms())
         await self._create(event, header, function, keys, starts_at_ms(event, header.created_at_ms))
 
@@ -156,7 +157,7 @@ class Router:
         """Put a new run's first entries. Those that another delivery has put are the same, and stay."""
         while True:
             known = (await self.tools.load(run_id)).entries
-            missing = [PutEntry(entry, Guard.ABSENT) for entry in entries if entry.step_id not in known]
+            missing = [PutEntry(entry) for entry in entries if entry.step_id not in known]
             if not missing:
                 return
             try:

@@ -28,9 +28,14 @@ old one waited for comes
   test_stale_items.py::test_the_timer_of_an_older_sleep_ends_no_newer_wait
 ... and it was to be executed        a later attempt                        nobody: its item claims nothing
   test_stale_items.py::test_an_older_attempt_is_not_executed
-... and the driver that let it go    the new entry; an old pause is filed,  the pause's event ends nothing; the next
-died before its commands             or the old signal taken                who wants the signal frees it
+... and the driver that let it go    the new entry, which says what the    the next driver (``takeover``) lets it go;
+died before its commands             old one waited with                    its event ends nothing, and the next who
+                                                                            wants the signal frees it
+  test_crash_everywhere.py::test_a_crash_while_a_step_changes_leaves_nothing_behind
   test_stale_items.py::test_a_signal_that_nobody_waits_for_any_more_is_free
+... while the settler has the older  the new entry; the commit is refused   the settler looks again: it ends nothing
+one in hand                                                                 and gives up nothing of the new one
+  test_replaced_entries.py::test_a_settler_does_not_end_what_the_step_has_become
 ===================================  =====================================  ==========================================
 """
 
@@ -102,8 +107,11 @@ class Settler:
             entry = run.entries.get(step_id)
             if entry is None:
                 return Settlement()
-            ended = await end(run, entry) if _waits(entry) and run.header.outcome is None else None
-            return Settlement(ended, give_up(run_id, entry))
+            goes_on = _waits(entry) and run.header.outcome is None
+            ended = await end(run, entry) if goes_on else None
+            if goes_on and ended is None:
+                return Settlement()
+            return Settlement(ended, entry, give_up(run_id, entry))
 
         return await self.driver.drive(run_id, deliveries, find_settlement)
 

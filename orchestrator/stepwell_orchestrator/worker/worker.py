@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.notice import Notice, Observe
@@ -20,6 +21,7 @@ from stepwell_orchestrator.model.queue_item import (
     Route,
     Settle,
     Start,
+    Tick,
     TimerDue,
 )
 from stepwell_orchestrator.ports import Ports
@@ -33,6 +35,7 @@ from stepwell_orchestrator.worker.gateways import Gateways
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
 from stepwell_orchestrator.worker.starting import Starter
+from stepwell_orchestrator.worker.ticking import Ticker
 from stepwell_orchestrator.worker.tools import Tools
 
 
@@ -90,6 +93,8 @@ class Worker:
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
         self._router = Router(self._tools, self._canceller)
+        timetable = Timetable(ports.schedules, ports.registry, ports.queue, ports.clock)
+        self._ticker = Ticker(self._tools, self._router, timetable)
 
     async def handle(self, item: QueueItem, deliveries: int) -> int | None:
         """Carry out one item, delivered for the ``deliveries``-th time.
@@ -98,9 +103,6 @@ class Worker:
         means the platform failed: the item stays leased and is redelivered.
         """
         match item.work:
-            case Route(event_id):
-                await self._router.route(event_id)
-                return None
             case Start(run_id):
                 return await self._starter.start(run_id, deliveries)
             case OpenGate(gate):
@@ -113,19 +115,29 @@ class Worker:
                 return await self._settler.settle_by_time(work, deliveries)
             case Settle() as work:
                 return await self._settler.settle(work, deliveries)
-            case Cancel(run_id):
-                await self._canceller.cancel(run_id)
-                return None
             case Deadline() as work:
                 return await self._canceller.enforce_deadline(work, item.due_at_ms)
-            case Rerun() as work:
-                await self._router.rerun(work)
-                return None
-            case CancelMatching() as work:
-                await self._canceller.cancel_matching(work)
+            case Tick() as work:
+                return await self._ticker.tick(work)
+            case Route() | Cancel() | Rerun() | CancelMatching() as work:
+                await self._do(work)
                 return None
             case _:
                 assert_never(item.work)
+
+    async def _do(self, work: Route | Cancel | Rerun | CancelMatching) -> None:
+        """Do what is done once it was done: no such item is to be handed out again."""
+        match work:
+            case Route(event_id):
+                await self._router.route(event_id)
+            case Cancel(run_id):
+                await self._canceller.cancel(run_id)
+            case Rerun():
+                await self._router.rerun(work)
+            case CancelMatching():
+                await self._canceller.cancel_matching(work)
+            case _:
+                assert_never(work)
 
     async def _open_gate(self, gate: str, due_at_ms: int) -> int | None:
         """Send for those who may go by a rate. Returns when to come again: an item may be early by this clock."""

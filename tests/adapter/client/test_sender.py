@@ -110,6 +110,72 @@ async def test_a_refusal_keeps_the_ids_accepted_before_it(
     assert len(server.requests) == 1
 
 
+class Bounded:
+    """A server that takes requests up to a bound, and says so in its own way or not at all."""
+
+    def __init__(self, bytes_max: int, refusal: http.HttpResponse, *, wrapped: int = 0) -> None:
+        self.bytes_max = bytes_max
+        self.refusal = refusal
+        self.wrapped = wrapped
+        self.taken: list[list[str]] = []
+        self.asked = 0
+
+    async def __call__(self, request: OutboundRequest) -> http.HttpResponse:
+        """Take the events, or refuse them as too large."""
+        self.asked += 1
+        if len(request.body) + self.wrapped > self.bytes_max:
+            return self.refusal
+        events = decode(request.body)
+        seed = decode_seed(request.headers["x-inngest-event-id-seed"])
+        assert seed is not None
+        self.taken.append([event["name"] for event in events])
+        if any(event["name"] == "bad" for event in events):
+            return json_answer({"ids": [], "status": 400, "error": "event name is bad"}, 400)
+        return json_answer({"ids": [seed.event_id(ordinal) for ordinal, _ in enumerate(events, 1)], "status": 200})
+
+
+LAMBDA = json_answer({"Message": "Request must be smaller than 2000 bytes for the InvokeFunction operation"}, 413)
+OURS = json_answer({"ids": [], "status": 413, "error": "the request body is over 2000 bytes; send it in parts"}, 413)
+A_PROXY = http.HttpResponse(413, {"content-type": "text/html"}, b"<h1>413 Request Entity Too Large</h1>")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "wrapped", "asked"), [(LAMBDA, 0, 9), (OURS, 0, 9), (A_PROXY, 0, 15), (LAMBDA, 900, 23)]
+)
+async def test_a_send_that_is_too_large_goes_in_parts(refusal: http.HttpResponse, wrapped: int, asked: int) -> None:
+    """Parts are as large as the server says, or half and half again; order and ids are those of a single request."""
+    events = [{"name": f"e{number}", "data": {"text": "x" * 450}} for number in range(30)]
+    server = Bounded(2_000, refusal, wrapped=wrapped)
+    ids = await sender(server, []).send_events(events, SEED)
+    assert ids == [SEED.event_id(ordinal) for ordinal in range(1, 31)]
+    assert [name for part in server.taken for name in part] == [f"e{number}" for number in range(30)]
+    assert server.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("refusal", "why"),
+    [(LAMBDA, "Request must be smaller than 2000 bytes"), (OURS, "is over 2000 bytes"), (A_PROXY, "is too large")],
+)
+async def test_an_event_that_is_too_large_alone_is_an_error(refusal: http.HttpResponse, why: str) -> None:
+    """The error has the server's limit, the size and the way out, and the ids of the events that were taken before."""
+    server = Bounded(2_000, refusal)
+    large = {"name": "large", "data": {"text": "x" * 5_000}}
+    with pytest.raises(EventError, match=f"HTTP 413: .*{why}.*alone makes a request of 5037 bytes: store") as refused:
+        await sender(server, []).send_events([*EVENTS, large], SEED)
+    assert "\n" not in str(refused.value)
+    assert refused.value.ids == (SEED.event_id(1), SEED.event_id(2))
+
+
+async def test_a_refusal_in_a_later_part_keeps_the_ids_of_the_parts_before() -> None:
+    """What was taken before the bad event is told, and nothing behind it is sent."""
+    events = [{"name": name, "data": {"text": "x" * 1_500}} for name in ("a", "b", "bad", "c")]
+    server = Bounded(2_000, LAMBDA)
+    with pytest.raises(EventError, match="HTTP 400: event name is bad") as refused:
+        await sender(server, []).send_events(events, SEED)
+    assert refused.value.ids == (SEED.event_id(1), SEED.event_id(2))
+    assert server.taken == [["a"], ["b"], ["bad"]]
+
+
 async def test_too_many_events_are_not_sent() -> None:
     """More events than a server takes in one request are refused before any is sent."""
     server = FakeServer()

@@ -15,6 +15,8 @@ KEY = "signkey-test-12345678"
     [
         ({}, {}, {"dev": False, "kind": "cloud", "api_origin": None, "event_key": None, "signing_keys": ()}),
         ({}, {"STEPWELL_DEV": "1"}, {"dev": True, "api_origin": DEV_ORIGIN, "event_origin": DEV_ORIGIN}),
+        ({}, {"INNGEST_DEV": "7"}, {"dev": True, "api_origin": DEV_ORIGIN}),
+        ({}, {"INNGEST_DEV": "0"}, {"dev": False}),
         ({}, {"INNGEST_DEV": "true"}, {"dev": True, "event_key": DEV_EVENT_KEY}),
         ({}, {"STEPWELL_DEV": "0", "INNGEST_DEV": "1"}, {"dev": False}),
         ({}, {"STEPWELL_DEV": "http://10.0.0.2:9000/"}, {"dev": True, "api_origin": "http://10.0.0.2:9000"}),
@@ -96,6 +98,13 @@ def test_what_is_missing_is_said_when_it_is_needed() -> None:
         nothing.event_url()
     with pytest.raises(DefinitionError, match="STEPWELL_EVENT_KEY"):
         read_settings(Overrides(base_url="https://a.example"), {}).event_url()
+
+
+@pytest.mark.parametrize("key", [".", "..", "a\udcff"])
+def test_an_event_key_that_no_path_can_carry_is_refused(key: str) -> None:
+    """The setting is named, in one line, before anything is sent."""
+    with pytest.raises(DefinitionError, match=r"^STEPWELL_EVENT_KEY: an event key [^\n]+; choose another$"):
+        read_settings(Overrides(), {"STEPWELL_EVENT_KEY": key})
 
 
 def test_an_event_key_is_one_part_of_the_path() -> None:

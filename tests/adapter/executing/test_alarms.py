@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from stepwell.wire.ids import hash_step_id
-from tests.adapter.executing.support import RUN_ID, call, data, give, result
+from tests.adapter.executing.support import call, data, give, result
 from tests.adapter.executing.support import error as failed
 
 
@@ -56,10 +56,11 @@ def _parallel_plain(ctx: Any) -> None:
     ctx.step.parallel(lambda: _two_plain(ctx), lambda: ctx.step.run("c", give, 1))
 
 
+PLACE = re.compile(r" \([^()]*:\d+\)")
 OTHER_RESULT = "the journal has the result of another kind of step for it"
 OLD = hash_step_id("old")
 ASKED_A = f'the journal has step {OLD} here, this replay asked for "a" instead'
-ORDER = f'the journal has step {hash_step_id("b")} here, this replay asked for "a" instead'
+ORDER = 'the journal has step "b" here, this replay asked for "a" instead'
 
 
 @pytest.mark.parametrize(
@@ -101,17 +102,62 @@ ORDER = f'the journal has step {hash_step_id("b")} here, this replay asked for "
     ],
 )
 async def test_a_difference_is_reported_once(
-    handler: Callable[[Any], Any], memos: Mapping[str, Any], problems: list[str], caplog: pytest.LogCaptureFixture
+    handler: Callable[[Any], Any], memos: Mapping[str, Any], problems: list[str]
 ) -> None:
-    """The warning names function, run, step, what was recorded, what was found, and the fix."""
-    with caplog.at_level(logging.WARNING, logger="stepwell"):
-        await call(handler, memos)
+    """The reply carries a warning that names function, step, what was recorded, what was found, and the fix."""
+    outcome = await call(handler, memos)
 
-    assert [record.getMessage() for record in caplog.records] == [
-        f'function "app-fn", run {RUN_ID}: the replay differs from the journal: {problem}. Decide by the event and '
+    assert [PLACE.sub("", text) for text in outcome.warnings] == [
+        f'function "app-fn": the replay differs from the journal: {problem}. Decide by the event and '
         "step results alone, and give a changed step a new id, e.g. with a version in it"
         for problem in problems
     ]
+
+
+@pytest.mark.parametrize("handler", [_two, _two_plain])
+async def test_a_difference_tells_where_the_function_asked(handler: Callable[[Any], Any]) -> None:
+    """The warning has file and line of the step call, in functions of both styles."""
+    (text,) = (await call(handler, {"old": data(1)})).warnings
+
+    assert f'asked for "a" instead ({__file__}:{handler.__code__.co_firstlineno + 1}). Decide' in text
+
+
+async def test_a_step_that_comes_later_is_called_by_its_name() -> None:
+    """Steps that changed places are both named, although a call is sent no names."""
+
+    async def in_turn(ctx: Any) -> None:
+        await ctx.step.run("b", give, 2)
+        await ctx.step.run("a", give, 1)
+
+    (text,) = (await call(in_turn, {"a": data(1), "b": data(2)})).warnings
+    assert 'the journal has step "a" here, this replay asked for "b" instead' in text
+
+
+async def test_of_many_steps_the_first_are_named() -> None:
+    """A function that asks for a hundred steps is told of five, and how many more there are."""
+
+    async def many(ctx: Any) -> None:
+        await asyncio.gather(*(ctx.step.run(f"s{number}", give, 1) for number in range(100)))
+
+    (text,) = (await call(many, {"old": data(1)})).warnings
+    assert 'asked for "s0", "s1", "s2", "s3", "s4", 95 more instead' in text
+
+
+async def test_another_server_has_it_in_the_log_once_a_run(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that keeps no warnings gets the same calls again and again, and the log one line for each run."""
+    for run_id in ("01HF7YAT00LOGGED0000000001", "01HF7YAT00LOGGED0000000001", "01HF7YAT00LOGGED0000000002"):
+        await call(_two, {"old": data(1)}, run_id=run_id)
+
+    texts = [record.getMessage().partition(": the replay differs")[0] for record in caplog.records]
+    assert texts == [f'function "app-fn", run 01HF7YAT00LOGGED000000000{number}' for number in (1, 2)]
+
+
+async def test_our_own_server_keeps_it_and_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The run shows the warning, in the server's log as well: once is enough."""
+    outcome = await call(_two, {"old": data(1)}, from_stepwell=True)
+
+    assert len(outcome.warnings) == 1
+    assert caplog.records == []
 
 
 async def test_a_difference_does_not_fail_the_run() -> None:
@@ -121,21 +167,17 @@ async def test_a_difference_does_not_fail_the_run() -> None:
     assert result(await call(_two, memos)) is None
 
 
-async def test_a_targeted_call_reports_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_targeted_call_reports_nothing() -> None:
     """A call that stops at its target has not looked at the rest."""
-    await call(_two, {"old": data(1)}, target="a")
-
-    assert caplog.records == []
+    assert (await call(_two, {"old": data(1)}, target="a")).warnings == ()
 
 
-async def test_a_memo_outside_the_stack_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_memo_outside_the_stack_raises_no_alarm() -> None:
     """Only the stack says in which order steps were asked for."""
-    await call(_two, {"old": data(1)}, stack=[])
-
-    assert caplog.records == []
+    assert (await call(_two, {"old": data(1)}, stack=[])).warnings == ()
 
 
-async def test_a_background_task_that_is_overtaken_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_background_task_that_is_overtaken_raises_no_alarm() -> None:
     """A function that returns before a task of its own has reached its step has not changed its mind."""
 
     async def handler(ctx: Any) -> None:
@@ -147,5 +189,6 @@ async def test_a_background_task_that_is_overtaken_raises_no_alarm(caplog: pytes
         asyncio.create_task(branch())  # noqa: RUF006 - dropping it is the point
         await ctx.step.run("a", give, 1)
 
-    assert result(await call(handler, {"a": data(1), "b": data(1)})) is None
-    assert caplog.records == []
+    outcome = await call(handler, {"a": data(1), "b": data(1)})
+    assert result(outcome) is None
+    assert not any("differs from the journal" in text for text in outcome.warnings)

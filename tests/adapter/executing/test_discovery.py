@@ -294,7 +294,9 @@ async def test_the_loser_of_a_race_does_not_hold_the_result_back() -> None:
 
 async def test_a_cancelled_step_is_no_longer_reported() -> None:
     """Cancelling the task that waits for a step gives the step up."""
-    assert ops(await call(corpus.first_of_chains, {"b1": data("b"), "b2": data("b")})) == [("StepRun", "after")]
+    memos = {"b1": data("b"), "b2": data("b")}
+
+    assert ops(await call(corpus.first_of_chains, memos, from_stepwell=True)) == [("StepRun", "after")]
 
 
 async def test_a_task_cancelled_before_it_began_gives_its_step_up() -> None:
@@ -319,7 +321,7 @@ async def test_a_task_cancelled_before_it_began_gives_its_step_up() -> None:
 async def test_a_race_is_won_by_what_finished_first(memos: Mapping[str, Any], winner: str) -> None:
     """Memos are given out in the order of the stack, one at a time (protocol 4.10)."""
     assert ("StepPlanned" if len(memos) == 1 else "StepRun", f"after-{winner}") in ops(
-        await call(corpus.first_of_two, memos)
+        await call(corpus.first_of_two, memos, from_stepwell=True)
     )
 
 
@@ -397,7 +399,7 @@ async def test_memos_outside_the_stack_come_last() -> None:
     """A memo that the stack does not list is used once the stacked ones are."""
     memos = {"a": data("a"), "b": data("b")}
 
-    assert ops(await call(corpus.first_of_two, memos, stack=["b"])) == [("StepRun", "after-b")]
+    assert ops(await call(corpus.first_of_two, memos, stack=["b"], from_stepwell=True)) == [("StepRun", "after-b")]
 
 
 async def test_memoised_bodies_do_not_run() -> None:

@@ -409,6 +409,40 @@ async def test_the_serve_url_can_be_overridden(options: dict[str, str], url: str
     assert decode_registration(decode(server.requests[0].body)).url == url
 
 
+async def test_the_registered_url_keeps_what_lets_the_server_through() -> None:
+    """A query of the platform's stays, in the app's URL and its functions'; what is of the protocol does not."""
+    server = FakeServer()
+    query = {"fnId": "x", "deployId": "1", "bypass": "a&b"}
+    await handler_of(cloud_app(), server=server).handle(request_of("PUT", query=query))
+    registration = decode_registration(decode(server.requests[0].body))
+    assert registration.url == "https://app.example/api/inngest?bypass=a%26b"
+    assert registration.functions[0].url == f"{registration.url}&fnId=shop-greet&stepId=step"
+
+
+async def test_a_wrong_signature_is_refused_in_dev_mode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a key is set, who signs must know it; a dev server need not sign."""
+    monkeypatch.setenv("STEPWELL_SIGNING_KEY", KEY)
+    handled = handler_of(dev_app())
+    answers = [await handled.handle(call_request(key=key)) for key in (OTHER_KEY, KEY, None)]
+    assert [answer.status for answer in answers] == [401, 200, 200]
+
+
+@pytest.mark.parametrize("kind", ["in-band", "in_band"])
+async def test_an_in_band_sync_is_asked_for_in_either_spelling(kind: str) -> None:
+    """The specification writes it with a hyphen, servers with an underscore."""
+    body = encode({"url": "https://seen.example/x?deployId=1&bypass=a"})
+    request = request_of("PUT", headers={names.SYNC_KIND: kind}, body=body, key=KEY)
+    response = await handler_of(cloud_app()).handle(request)
+    assert decode(response.body)["url"] == "https://seen.example/x?bypass=a"
+
+
+async def test_a_failed_sync_modified_nothing() -> None:
+    """The body of a refusal says so, as that of a success says what it did."""
+    server = FakeServer(lambda request: json_answer({"error": "bad"}, 400))
+    response = await handler_of(cloud_app(), server=server).handle(request_of("PUT"))
+    assert decode(response.body)["modified"] is False
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "code", "message"),
     [

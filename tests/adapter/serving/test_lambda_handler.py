@@ -20,7 +20,7 @@ import stepwell
 import stepwell.aws
 from stepwell.client import system
 from stepwell.errors import DefinitionError, WireError
-from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX, TEXT_BYTES_MAX, LambdaHandler
+from stepwell.serving.lambda_handler import RESPONSE_BYTES_MAX, TEXT_BYTES_MAX, LambdaHandler, public_path
 from stepwell.wire import headers as names
 from stepwell.wire.encoding import canonical, encode
 from stepwell.wire.invocation import DIRECT, PAYLOAD_BYTES_MAX
@@ -211,6 +211,39 @@ def test_the_path_can_be_fixed(serve):
     call = a_call(path="/elsewhere").function_url()
     assert serve(app_with(hello, signing_key=KEY), path="/api/stepwell")(call, context())["statusCode"] == 404
     assert serve(app_with(hello, signing_key=KEY))(call, context())["statusCode"] == 200
+
+
+def behind(prefix: str, event: dict[str, Any], *, stripped: bool) -> dict[str, Any]:
+    """The event of a caller who wrote ``prefix`` before the path; a front door may have ``stripped`` it."""
+    asked = event["requestContext"]
+    path = prefix + (event.get("rawPath") or event["path"])
+    if "rawPath" in event:
+        return {**event, "rawPath": path, "requestContext": {**asked, "http": {**asked["http"], "path": path}}}
+    return {**event, "path": event["path"] if stripped else path, "requestContext": {**asked, "path": path}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix", "stripped"),
+    [
+        pytest.param("function_url", "", False, id="function URL, or HTTP API without a stage"),
+        pytest.param("function_url", "/prod", False, id="HTTP API with a named stage"),
+        pytest.param("rest_api", "/prod", True, id="REST API, its stage stripped"),
+        pytest.param("rest_api", "/v1", False, id="REST API, custom domain with a base path"),
+        pytest.param("load_balancer", "", False, id="load balancer"),
+    ],
+)
+def test_a_fixed_path_is_found_behind_every_front_door(serve, kind: str, prefix: str, stripped: bool):
+    """A stage or base path may stand before it, and what is registered is the URL that the caller used."""
+    handler = serve(app_with(hello, signing_key=KEY), path="/api/stepwell")
+    call = behind(prefix, getattr(a_call(), kind)(), stripped=stripped)
+    assert handler(call, context())["statusCode"] == 200
+    assert (public_path(call) or call["path"]) == f"{prefix}/api/stepwell"
+
+
+def test_a_longer_word_is_no_prefix(serve):
+    """Only whole segments may stand before a fixed path."""
+    call = a_call(path="/my-api/stepwell").function_url()
+    assert serve(app_with(hello, signing_key=KEY), path="/api/stepwell")(call, context())["statusCode"] == 404
 
 
 def test_an_invocation_asks_for_the_functions(serve):

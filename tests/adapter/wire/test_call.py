@@ -189,3 +189,15 @@ def test_how_far_the_lines_have_come_is_a_member_of_our_own():
 def test_a_position_that_is_none_counts_as_absent(own):
     """Servers that tell nothing, or something else, are like those without the member."""
     assert decode_call_request(with_ctx(stepwell=own)).ctx.said is None
+
+
+@pytest.mark.parametrize(("own", "ours"), [(None, False), ([], False), ({}, True), ({"said": [0, 0]}, True)])
+def test_a_server_of_our_own_is_known_by_its_member(own, ours):
+    """Whatever it tells there; others have no such member."""
+    ctx = decode_call_request(with_ctx(stepwell=own)).ctx
+    assert ctx.from_stepwell is ours
+
+
+def test_a_server_of_our_own_says_so_in_every_call():
+    """Also in one that has nothing else to tell."""
+    assert CallRequest(event=EVENT, ctx=CallContext(run_id="R", from_stepwell=True)).encode()["ctx"]["stepwell"] == {}

@@ -144,8 +144,6 @@ def test_refused(raw, said):
     ("members", "said"),
     [
         ({"id": 5}, "a function has no id"),
-        ({"name": None}, "function app-f: name is missing"),
-        ({"name": ""}, "function app-f: name is missing"),
         ({"steps": None}, "function app-f: steps must have exactly one entry"),
         ({"steps": {}}, "function app-f: steps must have exactly one entry"),
         ({"steps": {**STEPS, "more": STEPS["step"]}}, "function app-f: steps must have exactly one entry"),
@@ -170,6 +168,12 @@ def test_function_refused(members, said):
     with pytest.raises(WireError) as caught:
         decode_function({**FUNCTION, **members})
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_function_without_a_name_is_called_by_its_id(name):
+    """The name is for people, and may be left out."""
+    assert decode_function({**FUNCTION, "name": name}).name == "app-f"
 
 
 @pytest.mark.parametrize("runtime", [None, {}, {"url": None}, {"url": "ftp://app"}, {"url": "/api"}, "http://app"])

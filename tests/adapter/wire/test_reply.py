@@ -313,3 +313,13 @@ def test_warnings_are_bounded_on_both_ends():
     assert len(headers["x-stepwell-warnings"]) < 4_000
     assert decode_reply(status, SDK | headers, body, NOW_MS).outcome.warnings == tuple("x" * 500 for _ in range(5))
     assert read(200, b"1", x_stepwell_warnings=sent).outcome.warnings == tuple("y" * 500 for _ in range(5))
+
+
+@pytest.mark.parametrize(("no_retry", "said"), [(False, "false"), (True, "true")])
+def test_a_step_error_says_whether_it_is_worth_another_attempt(no_retry, said):
+    """The header is there either way; with a Retry-After it says false."""
+    failed = Opcode(Op.STEP_ERROR, "a", error=ERROR_BODY)
+    retry_at_ms = None if no_retry else NOW_MS + 5_000
+    _, headers, _ = encode_reply(Instructions((failed,), no_retry=no_retry, retry_at_ms=retry_at_ms), NOW_MS)
+    assert headers["x-inngest-no-retry"] == said
+    assert ("retry-after" in headers) is not no_retry

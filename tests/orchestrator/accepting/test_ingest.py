@@ -11,6 +11,7 @@ import pytest
 
 from stepwell.errors import EventError
 from stepwell.wire.ids import EventIdSeed, is_ulid, ulid_ms
+from stepwell_orchestrator.accepting.event_validation import NO_NAME
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import EVENT_BYTES_MAX, EVENTS_PER_REQUEST_MAX, JSON_DEPTH_MAX
@@ -76,6 +77,13 @@ async def test_missing_members_get_defaults(world: World) -> None:
     assert ulid_ms(internal_id) == NOW_MS
 
 
+@pytest.mark.parametrize("fraction", [0.25, 0.999])
+async def test_a_time_with_a_fraction_is_the_millisecond_it_lies_in(world: World, fraction: float) -> None:
+    """What a browser's clock says is cut to whole milliseconds."""
+    [internal_id] = await world.accept({"name": "a", "ts": NOW_MS + fraction})
+    assert world.journal.events[internal_id].ts_ms == NOW_MS
+
+
 async def test_engine_member_of_data_is_removed(world: World) -> None:
     """The data member that belongs to the engine does not come in from outside."""
     [internal_id] = await world.accept({"name": "a", "data": {"_inngest": {"fn_id": "x"}, "n": 1}})
@@ -129,7 +137,8 @@ async def test_fresh_ids_grow_within_a_millisecond(world: World) -> None:
         (123, "Request body must contain an event object or an array of event objects"),
         (None, "Request body must contain an event object or an array of event objects"),
         ("text", "Request body must contain an event object or an array of event objects"),
-        ({"data": {}}, "event name is empty"),
+        ({"data": {}}, NO_NAME),
+        ({"name": None, "data": {}}, NO_NAME),
         ({"name": "", "data": {}}, "event name is empty"),
         ({"name": " \t", "data": {}}, "event name is empty"),
         ({"name": 7}, "event name must be a string, got a number"),
@@ -142,9 +151,15 @@ async def test_fresh_ids_grow_within_a_millisecond(world: World) -> None:
         ({"name": "a", "user": 1}, 'event user must be an object, got a number; wrap it, e.g. {"value": ...}'),
         ({"name": "a", "id": 5}, "event id must be a string, got a number"),
         ({"name": "a", "v": True}, "event v must be a string, got a boolean"),
-        ({"name": "a", "ts": "now"}, "event ts must be whole milliseconds since 1970, got a string"),
-        ({"name": "a", "ts": 1.5}, "event ts must be whole milliseconds since 1970, got a number"),
-        ({"name": "a", "ts": True}, "event ts must be whole milliseconds since 1970, got a boolean"),
+        ({"name": "a", "ts": "now"}, "event ts must be milliseconds since 1970, got a string"),
+        ({"name": "a", "ts": [1]}, "event ts must be milliseconds since 1970, got a list"),
+        ({"name": "a", "ts": -0.5}, "timestamp is before Jan 1, 1980; ts is milliseconds, not seconds"),
+        ({"name": "a", "ts": 1_700_000_000.5}, "timestamp is before Jan 1, 1980; ts is milliseconds, not seconds"),
+        (
+            {"name": "a", "ts": 1e300},
+            "timestamp is after Dec 31, 2100; ts is milliseconds, not micro- or nanoseconds",
+        ),
+        ({"name": "a", "ts": True}, "event ts must be milliseconds since 1970, got a boolean"),
         ({"name": "a", "ts": -5}, "timestamp is before Jan 1, 1980; ts is milliseconds, not seconds"),
         ({"name": "a", "ts": 1_700_000_000}, "timestamp is before Jan 1, 1980; ts is milliseconds, not seconds"),
         ({"name": "a", "ts": 315_532_799_999}, "timestamp is before Jan 1, 1980; ts is milliseconds, not seconds"),
@@ -229,7 +244,7 @@ async def test_batch_is_bounded(world: World) -> None:
 
 async def test_events_before_the_bad_one_stay_accepted(world: World) -> None:
     """Of good, bad, good the first is stored, queued and named in the error; what follows is not looked at."""
-    with pytest.raises(EventError, match=r"^event name is empty$") as refusal:
+    with pytest.raises(EventError, match=r"^event name is empty") as refusal:
         await world.accept([OK, {"data": {}}, OK], SEED)
     assert refusal.value.ids == (FIRST,)
     assert world.log == [f"event {FIRST}", f"item {FIRST}:route"]

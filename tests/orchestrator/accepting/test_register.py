@@ -8,9 +8,11 @@ import pytest
 
 from stepwell.wire.registration import Trigger
 from stepwell_orchestrator.accepting.register import InvalidFunctionsError, Register, normal_url
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
-from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryRegistry
+from stepwell_orchestrator.schedules import NoSchedules
+from tests.orchestrator.fakes import NOW_MS, FixedClock, MemoryQueue, MemoryRegistry
 
 URL = "http://127.0.0.1:3000/api/inngest"
 
@@ -29,8 +31,10 @@ def body(*functions: dict[str, Any], **members: Any) -> dict[str, Any]:
 class World:
     def __init__(self) -> None:
         self.registry = MemoryRegistry()
+        self.queue = MemoryQueue()
         self.notices: list[Notice] = []
-        self.register = Register(self.registry, FixedClock(), self.notices.append)
+        timetable = Timetable(NoSchedules(), self.registry, self.queue, FixedClock())
+        self.register = Register(self.registry, timetable, FixedClock(), self.notices.append)
 
 
 @pytest.fixture
@@ -125,7 +129,6 @@ NO_URL = {"steps": {"step": {"id": "step", "name": "step", "runtime": {"url": "f
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ({"name": ""}, "function shop-pay: name is missing"),
         ({"steps": {}}, "function shop-pay: steps must have exactly one entry"),
         (NO_URL, "runtime.url must be an http, https, ws or wss URL"),
         ({"retries": 21}, "retries must be a whole number from 0 to 20, got 21"),
@@ -143,9 +146,17 @@ NO_URL = {"steps": {"step": {"id": "step", "name": "step", "runtime": {"url": "f
         ({"triggers": [{"event": "*"}]}, '"*" has a misplaced wildcard'),
         ({"triggers": [{"event": "a", "expression": "event.data.x =="}]}, "expression is no valid expression"),
         ({"triggers": [{"event": "a", "expression": "async.data.x == 1"}]}, "expression is no valid expression"),
-        ({"triggers": [{"cron": "* * * *"}]}, '"* * * *" is no cron'),
-        ({"triggers": [{"cron": "@daily"}]}, '"@daily" is no cron'),
-        ({"triggers": [{"cron": "TZ=Mars/Base 0 9 * * 1"}]}, "names no time zone: Mars/Base"),
+        (
+            {"triggers": [{"cron": "* * * *"}]},
+            "function shop-pay: triggers[0]: cron is refused: a cron has five fields",
+        ),
+        ({"triggers": [{"cron": "0 0 31 4 *"}]}, 'cron is refused: the cron "0 0 31 4 *" never ticks'),
+        ({"triggers": [{"cron": "TZ=Mars/Base 0 9 * * 1"}]}, "cron is refused: there is no time zone 'Mars/Base'"),
+        ({"triggers": [{"cron": "@daily", "missed": "some"}]}, 'missed must be "skip" or "last" or "all", got'),
+        (
+            {"triggers": [{"cron": "@daily"}, {"cron": "@daily", "jitter": "1m"}]},
+            "triggers[1] repeats an earlier trigger",
+        ),
         ({"triggers": [{"cron": "0 9 * * 1", "jitter": "6m"}]}, "jitter is 6m; it must be from 1 s to 300 s"),
         ({"concurrency": [{"limit": 1}] * 3}, "concurrency has 3 limits; at most 2 are allowed"),
         ({"concurrency": [{"limit": -1}]}, "concurrency: limit must be a whole number 0 or more, got -1"),
@@ -250,6 +261,7 @@ async def test_every_broken_rule_is_told(world: World) -> None:
         {"singleton": {"key": "event.data.k", "mode": "skip"}},
         {"priority": {"run": "event.data.prio"}, "timeouts": {"start": "1m", "finish": "5m"}},
         {"triggers": [{"cron": "TZ=Europe/Paris 0 12 * * 5", "jitter": "30s"}, {"cron": "*/5 * * JAN-MAR MON"}]},
+        {"triggers": [{"event": "shop/paid"}, {"cron": "@daily"}, {"cron": "@hourly", "missed": "all"}]},
         {"idempotency": "event.data.key"},
     ],
 )
@@ -268,11 +280,45 @@ async def test_what_sdks_register_is_accepted(world: World, members: dict[str, A
         ),
         (
             {"cancel": [{"event": "x"}], "debounce": {"period": "1m"}, "triggers": [{"cron": "0 9 * * 1"}]},
-            "1 function; not applied yet: cron, debounce",
+            "1 function; not applied yet: debounce",
         ),
     ],
 )
 async def test_what_waits_for_a_later_version_is_told(world: World, members: dict[str, Any], detail: str) -> None:
     """The notice of a registration names the options that are stored and not acted upon, and no others."""
     await world.register.accept(body(function(**members)))
-    assert [notice.detail for notice in world.notices] == [detail]
+    told = [notice.detail for notice in world.notices if notice.kind is NoticeKind.APP_SYNCED]
+    assert told == [detail]
+
+
+UNCONDITIONAL = [{"event": "shop/closed"}, {"event": "shop/moved"}, {"event": "shop/refunded", "if": "true"}]
+
+
+@pytest.mark.parametrize(
+    ("sdk", "cancel", "told"),
+    [
+        ("js:v4.2.0", UNCONDITIONAL, ["shop/closed, shop/moved"]),
+        ("py:v0.5.0", UNCONDITIONAL[:1], ["shop/closed"]),
+        ("go:v0.8.0", [{"event": "shop/closed", "if": "event.data.id == async.data.id"}], []),
+        ("js:v4.2.0", None, []),
+        ("stepwell-py:v0.1.0", UNCONDITIONAL, []),
+    ],
+)
+async def test_a_cancellation_of_every_run_is_told(world: World, sdk: str, cancel: Any, told: list[str]) -> None:
+    """A function of another SDK that any such event cancels gets one line with the fix; ours was asked for it."""
+    raw = body(function(cancel=cancel), sdk=sdk)
+    await world.register.accept(raw)
+    await world.register.accept(raw)
+    warned = [notice for notice in world.notices if notice.kind is NoticeKind.WARNED]
+    assert [notice.function_id for notice in warned] == ["shop-pay"] * len(told)
+    assert [notice.detail for notice in warned] == [
+        f"cancelOn {events} has no condition, so one such event cancels every run of the function; add "
+        'match: "data.id" or if: "event.data.id == async.data.id", or if: "true" where all of them are meant'
+        for events in told
+    ]
+
+
+@pytest.mark.parametrize("cron", ["@daily", "@hourly", "@weekly", "TZ=Europe/London @monthly"])
+async def test_a_word_for_a_schedule_is_a_cron(world: World, cron: str) -> None:
+    """The shorthands that official packages pass on are taken."""
+    await world.register.accept(body({**function("shop-pay"), "triggers": [{"cron": cron}]}))

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stepwell.wire.event_key import event_path
 from stepwell.wire.ids import ulid_ms
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, format_instant
 from stepwell_orchestrator.entry.virtual_clock import VIRTUAL_START_MS
@@ -98,6 +99,18 @@ async def test_event_keys(shop_world: World, options: dict[str, Any], key: str, 
         answer = await client.post(f"/e/{key}", content=b'{"name":"a"}')
     assert answer.status_code == status
     assert answer.json().get("error") == error
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["Zm9v/YmFy+Zm9vYmFy=", "a/", "/a", "key with space", "käse", "a?b", "a#b", "100%41", "%2F", "a..", "a;b&c=d"],
+)
+async def test_an_event_key_may_hold_anything(shop_world: World, key: str) -> None:
+    """A key that is percent-encoded in the path, as every SDK does, is the key that was configured, and no other is."""
+    async with shop_world.client(event_keys=[key]) as client:
+        accepted = await client.post(event_path(key), content=b'{"name":"a"}')
+        refused = await client.post(event_path(f"{key}/more"), content=b'{"name":"a"}')
+    assert (accepted.status_code, refused.status_code) == (200, 401), accepted.text
 
 
 async def test_event_is_shown_as_stored(api: httpx.AsyncClient) -> None:

@@ -99,7 +99,11 @@ class Fired:
 
 def schedule_times(group: str) -> list[int]:
     """When the one-time schedules fire."""
-    return [_at_ms(name, schedule) for name, schedule in _schedules(group).items() if schedule.state == "ENABLED"]
+    return [
+        _at_ms(name, schedule)
+        for name, schedule in _schedules(group).items()
+        if schedule.state == "ENABLED" and not recurs(schedule)
+    ]
 
 
 def fire_schedules(group: str, now_ms: int) -> list[Fired]:
@@ -107,6 +111,8 @@ def fire_schedules(group: str, now_ms: int) -> list[Fired]:
     schedules = _schedules(group)
     fired = []
     for name, schedule in list(schedules.items()):
+        if recurs(schedule):
+            continue
         at_ms = _at_ms(name, schedule)
         if at_ms > now_ms or schedule.state != "ENABLED":
             continue
@@ -115,6 +121,16 @@ def fire_schedules(group: str, now_ms: int) -> list[Fired]:
         if schedule.action_after_completion == "DELETE":
             del schedules[name]
     return sorted(fired, key=lambda one: one.at_ms)
+
+
+def recurring(group: str) -> dict[str, Any]:
+    """The schedules that fire again and again, by their names."""
+    return {name: schedule for name, schedule in _schedules(group).items() if recurs(schedule)}
+
+
+def recurs(schedule: Any) -> bool:
+    """Whether a schedule fires again and again."""
+    return str(schedule.schedule_expression).startswith("cron(")
 
 
 def _schedules(group: str) -> dict[str, Any]:

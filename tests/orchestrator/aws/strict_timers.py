@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from zoneinfo import available_timezones
 
 from moto.scheduler.exceptions import ValidationException
 from moto.scheduler.responses import EventBridgeSchedulerResponse
@@ -17,6 +18,8 @@ from moto.sqs import models as sqs_models
 NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
 TOKEN = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
 AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+_FIELD = r"(?:\*|\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)"
+CRON = re.compile(rf"cron\({_FIELD} {_FIELD} (?:{_FIELD} {_FIELD} \?|\? {_FIELD} {_FIELD}) \*\)")
 QUEUE_ARN = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}")
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 INPUT_BYTES_MAX = 256_000
@@ -46,20 +49,23 @@ def install() -> None:
     """Patch moto."""
     sqs_models.unix_time_millis = lambda *_: _Time.now_ms()
     sqs_models.unix_time = lambda *_: _Time.now_ms() / 1_000
-    EventBridgeSchedulerResponse.create_schedule = _checked(EventBridgeSchedulerResponse.create_schedule)
+    for name in ("create_schedule", "update_schedule"):
+        setattr(EventBridgeSchedulerResponse, name, _checked(getattr(EventBridgeSchedulerResponse, name)))
 
 
 def broken_rules(name: str, schedule: dict[str, Any]) -> list[str]:
-    """What the service would refuse of a one-time schedule of ours."""
+    """What the service would refuse of a schedule of ours, one-time or recurring."""
     target = schedule["Target"]
+    recurs = CRON.fullmatch(schedule["ScheduleExpression"]) is not None
     rules = {
         "Name": NAME.fullmatch(name),
         "GroupName": NAME.fullmatch(schedule["GroupName"]),
-        "ClientToken": TOKEN.fullmatch(schedule["ClientToken"]),
-        "ScheduleExpression": _is_at(schedule["ScheduleExpression"]),
-        "ScheduleExpressionTimezone": schedule.get("ScheduleExpressionTimezone", "UTC") == "UTC",
+        "ClientToken": TOKEN.fullmatch(schedule.get("ClientToken", "none")),
+        "ScheduleExpression": recurs or _is_at(schedule["ScheduleExpression"]),
+        "ScheduleExpressionTimezone": _is_zone(schedule.get("ScheduleExpressionTimezone", "UTC"), recurs=recurs),
         "FlexibleTimeWindow": schedule["FlexibleTimeWindow"] == {"Mode": "OFF"},
-        "ActionAfterCompletion": schedule["ActionAfterCompletion"] in ("NONE", "DELETE"),
+        "ActionAfterCompletion": schedule.get("ActionAfterCompletion", "NONE") in ("NONE", "DELETE"),
+        "Description": len(schedule.get("Description", "")) <= 512,
         "Target.Arn": QUEUE_ARN.fullmatch(target["Arn"]),
         "Target.RoleArn": ROLE_ARN.fullmatch(target["RoleArn"]),
         "Target.DeadLetterConfig": QUEUE_ARN.fullmatch(target["DeadLetterConfig"]["Arn"]),
@@ -73,6 +79,10 @@ def broken_rules(name: str, schedule: dict[str, Any]) -> list[str]:
 def _is_retry_policy(policy: dict[str, int]) -> bool:
     attempts, age_s = policy.get("MaximumRetryAttempts", 185), policy.get("MaximumEventAgeInSeconds", 86_400)
     return 0 <= attempts <= 185 and 60 <= age_s <= 86_400
+
+
+def _is_zone(name: str, *, recurs: bool) -> bool:
+    return name in available_timezones() if recurs else name == "UTC"
 
 
 def _is_at(expression: str) -> bool:
@@ -89,11 +99,11 @@ def _is_at(expression: str) -> bool:
 
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    def create_schedule(self: Any) -> Any:
+    def checked(self: Any) -> Any:
         name = self.uri.split("/")[-1]
         broken = broken_rules(name, json.loads(self.body))
         if broken:
             raise ValidationException(f"schedule {name} breaks the rules of {', '.join(broken)}")
         return method(self)
 
-    return create_schedule
+    return checked

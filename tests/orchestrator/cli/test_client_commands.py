@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -28,6 +29,16 @@ def test_send(stepwell: Stepwell, server: FakeServer):
     assert (result.exit_code, result.stdout) == (0, f"✓ order/created accepted as {EVENT_ID}\n")
     (asked,) = server.asked
     assert asked.body == {"name": "order/created", "data": {"n": 1}, "id": "o-1", "ts": 1_900_000_000_000}
+
+
+@pytest.mark.parametrize("key", ["Zm9v/YmFy+=", "a?b#c", "100%41", "käse"])
+def test_send_encodes_the_key(stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch, key: str):
+    """Whatever the event key holds, it is one segment of the path."""
+    monkeypatch.setenv("STEPWELL_EVENT_KEY", key)
+    stepwell("send", "order/created", "--url", server.origin)
+    [asked] = server.asked
+    path, e, sent = asked.path.split("/")
+    assert (path, e, unquote(sent)) == ("", "e", key)
 
 
 @pytest.mark.parametrize(("given", "data"), [(None, {}), ("-", {"n": 2}), ("@FILE", {"n": 3}), ('{"n": 4}', {"n": 4})])
@@ -182,6 +193,28 @@ def test_no_runs(stepwell: Stepwell, server: FakeServer):
     assert stepwell("runs", "--json").stdout == "[]\n"
 
 
+def test_crons(stepwell: Stepwell, server: FakeServer):
+    """Schedules are listed with their next ticks by the clocks of their zones, a line each."""
+    ticks = [{"at": "2030-03-18T08:00:00.000Z", "local": "2030-03-18T09:00:00+01:00"}]
+    ticks.append({"at": "2030-03-25T08:00:00.000Z", "local": "2030-03-25T09:00:00+01:00"})
+    schedule = {"function_id": "shop-report", "cron": "TZ=Europe/Paris 0 9 * * 1", "tz": "Europe/Paris", "next": ticks}
+    server.says("GET /v1/crons", [schedule])
+    assert stepwell("crons", "--function", "shop-report", "--next", "2").stdout.splitlines() == [
+        "function     cron                       next              time zone",
+        "shop-report  TZ=Europe/Paris 0 9 * * 1  2030-03-18 09:00  Europe/Paris",
+        "                                        2030-03-25 09:00  Europe/Paris",
+    ]
+    assert json.loads(stepwell("crons", "--json").stdout) == [schedule]
+    assert server.questions[0] == "GET /v1/crons?limit=2&function_id=shop-report"
+
+
+def test_no_crons(stepwell: Stepwell, server: FakeServer):
+    """Where nothing is scheduled that is said in words, or is an empty array."""
+    server.says("GET /v1/crons", [])
+    assert stepwell("crons").stdout == "no schedules\n"
+    assert stepwell("crons", "--json").stdout == "[]\n"
+
+
 def test_run(stepwell: Stepwell, server: FakeServer):
     """A run is drawn as a timeline as wide as the terminal."""
     server.says(f"GET {RUN}", run_answer(20, output=7))
@@ -201,6 +234,13 @@ def test_a_run_tells_its_trouble(stepwell: Stepwell, server: FakeServer):
     server.says(f"GET {RUN}", run_answer(trouble="queue item [red]x[/red] has failed\nby ReadTimeout"))
     server.says(f"GET {RUN}/trace", [])
     assert stepwell("run", RUN_ID).stdout.splitlines()[-1] == "✗ queue item [red]x[/red] has failed by ReadTimeout"
+
+
+def test_a_run_tells_its_warnings(stepwell: Stepwell, server: FakeServer):
+    """Under the timeline of a run is what its calls told its author, a line each and nothing but text."""
+    server.says(f"GET {RUN}", run_answer(warnings=["step [b]x[/b]\nis lost", "odd"]))
+    server.says(f"GET {RUN}/trace", [])
+    assert stepwell("run", RUN_ID).stdout.splitlines()[-2:] == ["! step [b]x[/b] is lost", "! odd"]
 
 
 def test_run_as_json(stepwell: Stepwell, server: FakeServer):
@@ -348,6 +388,38 @@ def test_no_server(stepwell: Stepwell, free_port: int, args: list[str]):
     result = stepwell(*args, "--url", origin)
     fix = "start a server with `stepwell dev`, or name yours with --url"
     assert (result.exit_code, result.stderr) == (1, f"stepwell: nothing answers at {origin}; {fix}\n")
+
+
+def test_a_remote_server_is_asked_through_the_proxy(
+    stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+):
+    """A server elsewhere is asked through the proxy of the environment, one on this machine never is."""
+    monkeypatch.setenv("http_proxy", server.origin)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.says("GET http://engine.example/v1/runs", [])
+    server.says("GET /v1/runs", [])
+    assert stepwell("runs", "--url", "http://engine.example").exit_code == 0
+    assert stepwell("runs", "--url", server.origin).exit_code == 0
+    assert [asked.path.partition("?")[0] for asked in server.asked] == ["http://engine.example/v1/runs", "/v1/runs"]
+
+
+@pytest.mark.parametrize("leads", ["nowhere", "to a refusal"])
+def test_a_proxy_that_leads_nowhere_is_one_line(
+    stepwell: Stepwell, server: FakeServer, free_port: int, monkeypatch: pytest.MonkeyPatch, leads: str
+):
+    """What is wrong with the proxy is told as that, with the variables that name it."""
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port}" if leads == "nowhere" else server.origin)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    result = stepwell("runs", "--url", "https://engine.example")
+    why = "cannot be reached" if leads == "nowhere" else "did not lead to https://engine.example, it answered 501"
+    assert (result.exit_code, why in result.stderr, "check HTTPS_PROXY and NO_PROXY" in result.stderr) == (
+        1,
+        True,
+        True,
+    )
+    assert result.stderr.count("\n") == 1
 
 
 def test_keys_go_to_their_server_only(stepwell: Stepwell, server: FakeServer, monkeypatch: pytest.MonkeyPatch):

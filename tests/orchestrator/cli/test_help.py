@@ -14,6 +14,7 @@ COMMANDS = (
     "send",
     "runs",
     "run",
+    "crons",
     "cancel",
     "rerun",
     "replay-check",

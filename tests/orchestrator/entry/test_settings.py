@@ -37,6 +37,12 @@ def test_a_place_that_cannot_be_allowed_is_refused() -> None:
         read_settings({"STEPWELL_GATEWAY_ALLOW": "10.0.0.0/99"})
 
 
+def test_an_event_key_that_no_path_can_carry_is_refused() -> None:
+    """A key that clients would take for a folder stops the server before it begins."""
+    with pytest.raises(DefinitionError, match=r'^STEPWELL_EVENT_KEYS: an event key cannot be "\.\."'):
+        read_settings({"STEPWELL_EVENT_KEYS": "a/b,.."})
+
+
 def test_keys_do_not_show_in_a_repr() -> None:
     """Keys stay out of logs."""
     settings = read_settings({"STEPWELL_EVENT_KEYS": "secret", "STEPWELL_SIGNING_KEYS": "secret"})

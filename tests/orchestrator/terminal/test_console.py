@@ -39,6 +39,10 @@ def printed(stream: io.TextIOWrapper) -> list[str]:
             "17:46:40.123  fulfil-order      DJ7CJD  ● started by order/created",
         ),
         (
+            Notice(AT_MS, NoticeKind.WARNED, detail='step "x" was\nlost', **RUN),
+            '17:46:40.123  fulfil-order      DJ7CJD  ! warning  step "x" was lost',
+        ),
+        (
             Notice(AT_MS, NoticeKind.STEP_COMPLETED, subject="price", op=Op.STEP_RUN, duration_ms=12, **RUN),
             "17:46:40.123  fulfil-order      DJ7CJD  ✓ price  12ms",
         ),

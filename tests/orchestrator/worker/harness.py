@@ -38,17 +38,26 @@ SLUG = "shop-fulfil"
 
 @dataclass
 class Script:
-    """A scripted function. ``fails`` says how many attempts of a step fail; ``race`` marks parallel steps as racing."""
+    """A scripted function. ``fails`` says how many attempts of a step fail; ``race`` marks parallel steps as racing.
+
+    Any of it may be changed while a run is under way, as new code would. ``given_up`` are steps that it waits for no
+    longer.
+    """
 
     stages: Sequence[Sequence[str]]
     fails: Mapping[str, int] = field(default_factory=dict)
     ops: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     race: bool = False
     function_fails: int = 0
+    given_up: Sequence[str] = ()
     result: Any = field(default_factory=lambda: {"done": True})
     bodies: Counter[str] = field(default_factory=Counter)
     calls: list[tuple[str, int]] = field(default_factory=list)
     before_reply: Callable[[str], Awaitable[None]] | None = None
+
+    def headers(self, request: CallRequest, target: str) -> dict[str, str]:
+        """Headers of a reply beyond those of every SDK."""
+        return {names.GIVEN_UP: ",".join(map(hash_step_id, self.given_up))}
 
     async def answer(self, request: CallRequest, target: str) -> tuple[int, Any]:
         """The status and JSON body of a reply."""
@@ -65,12 +74,16 @@ class Script:
 
     def _report(self, stage: Sequence[str], open_steps: list[str], request: CallRequest, target: str) -> list[Any]:
         if target != DISCOVERY_STEP_ID:
-            return [self._run(name, request) for name in open_steps if hash_step_id(name) == target]
+            wanted = [name for name in open_steps if hash_step_id(name) == target]
+            return [self._plan(name) if self._is_planned(name) else self._run(name, request) for name in wanted]
         (first, *_) = stage
         in_place = len(stage) == 1 and not request.ctx.disable_immediate_execution
-        if in_place and not first.startswith("sleep:") and first not in self.ops:
+        if in_place and not self._is_planned(first):
             return [self._run(first, request)]
         return [self._plan(name) for name in open_steps]
+
+    def _is_planned(self, name: str) -> bool:
+        return name.startswith("sleep:") or name in self.ops
 
     def _plan(self, name: str) -> dict[str, Any]:
         opts: dict[str, Any] = {"parallelMode": "race"} if self.race else {}
@@ -104,8 +117,10 @@ class ScriptInvoker:
     async def call(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         request = decode_call_request(decode(body))
         (slug,) = parse_qs(urlsplit(url).query)["fnId"]
-        status, answer = await self._scripts[slug].answer(request, headers[names.STEP_ID])
-        return HttpReply(status, {names.SDK: "test:v1", names.REQUEST_VERSION: "2"}, encode(answer))
+        script, target = self._scripts[slug], headers[names.STEP_ID]
+        status, answer = await script.answer(request, target)
+        sent = {names.SDK: "test:v1", names.REQUEST_VERSION: "2", **script.headers(request, target)}
+        return HttpReply(status, sent, encode(answer))
 
 
 class World:

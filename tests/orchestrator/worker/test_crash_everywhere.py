@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from stepwell.wire.ids import hash_step_id
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
 from stepwell_orchestrator.model.run import RunStatus
 from tests.orchestrator.worker.harness import Script, World
@@ -177,3 +178,67 @@ async def test_a_crash_at_any_port_call_is_survived(scenario: str) -> None:
             assert await outcome(world) == expected, f"crash {'after' if after else 'before'} port call {at}"
             assert len(await world.events_named("inngest/function.finished")) == 1 + (scenario == "invoke")
             assert await nothing_filed(world)
+
+
+KINDS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "run": {},
+    "sleep": {"x": ("Sleep", {"duration": "1m"})},
+    "event": op("x", "WaitForEvent", event="paid"),
+    "other event": op("x", "WaitForEvent", event="shipped"),
+    "signal": op("x", "WaitForSignal", signal="go"),
+    "other signal": op("x", "WaitForSignal", signal="stop"),
+    "invoke": op("x", "InvokeFunction", function_id="shop-nowhere"),
+}
+CHANGES = [
+    *((old, new) for old in ("event", "signal") for new in KINDS if new not in (old, f"other {old}")),
+    *(("run", new) for new in KINDS if new != "run"),
+]
+
+
+def changing(old: str, new: str) -> Scenario:
+    """Step x becomes another kind: while it waits, or when it is to be executed, and a tick has the function asked."""
+    script = Script([["sleep:5s", "x"], ["after"]], ops=KINDS[old], race=True)
+
+    async def change(*_: object) -> None:
+        script.ops = KINDS[new]
+
+    async def before_reply(target: str) -> None:
+        if target == hash_step_id("x"):
+            await change()
+
+    script.before_reply = before_reply
+    return Scenario(lambda: script, change)
+
+
+def giving_up(kind: str) -> Scenario:
+    """Step x is given up while it waits, and the run goes on to sleep."""
+    script = Script([["sleep:5s", "x"], ["after"]], ops=KINDS[kind], race=True)
+
+    async def change(*_: object) -> None:
+        script.stages, script.given_up = [["sleep:5s"], ["sleep:1m"], ["after"]], ["x"]
+
+    return Scenario(lambda: script, change)
+
+
+async def check_crashes(scenario: Callable[[], Scenario]) -> None:
+    """At whichever port call a worker dies, the run completes, and nothing stays filed."""
+    unharmed = Fate(None)
+    assert (await outcome(await live(scenario(), unharmed)))[0] is RunStatus.COMPLETED
+    for at in range(1, unharmed.calls + 1):
+        for after in (False, True):
+            world = await live(scenario(), Fate(at, after=after))
+            where = f"crash {'after' if after else 'before'} port call {at}"
+            assert (await outcome(world))[0] is RunStatus.COMPLETED, where
+            assert await nothing_filed(world), where
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES)
+async def test_a_crash_while_a_step_changes_leaves_nothing_behind(old: str, new: str) -> None:
+    """What a step waited with is let go, and what it is now goes on, wherever the worker dies that does so."""
+    await check_crashes(lambda: changing(old, new))
+
+
+@pytest.mark.parametrize("kind", ["event", "signal", "sleep", "invoke"])
+async def test_a_crash_while_a_step_is_given_up_leaves_nothing_behind(kind: str) -> None:
+    """What a dropped step waited with is let go, wherever the worker dies that drops it."""
+    await check_crashes(lambda: giving_up(kind))

@@ -14,7 +14,7 @@ from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, DRIVE_LEASE_MS
-from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry
+from stepwell_orchestrator.model.decision import EndRun, PutEntry
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Ports
@@ -85,8 +85,9 @@ async def take_over(world: World, run_id: str) -> None:
 async def journal_planned_steps(world: World, run_id: str) -> None:
     """Finish the planned steps as workers do that find their claims expired."""
     run = await world.run()
-    done = [replace(entry, status=StepStatus.COMPLETED, memo={"data": 1}) for entry in run.entries.values()]
-    puts = [PutEntry(entry, Guard.NOT_MEMOISED) for entry in done]
+    puts = [
+        PutEntry(replace(entry, status=StepStatus.COMPLETED, memo={"data": 1}), entry) for entry in run.entries.values()
+    ]
     await world.backend.journal.commit(run_id, puts, term=None)
 
 

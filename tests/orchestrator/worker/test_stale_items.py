@@ -11,7 +11,7 @@ from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.engine.opcodes.change import dropped
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.waiting import take
-from stepwell_orchestrator.model.decision import Guard, PutEntry
+from stepwell_orchestrator.model.decision import PutEntry
 from stepwell_orchestrator.model.queue_item import (
     Cause,
     ChildEnded,
@@ -44,9 +44,10 @@ async def waiting(kind: str) -> tuple[World, StepEntry]:
     await world.register()
     await world.send()
     await world.settle()
-    newer = replace(await world.entry(kind), attempt=1)
+    older = await world.entry(kind)
+    newer = replace(older, attempt=1)
     run = await world.run()
-    await world.backend.journal.commit(run.header.run_id, [PutEntry(newer, Guard.NOT_MEMOISED)], term=None)
+    await world.backend.journal.commit(run.header.run_id, [PutEntry(newer, older)], term=None)
     return world, newer
 
 
@@ -114,7 +115,7 @@ async def test_a_signal_that_nobody_waits_for_any_more_is_free() -> None:
     old = SignalWait("go", run.header.run_id, newer.step_id, world.clock.now_ms() + 9_999)
     assert await world.backend.waits.take_signal(old, replace=False, now_ms=world.clock.now_ms())
     other = replace(newer, step_id="other", op=(await signal_entry()).op, opts={"signal": "go", "conflict": "fail"})
-    await world.backend.journal.commit(run.header.run_id, [PutEntry(other, Guard.ABSENT)], term=None)
+    await world.backend.journal.commit(run.header.run_id, [PutEntry(other)], term=None)
     backend = world.backend
     lines = Lines(backend.flow, backend.journal, backend.registry, backend.queue, world.clock)
     keeper = Gatekeeper(backend.flow, lines, world.clock)

@@ -185,6 +185,28 @@ async def test_parallel_waits_of_a_run_take_the_same_event() -> None:
     assert run.header.status is RunStatus.COMPLETED
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_of_events_of_one_moment_each_wait_takes_one(order: tuple[int, ...], at_once: bool) -> None:
+    """Of three matching events, routed in any order, each of thirty waits is ended by one, and the run goes on once."""
+    names = [f"wait-{number}" for number in range(30)]
+    ops = {name: ("WaitForEvent", {"event": "tick", "timeout": "1h"}) for name in names}
+    world = await started(Script([names], ops=ops))
+    sent = [await world.send("tick", number=number) for number in range(3)]
+    routes = [world.worker.handle(items.route(sent[number].internal_id, 0).item, 1) for number in order]
+    if at_once:
+        await asyncio.gather(*routes)
+    else:
+        for route in routes:
+            await route
+    await world.run_to_end()
+    run = await world.run()
+    assert len(run.entries) == 30
+    assert all(entry.memo in [event.wire() for event in sent] for entry in run.entries.values())
+    assert run.header.status is RunStatus.COMPLETED
+    assert len(await world.events_named("inngest/function.finished")) == 1
+
+
 @pytest.mark.parametrize("timeout_first", [True, False])
 @pytest.mark.parametrize("copies", [1, 2])
 async def test_timeout_and_event_in_one_millisecond_resolve_once(timeout_first: bool, copies: int) -> None:

@@ -91,6 +91,22 @@ def joined_by(task: asyncio.Task[Any]) -> list[AnyFuture] | None:
     return None
 
 
+def all_joined_by(task: asyncio.Task[Any]) -> tuple[list[AnyFuture], bool]:
+    """What a task waits for until the last of it is done, in a TaskGroup or ``asyncio.wait``.
+
+    With it, whether a failure among it ends that wait no sooner.
+    """
+    frame = _innermost_frame(task)
+    if frame is None:
+        return [], False
+    module, names = frame.f_globals.get("__name__"), frame.f_locals
+    if module == "asyncio.taskgroups":
+        return list(names["self"]._tasks), False
+    if module == "asyncio.tasks" and frame.f_code.co_name == "_wait" and names["return_when"] == asyncio.ALL_COMPLETED:
+        return list(names["fs"]), True
+    return [], False
+
+
 def dependants(futures: Iterable[AnyFuture]) -> Iterator[AnyFuture]:
     """The tasks and joined futures that ``futures`` are going to wake, however indirectly."""
     queue = list(futures)

@@ -131,7 +131,7 @@ class Resolver:
 
     async def _delete_app(self, _info: Any, **arguments: Any) -> str:
         app = await self._app(arguments["id"])
-        await self._deps.registry.remove_app(app.url)
+        await self._deps.register.forget(app.url)
         return app.id
 
     async def _find_event(self, internal_id: str) -> Event:

@@ -72,7 +72,7 @@ def run_object(header: RunHeader, function: Function | None, *, with_output: boo
             "eventName": header.event_name,
             "isBatch": len(header.event_ids) > 1,
             "batchId": None,
-            "cronSchedule": None,
+            "cronSchedule": header.cron,
         },
         "originalRunId": header.original_run_id,
     }

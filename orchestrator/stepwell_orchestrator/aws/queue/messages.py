@@ -5,6 +5,7 @@ A message may lie in a schedule for a year, so that this form is read by every l
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,7 @@ from stepwell.wire.encoding import decode, encode
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import MEBIBYTE
-from stepwell_orchestrator.model.queue_item import CancelMatching, OpenGate, QueueItem, Route, Work
+from stepwell_orchestrator.model.queue_item import CancelMatching, OpenGate, QueueItem, Route, Tick, Work
 
 MESSAGE_BYTES_MAX: Final = MEBIBYTE
 """What SQS takes in one message, and in one batch."""
@@ -61,7 +62,7 @@ def message_body(item: QueueItem, deliveries: int = 0, redrives: int = 0) -> str
 
 
 def message_group(work: Work) -> str:
-    """Whose turn a message takes: its run's, or its event's as long as there is no run."""
+    """Whose turn a message takes: its run's, or its event's or function's as long as there is no run."""
     match work:
         case Route(event_id):
             return event_id
@@ -69,6 +70,8 @@ def message_group(work: Work) -> str:
             return work.cancellation_id
         case OpenGate(gate):
             return gate
+        case Tick():
+            return hashlib.blake2b(work.function_id.encode(), digest_size=24).hexdigest()
         case _:
             return work.run_id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from stepwell.wire.times import DAY_MS, MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.aws.service import AwsError, Service
@@ -31,12 +31,7 @@ class Schedules:
     ) -> None:
         self._scheduler = scheduler
         self._group = group
-        self._target = {
-            "Arn": queue_arn,
-            "RoleArn": role_arn,
-            "RetryPolicy": RETRY_POLICY,
-            "DeadLetterConfig": {"Arn": dead_letter_queue_arn},
-        }
+        self._target = target(role_arn, queue_arn, dead_letter_queue_arn)
 
     async def create(self, item: QueueItem, body: str, now_ms: int) -> None:
         """Have ``body`` sent LEAD_MS before the item is due; the item's second schedule is its first one.
@@ -61,6 +56,16 @@ class Schedules:
         except AwsError as error:
             if error.code != "ConflictException":
                 raise
+
+
+def target(role_arn: str, queue_arn: str, dead_letter_queue_arn: str) -> dict[str, Any]:
+    """Where the service sends messages, and as whom; what goes wrong there ends among the dead letters."""
+    return {
+        "Arn": queue_arn,
+        "RoleArn": role_arn,
+        "RetryPolicy": RETRY_POLICY,
+        "DeadLetterConfig": {"Arn": dead_letter_queue_arn},
+    }
 
 
 def fires_at_ms(item: QueueItem, now_ms: int) -> int:

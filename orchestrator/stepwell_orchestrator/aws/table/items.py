@@ -66,6 +66,8 @@ MEMOISED: Final = "q"
 """Of an entry that never changes again: present."""
 CLAIMABLE: Final = "i"
 """Of an entry that may be claimed, or is: its attempt."""
+ATTEMPT: Final = "r"
+"""Of an entry that may not be claimed and has not ended: its attempt, unless that is 0."""
 CLAIMED: Final = "b"
 """Of a claimed entry: when; ``LEASE_UNTIL`` is until when."""
 STARTED: Final = "h"
@@ -73,7 +75,6 @@ STARTED: Final = "h"
 
 _OUTCOME_INLINE_MAX: Final = 1024
 _IN_PAYLOAD: Final = b"p"
-_CLAIMABLE: Final = frozenset({StepStatus.PLANNED, StepStatus.ERRORED, StepStatus.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,10 @@ class Items:
         }
         if entry.memoised:
             item[MEMOISED] = number(1)
-        if entry.status in _CLAIMABLE:
+        if entry.claimable:
             item[CLAIMABLE] = number(entry.attempt)
+        elif entry.attempt and not entry.memoised:
+            item[ATTEMPT] = number(entry.attempt)
         if entry.status is StepStatus.RUNNING:
             times = ((LEASE_UNTIL, entry.claim_until_ms), (CLAIMED, entry.claimed_at_ms))
             item |= {name: number(time) for name, time in times if time is not None}

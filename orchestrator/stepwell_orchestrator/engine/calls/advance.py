@@ -10,6 +10,7 @@ from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell.wire.reply import Failed, Finished, Instructions, Reply, failure
 from stepwell_orchestrator.engine.calls import bounds
+from stepwell_orchestrator.engine.calls.warnings import keep
 from stepwell_orchestrator.engine.journal.apply import apply
 from stepwell_orchestrator.engine.journal.retry import executed
 from stepwell_orchestrator.engine.journal.situation import Situation
@@ -25,7 +26,7 @@ from stepwell_orchestrator.engine.opcodes.wait_for_event import wait_for_event
 from stepwell_orchestrator.engine.opcodes.wait_for_signal import wait_for_signal
 from stepwell_orchestrator.engine.runs import ending
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.model.decision import Command, Decision, EndRun, Guard, PutEntry, PutProgress, Write
+from stepwell_orchestrator.model.decision import Command, Decision, EndRun, PutEntry, PutProgress, Write
 from stepwell_orchestrator.model.run import Outcome, Run
 from stepwell_orchestrator.model.step import StepStatus
 
@@ -43,7 +44,11 @@ _FINISHED_ELSEWHERE: Final[Mapping[Op, Callable[[Situation, Opcode], Change]]] =
 
 def advance(situation: Situation, reply: Reply) -> Decision:
     """Decide what a reply changes. Never raises for anything a function may answer."""
-    situation = _learn(situation, reply)
+    decision = _decide(_learn(situation, reply), reply)
+    return keep(situation.run, situation.target, decision, reply.outcome.warnings)
+
+
+def _decide(situation: Situation, reply: Reply) -> Decision:
     match reply.outcome:
         case Finished(result):
             return _returned(situation, result)
@@ -103,7 +108,7 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
         error=failed.error.memo(),
     )
     command = items.execute(situation.run.header, entry.step_id, attempt, retry_at_ms)
-    return Decision((PutEntry(errored, Guard.NOT_MEMOISED),), (command,), situation.progress)
+    return Decision((PutEntry(errored, entry),), (command,), situation.progress)
 
 
 def _retry_discovery(
@@ -284,14 +289,37 @@ def _drop(situation: Situation) -> Decision:
 
 
 def _give_up(situation: Situation, instructions: Instructions) -> list[Change]:
-    """Drop what the function waits for no longer. A body that is executing is let finish, and its result is kept."""
+    """Drop what the function waits for no longer.
+
+    A body that is executing is let finish, since nothing can stop it; its entry is not its worker's any more, so that
+    its result is dropped and no further attempt begins. It may end before that is written:
+
+    =================================  =====================================  ========================================
+    what comes first                   what the journal shows                 what follows
+    =================================  =====================================  ========================================
+    the drop, then the body ends       dropped, at the next attempt           its commit is refused: its claim is over
+      test_given_up_bodies.py::test_what_a_body_gives_after_it_was_given_up_is_dropped
+    the drop, then the body fails      the same                               the same: no retry is queued
+      test_given_up_bodies.py::test_a_body_that_fails_after_it_was_given_up_is_not_tried_again
+    the body ends, then the drop       its result                             the drop is refused, and decided again:
+                                                                              the step has finished
+      test_given_up_bodies.py::test_a_body_that_ends_before_it_is_given_up_has_finished
+    the body fails, then the drop      errored, at the next attempt           the drop is refused, and decided again:
+                                                                              no attempt begins, its item finds none
+      test_given_up_bodies.py::test_a_body_that_failed_before_it_is_given_up_is_not_tried_again
+    a claim, then the drop             claimed                                the drop is refused, and decided again
+      test_given_up_bodies.py::test_a_body_that_begins_while_it_is_given_up_is_dropped
+    the drop, then its worker dies     dropped                                its item's redelivery finds no attempt
+      test_given_up_bodies.py::test_a_worker_that_dies_after_the_drop_is_not_replaced
+    =================================  =====================================  ========================================
+    """
     reported = {opcode.id for opcode in instructions.opcodes}
     step_ids = [step_id for step_id in dict.fromkeys(instructions.given_up) if step_id not in reported]
     entries = [situation.run.entries[step_id] for step_id in step_ids if step_id in situation.run.entries]
     return [
         Change(put=dropped(entry, situation.now_ms), commands=given_up(situation.run_id, entry))
         for entry in entries
-        if entry.pending and entry.status is not StepStatus.RUNNING
+        if entry.pending
     ]
 
 

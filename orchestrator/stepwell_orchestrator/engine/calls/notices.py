@@ -28,6 +28,8 @@ _KIND_BY_RUN_STATUS = {
 
 def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Notice]:
     """The notices of a decision made for the run of ``header``."""
+    for text in decision.warnings:
+        yield warning_notice(header, text, now_ms)
     step_retries = any(isinstance(write, PutEntry) and write.entry.due_at_ms for write in decision.writes)
     for write in decision.writes:
         match write:
@@ -50,6 +52,11 @@ def notices(header: RunHeader, decision: Decision, now_ms: int) -> Iterator[Noti
                     )
             case _:
                 assert_never(write)
+
+
+def warning_notice(header: RunHeader, text: str, now_ms: int) -> Notice:
+    """A call of the run said something to its author for the first time."""
+    return Notice(now_ms, NoticeKind.WARNED, header.run_id, header.function_id, detail=text)
 
 
 def created_notice(header: RunHeader, now_ms: int) -> Notice:
@@ -79,7 +86,7 @@ def step_notice(header: RunHeader, entry: StepEntry, kind: NoticeKind, now_ms: i
         function_id=header.function_id,
         subject=entry.name,
         op=entry.op,
-        attempt=entry.attempt - 1 if failed_before else entry.attempt,
+        attempt=entry.failed_attempts - 1 if failed_before else entry.failed_attempts,
         duration_ms=None if started is None or entry.ended_at_ms is None else entry.ended_at_ms - started,
         due_at_ms=entry.due_at_ms,
         detail=_why(entry),

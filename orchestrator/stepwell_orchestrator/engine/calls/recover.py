@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepwell_orchestrator.engine.runs.ending import closing_commands
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.engine.waits.waiting import take
+from stepwell_orchestrator.engine.waits.waiting import let_go_again, take
 from stepwell_orchestrator.model.decision import Command
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -12,10 +12,10 @@ from stepwell_orchestrator.model.step import StepEntry, StepStatus
 
 def recover(run: Run, now_ms: int) -> tuple[Command, ...]:
     """Every command that must be outstanding for this run. Repeating one that is outstanding changes nothing."""
-    if run.header.outcome is not None:
-        return closing_commands(run)
     run_id = run.header.run_id
-    commands: list[Command] = []
+    commands: list[Command] = [command for entry in run.entries.values() for command in let_go_again(run_id, entry)]
+    if run.header.outcome is not None:
+        return (*closing_commands(run), *commands)
     for entry in run.entries.values():
         if entry.pending:
             commands += _wake(run, entry, now_ms)

@@ -24,7 +24,7 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
     header = run.header
     stack = stack_of(run)
     entry = run.entries[target] if target is not None else None
-    attempt = discovery_attempt(run) if entry is None else entry.attempt
+    attempt = discovery_attempt(run) if entry is None else entry.failed_attempts
     generation_id = header.term if entry is None else entry.attempt + 1
     queue_item = header.run_id if target is None else f"{header.run_id}:{target}"
     reference = CallReference(header.run_id, header.term, call, header.wanted)
@@ -42,6 +42,7 @@ def call_request(run: Run, function: Function, *, target: str | None, now_ms: in
         generation_id=generation_id,
         job_id=queue_item,
         said=header.progress.said if entry is None else None,
+        from_stepwell=True,
     )
     events = [event.wire() for event in run.events]
     return CallRequest(

@@ -28,7 +28,9 @@ def copied_entries(original: Run, start: FromStep, now_ms: int) -> list[StepEntr
 
 def _copied(entry: StepEntry, place: Place, now_ms: int) -> StepEntry:
     """The step did not run in this run: it has no start."""
-    return replace(entry, queued_at_ms=now_ms, started_at_ms=None, ended_at_ms=now_ms, place=place)
+    return replace(
+        entry, queued_at_ms=now_ms, started_at_ms=None, ended_at_ms=now_ms, place=place, warnings=(), left=()
+    )
 
 
 def _coming(original: Run, step_id: str, arguments: Sequence[object], now_ms: int) -> StepEntry:

@@ -44,7 +44,7 @@ class Situation:
     @property
     def attempt(self) -> int:
         """The attempt that was called: the target's own, or the discovery's."""
-        return discovery_attempt(self.run) if self.target is None else self.run.entries[self.target].attempt
+        return discovery_attempt(self.run) if self.target is None else self.run.entries[self.target].failed_attempts
 
     def last_attempt(self, *, no_retry: bool) -> bool:
         """Whether a failure of this attempt is final."""

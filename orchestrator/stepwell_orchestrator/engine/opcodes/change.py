@@ -10,8 +10,8 @@ from stepwell.wire.encoding import encode
 from stepwell.wire.headers import REQUEST_VERSION_CURRENT
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.journal.situation import Situation
-from stepwell_orchestrator.engine.waits.waiting import give_up, take
-from stepwell_orchestrator.model.decision import Command, Guard, PutEntry
+from stepwell_orchestrator.engine.waits.waiting import give_up, left_by, take
+from stepwell_orchestrator.model.decision import Command, PutEntry
 from stepwell_orchestrator.model.run import Outcome
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
@@ -35,9 +35,8 @@ NOTHING = Change()
 
 
 def put(situation: Situation, entry: StepEntry) -> PutEntry:
-    """The guarded write of an entry: it must still be as this call found it, absent or not memoised."""
-    guard = Guard.NOT_MEMOISED if entry.step_id in situation.run.entries else Guard.ABSENT
-    return PutEntry(entry, guard)
+    """The guarded write of an entry: the one it replaces must still be as this call found it, or absent."""
+    return PutEntry(entry, situation.run.entries.get(entry.step_id))
 
 
 def stands(situation: Situation, opcode: Opcode) -> bool:
@@ -56,13 +55,14 @@ def stands(situation: Situation, opcode: Opcode) -> bool:
 def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEntry:
     """The step's entry with a new status.
 
-    What an earlier report said of it is kept, unless the step was dropped or was of another kind: then it begins anew,
-    under an attempt number that keeps what is still queued for the old one apart.
+    What an earlier report said of it is kept, unless the step was dropped or was of another kind: then it begins anew
+    with all its retries, under an attempt number that keeps what is still queued for the old one apart.
     """
     known = situation.run.entries.get(opcode.id)
     race = opcode.parallel_mode == "race" or situation.progress.request_version < REQUEST_VERSION_CURRENT
     if known is not None and known.status is not StepStatus.DROPPED and _is_of_kind(situation, known, opcode):
         return replace(known, status=status, race=known.race or race)
+    attempt = 0 if known is None else known.attempt + (known.status is not StepStatus.DROPPED)
     return StepEntry(
         step_id=opcode.id,
         name=opcode.title,
@@ -70,8 +70,11 @@ def entry_of(situation: Situation, opcode: Opcode, status: StepStatus) -> StepEn
         status=status,
         queued_at_ms=situation.now_ms,
         race=race,
-        attempt=0 if known is None else known.attempt + (known.status is not StepStatus.DROPPED),
+        attempt=attempt,
+        first_attempt=attempt,
+        warnings=() if known is None else known.warnings,
         opts={key: value for key, value in opcode.opts.items() if key == "type"},
+        left=() if known is None else left_by(known),
     )
 
 
@@ -102,7 +105,7 @@ def dropped(entry: StepEntry, now_ms: int) -> PutEntry:
         claimed_at_ms=None,
         ended_at_ms=now_ms,
     )
-    return PutEntry(changed, Guard.NOT_MEMOISED)
+    return PutEntry(changed, entry)
 
 
 def given_up(run_id: str, entry: StepEntry) -> tuple[Command, ...]:

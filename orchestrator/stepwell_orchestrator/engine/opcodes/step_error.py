@@ -23,14 +23,14 @@ def step_error(situation: Situation, opcode: Opcode, offset: int, *, no_retry: b
     final = opcode.op is Op.STEP_FAILED or situation.last_attempt(no_retry=no_retry or error.no_retry)
     if final:
         entry = finished(situation, opcode, failure_memo(error), failed=True, offset=offset)
-        final_put = put(situation, replace(entry, attempt=max(situation.attempt, entry.attempt)))
+        final_put = put(situation, replace(entry, attempt=max(entry.first_attempt + situation.attempt, entry.attempt)))
         return Change(put=final_put, commands=letting_go(situation, opcode), discover=True)
     return _again(situation, opcode, error, situation.retry_at_ms(asked_at_ms))
 
 
 def _again(situation: Situation, opcode: Opcode, error: ErrorBody, retry_at_ms: int) -> Change:
     entry = entry_of(situation, opcode, StepStatus.ERRORED)
-    attempt = max(situation.attempt + 1, entry.attempt)
+    attempt = max(entry.first_attempt + situation.attempt + 1, entry.attempt)
     errored = replace(
         entry,
         started_at_ms=entry.started_at_ms or situation.called_at_ms,

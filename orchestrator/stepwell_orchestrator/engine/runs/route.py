@@ -12,6 +12,7 @@ from stepwell_orchestrator.limits import TS_TOLERANCE_MS
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import Invoker, Progress, RunHeader
+from stepwell_orchestrator.model.schedule import SCHEDULED_EVENT
 
 TRIGGER_VARIABLES: Final = frozenset({"event"})
 
@@ -38,6 +39,7 @@ def new_run(event: Event, function: Function, invoked_by: Invoker | None = None)
         event_ids=(event.internal_id,),
         created_at_ms=event.received_at_ms,
         invoked_by=invoked_by,
+        cron=event.data["cron"] if event.name == SCHEDULED_EVENT else None,
     )
 
 
@@ -61,6 +63,7 @@ def run_again(original: RunHeader, run_id: str, now_ms: int, *, from_step: bool 
         created_at_ms=now_ms,
         progress=progress,
         original_run_id=original.run_id,
+        cron=original.cron,
     )
 
 

@@ -16,15 +16,18 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.schedule import SCHEDULED_EVENT
 
 
 def idempotency_keys(event: Event, function: Function, now_ms: int) -> tuple[str, ...]:
     """What makes a second event a repeat for this function within a day.
 
     The sender's own event id, and the value of the function's ``idempotency`` expression. One that evaluates to
-    false, as it does where the event lacks what it names, makes nothing a repeat (protocol 6.10).
+    false, as it does where the event lacks what it names, makes nothing a repeat (protocol 6.10). Ticks of two
+    schedules at one time have one id, and are two.
     """
-    own = (f"{function.slug}\x00id\x00{event.id}",) if event.has_own_id else ()
+    identified = event.has_own_id and event.name != SCHEDULED_EVENT
+    own = (f"{function.slug}\x00id\x00{event.id}",) if identified else ()
     expression = function.options.get("idempotency")
     if not isinstance(expression, str):
         return own

@@ -6,6 +6,7 @@ leaves the entry, from which the commands are derived again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 from stepwell.wire.ids import derived_ulid
@@ -32,7 +33,8 @@ def take(run: Run, entry: StepEntry) -> tuple[Command, ...]:
         case StepKind.WAIT_FOR_EVENT:
             return (timer, Watch(pause_of(run, entry)))
         case StepKind.WAIT_FOR_SIGNAL:
-            return (timer, TakeSignal(_signal_wait(run.header.run_id, entry), entry.opts["conflict"] == "replace"))
+            wait = SignalWait(entry.opts["signal"], run.header.run_id, entry.step_id, entry.due_at_ms)
+            return (timer, TakeSignal(wait, entry.opts["conflict"] == "replace"))
         case StepKind.INVOKE:
             return (timer, Emit(invoked_event(run, entry)))
         case StepKind.RUN | StepKind.SLEEP | StepKind.INFER | StepKind.FETCH:
@@ -43,23 +45,54 @@ def take(run: Run, entry: StepEntry) -> tuple[Command, ...]:
 
 def give_up(run_id: str, entry: StepEntry) -> tuple[Command, ...]:
     """The commands that follow the end of a step's wait, however it ended."""
+    return _release(run_id, entry.step_id, _held_by(entry))
+
+
+def left_by(entry: StepEntry) -> tuple[Mapping[str, Any], ...]:
+    """What is to be remembered of an entry that gives way, so that what it waits with can be let go after a crash."""
+    return (*entry.left, *_held_by(entry)) if entry.status is StepStatus.WAITING else entry.left
+
+
+def let_go_again(run_id: str, entry: StepEntry) -> tuple[Command, ...]:
+    """The commands that a driver may have owed which dropped a step, or had it give way, and died.
+
+    What the step waits with by now is left alone.
+    """
+    held = _held_by(entry)
+    gone = held if entry.status is StepStatus.DROPPED else ()
+    kept = held if entry.status is StepStatus.WAITING else ()
+    return _release(run_id, entry.step_id, [holding for holding in (*entry.left, *gone) if holding not in kept])
+
+
+def _held_by(entry: StepEntry) -> tuple[Mapping[str, Any], ...]:
+    """What a waiting step is filed under."""
     kind = kind_of(entry.op)
     match kind:
         case StepKind.WAIT_FOR_EVENT:
-            return (Unwatch((_pause_key(run_id, entry),)),)
+            return ({"event": entry.opts["event"], "index": entry.opts["index"]},)
         case StepKind.WAIT_FOR_SIGNAL:
-            return (DropSignal(_signal_wait(run_id, entry)),)
+            return ({"signal": entry.opts["signal"]},)
         case StepKind.RUN | StepKind.SLEEP | StepKind.INVOKE | StepKind.INFER | StepKind.FETCH:
             return ()
         case _:
             assert_never(kind)
 
 
+def _release(run_id: str, step_id: str, holdings: Iterable[Mapping[str, Any]]) -> tuple[Command, ...]:
+    commands: list[Command] = []
+    for held in holdings:
+        if "event" in held:
+            commands.append(Unwatch((PauseKey(held["event"], held["index"], run_id, step_id),)))
+        else:
+            commands.append(DropSignal(SignalWait(held["signal"], run_id, step_id, 0)))
+    return tuple(commands)
+
+
 def pause_of(run: Run, entry: StepEntry) -> Pause:
     """The pause of a step that waits for an event."""
     assert entry.due_at_ms is not None, f"step {entry.name} waits without end"
     return Pause(
-        key=_pause_key(run.header.run_id, entry),
+        key=PauseKey(entry.opts["event"], entry.opts["index"], run.header.run_id, entry.step_id),
         kind=PauseKind.RESUME,
         shape=entry.opts["shape"],
         expression=entry.opts.get("if"),
@@ -128,12 +161,3 @@ def invoked_event(run: Run, entry: StepEntry) -> Event:
         user=payload.get("user") or {},
         v=payload.get("v"),
     )
-
-
-def _pause_key(run_id: str, entry: StepEntry) -> PauseKey:
-    return PauseKey(entry.opts["event"], entry.opts["index"], run_id, entry.step_id)
-
-
-def _signal_wait(run_id: str, entry: StepEntry) -> SignalWait:
-    """What a step is filed as under its signal. One that was dropped has no end, and is only taken out by it."""
-    return SignalWait(entry.opts["signal"], run_id, entry.step_id, entry.due_at_ms or 0)

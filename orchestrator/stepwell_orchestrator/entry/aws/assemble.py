@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stepwell_orchestrator.accepting.checkpointing import Checkpointer
     from stepwell_orchestrator.accepting.ingest import Ingest
     from stepwell_orchestrator.accepting.register import Register
+    from stepwell_orchestrator.accepting.timetable import Timetable
     from stepwell_orchestrator.controlling.control import Control
 
 SERVER_KIND: Final = "cloud"
@@ -93,6 +94,7 @@ class Deployment:
                 BoundedInvoker(self.invoker, self.deadline),
                 self.clock,
                 BoundedFetcher(HttpFetcher(allowed(self.settings.gateway_allow)), self.deadline),
+                self.backend.schedules,
                 flow=self.backend.flow,
             ),
             observe=log_notice,
@@ -102,11 +104,19 @@ class Deployment:
         )
 
     @cached_property
+    def timetable(self) -> Timetable:
+        """Which schedules tick."""
+        from stepwell_orchestrator.accepting.timetable import Timetable
+
+        backend = self.backend
+        return Timetable(backend.schedules, backend.registry, backend.queue, self.clock)
+
+    @cached_property
     def register(self) -> Register:
         """What takes registrations."""
         from stepwell_orchestrator.accepting.register import Register
 
-        return Register(self.backend.registry, self.clock, log_notice)
+        return Register(self.backend.registry, self.timetable, self.clock, log_notice)
 
     @cached_property
     def ingest(self) -> Ingest:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stepwell.errors import SignatureError, StepwellError
+from stepwell.wire.event_key import event_path
 from stepwell.wire.signing import hash_signing_key
 from stepwell.wire.times import MINUTE_MS
 from stepwell_orchestrator.aws.service import AwsError, Service
@@ -103,5 +104,5 @@ def signing_keys(secrets: Service, clock: Clock, secret_id: str) -> SecretKeys:
 
 
 def event_keys(secrets: Service, clock: Clock, secret_id: str) -> SecretKeys:
-    """The keys events are accepted with; they may look like anything."""
-    return SecretKeys(secrets, clock, secret_id, str)
+    """The keys events are accepted with; they may look like anything that a path can carry."""
+    return SecretKeys(secrets, clock, secret_id, event_path)

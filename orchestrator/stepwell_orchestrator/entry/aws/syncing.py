@@ -74,7 +74,7 @@ class DeployedSync:
 
     async def forget(self, url: str) -> bool:
         """Forget the app that is served at ``url``. Returns whether there was one."""
-        return await self.registry.remove_app(normal_url(url))
+        return await self.register.forget(url)
 
     async def _ask(self, url: str) -> Mapping[str, Any]:
         body = canonical({"url": _shown_to_the_app(url)})
@@ -95,7 +95,7 @@ class DeployedSync:
         """An app that was renamed must not go on under its old name beside itself."""
         for app in await self.registry.list_apps():
             if app.url == normal_url(url) and app.id != app_id:
-                await self.registry.remove_app(app.url)
+                await self.register.forget(app.url)
 
 
 def target_url(target: Mapping[str, Any]) -> str:

@@ -114,6 +114,7 @@ class Rehearsal:
         event = {"Records": [_record(message) for message in messages]}
         context = lambda_context("queue", _QUEUE_FUNCTION_MS)
         answer = self._counted("queue", len(messages), lambda: self._queue_function(event, context))
+        self.queue.begin_chain()
         assert answer["batchItemFailures"] == [], answer
         data_bytes = sum(len(message.body.encode()) for message in messages)
         self.ledger.add("sqs", "receive_message", Usage(requests=1) + queue_usage(data_bytes))

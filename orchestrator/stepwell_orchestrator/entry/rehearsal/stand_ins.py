@@ -27,20 +27,29 @@ _APP_FUNCTION_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What lies in the queue, to be seen from ``visible_at_ms`` on."""
+    """What lies in the queue, to be seen from ``visible_at_ms`` on.
+
+    ``hops``: how many invocations of the queue function led to it, one after the other, as Lambda counts them.
+    """
 
     visible_at_ms: int
     number: int
     body: str
+    hops: int
 
 
 class StandInQueue:
-    """SQS without what a rehearsal does not need: a message that is received is gone."""
+    """SQS without what a rehearsal does not need: a message that is received is gone.
+
+    ``hops_max``: the longest chain of invocations so far. Of a batch the longest one counts for whatever it leads to.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._messages: list[Message] = []
         self._sent = 0
+        self._hops = 0
+        self.hops_max = 0
 
     def send_message_batch(self, *, Entries: Sequence[Mapping[str, Any]], **_: Any) -> dict[str, Any]:  # noqa: N803
         """Queue some."""
@@ -59,7 +68,7 @@ class StandInQueue:
     def put(self, body: str, delay_ms: int = 0) -> None:
         """Queue one."""
         self._sent += 1
-        self._messages.append(Message(self._clock.now_ms() + delay_ms, self._sent, body))
+        self._messages.append(Message(self._clock.now_ms() + delay_ms, self._sent, body, self._hops))
 
     def receive(self, most: int) -> list[Message]:
         """Take out what is visible, up to ``most``, oldest first."""
@@ -67,7 +76,13 @@ class StandInQueue:
         received = sorted(visible, key=lambda message: (message.visible_at_ms, message.number))[:most]
         for message in received:
             self._messages.remove(message)
+        self._hops = 1 + max((message.hops for message in received), default=-1)
+        self.hops_max = max(self.hops_max, self._hops)
         return received
+
+    def begin_chain(self) -> None:
+        """What is put from now on comes from outside."""
+        self._hops = 0
 
     def next_at_ms(self) -> int | None:
         """When the next message is to be seen."""

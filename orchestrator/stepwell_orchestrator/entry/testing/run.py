@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from stepwell.values.event import Event
 from stepwell.wire.errors import decode_error
 from stepwell.wire.ids import hash_step_id
+from stepwell_orchestrator.engine.calls.warnings import warnings_of
 from stepwell_orchestrator.entry.testing.expectation import ExpectationError
 from stepwell_orchestrator.model.run import Run as Journaled
 from stepwell_orchestrator.model.run import RunStatus
@@ -183,6 +184,11 @@ class Run:
         """What it failed with; None unless it failed."""
         outcome = self._run.header.outcome
         return None if outcome is None or outcome.error is None else _failure(outcome.error)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What its calls told its author, once each: a step that was never awaited, a replay that differs, ..."""
+        return list(warnings_of(self._run))
 
     @property
     def steps(self) -> list[Step]:

@@ -22,6 +22,7 @@ from stepwell.wire.reply import Outcome
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register
+from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.testing.clock import SteppedClock
@@ -74,7 +75,8 @@ class World:
         ids = FreshIds(self.clock, _counting_entropy())
         self._hire()
         self._ingest = Ingest(self._ports.journal, self._ports.queue, self.clock, ids, self.record.observe)
-        self._register = Register(self.registry, self.clock, self.record.observe)
+        timetable = Timetable(self._ports.schedules, self.registry, self._ports.queue, self.clock)
+        self._register = Register(self.registry, timetable, self.clock, self.record.observe)
         self._control = Control(
             self._ports.journal,
             self._ports.waits,

@@ -12,14 +12,15 @@ from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError
 from stepwell_orchestrator.model.decision import PutProgress, Write
 from stepwell_orchestrator.model.run import Progress, RunStatus
+from stepwell_orchestrator.ports import Claimed
 from tests.conformance.samples import (
     a_result,
     absent,
     an_end,
     an_entry,
     create_driven,
+    instead_of,
     run_id,
-    unless_memoised,
 )
 from tests.orchestrator.aws.bed import Bed
 from tests.orchestrator.aws.faults import conflict_in_transaction
@@ -73,7 +74,7 @@ async def test_a_hundred_writes_are_one_transaction(bed: Bed, journal: DynamoJou
     entries = [absent(a_result(str(n))) for n in range(99)]
     await journal.commit(run_id(1), [*entries, PROGRESS], term=1)
     assert written(bed) == ["transact_write_items"]
-    with pytest.raises(ConflictError, match="the entry is not absent"):
+    with pytest.raises(ConflictError, match="the entry is not as it was found"):
         await journal.commit(run_id(1), [absent(a_result("new")), *entries[:99]], term=1)
     assert await journal.get_entry(run_id(1), a_result("new").step_id) is None
 
@@ -167,6 +168,7 @@ async def test_a_missing_outcome_is_an_error(bed: Bed, journal: DynamoJournal):
 async def test_a_claim_is_forgotten_with_the_entry_it_was_made_on(journal: DynamoJournal):
     """A step that is planned anew has no claim of the attempt before."""
     await journal.commit(run_id(1), [absent(an_entry())], term=1)
-    await journal.claim(run_id(1), an_entry().step_id, 0, now_ms=0, until_ms=10**14)
-    await journal.commit(run_id(1), [unless_memoised(an_entry(attempt=1))], term=1)
+    claimed = await journal.claim(run_id(1), an_entry().step_id, 0, now_ms=0, until_ms=10**14)
+    assert isinstance(claimed, Claimed)
+    await journal.commit(run_id(1), [instead_of(claimed.entry, an_entry(attempt=1))], term=1)
     assert await journal.get_entry(run_id(1), an_entry().step_id) == an_entry(attempt=1)

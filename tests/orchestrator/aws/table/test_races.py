@@ -24,8 +24,8 @@ from tests.conformance.samples import (
     create,
     create_driven,
     drive,
+    instead_of,
     run_id,
-    unless_memoised,
 )
 from tests.orchestrator.aws.bed import Bed
 
@@ -205,8 +205,9 @@ async def test_of_two_results_one_is_journaled(journals: Any):
     one, two, looker = journals
     for number, order in enumerate(orders(2, 3), start=1):
         await create(looker, number)
+        await looker.commit(run_id(number), [absent(an_entry())], term=None)
         commits = [
-            worker.commit(run_id(number), [unless_memoised(a_result(value=n))], term=None)
+            worker.commit(run_id(number), [instead_of(an_entry(), a_result(value=n))], term=None)
             for n, worker in enumerate((one, two))
         ]
         answers = interleaved(commits, order)
@@ -297,7 +298,7 @@ async def test_a_wish_that_was_read_had_its_result_read_with_it(bed: Bed, calls:
 
     async def crossed(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if next(made) == calls:
-            await other.commit(run_id(1), [unless_memoised(a_result())], term=None)
+            await other.commit(run_id(1), [absent(a_result())], term=None)
             assert isinstance(await other.acquire(run_id(1), NOW_MS, UNTIL_MS), Busy)
         return work()
 

@@ -25,8 +25,8 @@ from tests.conformance.samples import (
     an_event,
     create,
     event_id,
+    instead_of,
     run_id,
-    unless_memoised,
 )
 from tests.orchestrator.aws.bed import Bed
 from tests.orchestrator.aws.table.test_commits import noise
@@ -84,7 +84,8 @@ async def test_a_run_that_waits_again_and_again_is_all_there(bed: Bed, journal: 
     await waiting(journal)
     await pass_days(bed, journal, 1, day)
     now_ms = NOW_MS + day * DAY_MS
-    await journal.commit(run_id(1), [unless_memoised(replace(asleep(300), status=StepStatus.COMPLETED))], term=None)
+    woken = replace(asleep(300), status=StepStatus.COMPLETED)
+    await journal.commit(run_id(1), [instead_of(asleep(300), woken)], term=None)
     acquired = await journal.acquire(run_id(1), now_ms, now_ms + 1)
     assert isinstance(acquired, Acquired)
     second = an_entry("again", StepStatus.SLEEPING, op=Op.SLEEP, queued_at_ms=now_ms, due_at_ms=now_ms + 300 * DAY_MS)

@@ -11,7 +11,7 @@ from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.limits import Limits
-from stepwell_orchestrator.model.decision import Decision, Emit, EndRun, Guard, PutEntry, PutProgress
+from stepwell_orchestrator.model.decision import Decision, Emit, EndRun, PutEntry, PutProgress
 from stepwell_orchestrator.model.run import Outcome, RunStatus
 from stepwell_orchestrator.model.step import Place, StepEntry, StepStatus
 from tests.orchestrator.engine.builders import (
@@ -55,7 +55,7 @@ def test_a_step_that_ran_is_one_guarded_write() -> None:
     assert decision.commands == ()
     (write,) = decision.writes
     assert isinstance(write, PutEntry)
-    assert write.guard is Guard.ABSENT
+    assert write.replaced is None
     assert (write.entry.status, write.entry.memo) == (StepStatus.COMPLETED, {"data": {"n": 1}})
     assert write.entry.place == Place(1, 1)
     assert write.entry.size_bytes == len(b'{"data":{"n":1}}')
@@ -206,7 +206,7 @@ def test_a_planned_steps_result_has_no_place_yet() -> None:
     planned = entry("a", StepStatus.RUNNING, planned=True)
     decision = advance(situation(run(planned), "a"), instructed(op(Op.STEP_RUN, data=1)))
     assert the_entry(decision).place is None
-    assert decision.writes[0] == PutEntry(the_entry(decision), Guard.NOT_MEMOISED)
+    assert decision.writes[0] == PutEntry(the_entry(decision), planned)
 
 
 @pytest.mark.parametrize("answer", [returned(5), instructed(), instructed(op(Op.STEP_PLANNED, "other"))])

@@ -12,11 +12,23 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op, Opcode
 from stepwell_orchestrator.engine.calls.advance import advance
 from stepwell_orchestrator.engine.calls.recover import recover
+from stepwell_orchestrator.engine.calls.request import call_request
 from stepwell_orchestrator.engine.waits.waiting import give_up
-from stepwell_orchestrator.model.decision import Decision, Guard, PutEntry
+from stepwell_orchestrator.model.decision import Decision, PutEntry
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
-from tests.orchestrator.engine.builders import NOW_MS, RUN_ID, entry, instructed, op, run, situation, step_error
+from stepwell_orchestrator.views.run_view import attempts
+from tests.orchestrator.engine.builders import (
+    FUNCTION,
+    NOW_MS,
+    RUN_ID,
+    entry,
+    instructed,
+    op,
+    run,
+    situation,
+    step_error,
+)
 
 A: Final = hash_step_id("a")
 OTHER: Final = entry("other", StepStatus.SLEEPING, op=Op.SLEEP, due_at_ms=NOW_MS + 9_000)
@@ -80,10 +92,10 @@ def check_new(decision: Decision, old: StepEntry, new: StepKind) -> None:
     assert put.attempt == old.attempt + 1
     assert put.pending
     assert (put.memo, put.error, put.claim_until_ms, put.place) == (None, None, None, None)
-    assert [write.guard for write in decision.writes if isinstance(write, PutEntry)] == [Guard.NOT_MEMOISED]
+    assert [write.replaced for write in decision.writes if isinstance(write, PutEntry)] == [old]
     released = let_go(old)
     assert decision.commands[: len(released)] == released
-    assert decision.commands[len(released) :] == recover(run(put), NOW_MS)
+    assert decision.commands == recover(run(put), NOW_MS)
 
 
 @pytest.mark.parametrize(("old_kind", "new_kind", "state"), ROWS)
@@ -142,3 +154,25 @@ def test_a_step_of_the_same_kind_stands(kind: StepKind) -> None:
     """Reporting an unfinished step again changes nothing."""
     decision = advance(situation(run(reported(kind))), instructed(REPORTS[kind]))
     assert (decision.writes, decision.commands) == ((), ())
+
+
+@pytest.mark.parametrize("anew", ["another kind", "dropped"])
+def test_a_step_that_begins_anew_has_all_its_retries(anew: str) -> None:
+    """The attempt of its claim goes on from the old step's, and the attempts that its function is told of from 0."""
+    old = replace(reported(StepKind.SLEEP), attempt=3)
+    if anew == "dropped":
+        old = replace(reported(StepKind.RUN), attempt=3, status=StepStatus.DROPPED)
+    (planned,) = the_puts(advance(situation(run(old, OTHER)), instructed(REPORTS[StepKind.RUN])))
+    claimed = [planned.attempt]
+    for told in range(2):
+        claim = run(replace(planned, status=StepStatus.RUNNING), OTHER)
+        assert call_request(claim, FUNCTION, target=A, now_ms=NOW_MS).ctx.attempt == told
+        (planned,) = the_puts(advance(situation(claim, "a", max_attempts=3), instructed(step_error())))
+        assert planned.status is StepStatus.ERRORED
+        claimed.append(planned.attempt)
+    assert claimed == list(range(claimed[0], claimed[0] + 3))
+    assert claimed[0] >= old.attempt
+    last = run(replace(planned, status=StepStatus.RUNNING), OTHER)
+    (failed,) = the_puts(advance(situation(last, "a", max_attempts=3), instructed(step_error())))
+    assert failed.status is StepStatus.FAILED
+    assert attempts(failed) == 3

@@ -214,6 +214,16 @@ async def test_keys_that_are_none_are_refused(text: str, before: str, problem: s
     assert keys.values == []
 
 
+async def test_an_event_key_may_hold_anything_that_a_path_can_carry():
+    """A key with slashes is one; one that clients would take for a folder is refused where it is read."""
+    keys = event_keys(Service("secretsmanager", FakeSecrets("Zm9v/YmFy+=", "a?b"), inline), VirtualClock(), "arn")
+    await keys.refresh()
+    assert keys.values == ["Zm9v/YmFy+=", "a?b"]
+    keys = event_keys(Service("secretsmanager", FakeSecrets("a, ..", "b"), inline), VirtualClock(), "arn")
+    with pytest.raises(StoreError, match=r'key 2 of 2: an event key cannot be "\.\."'):
+        await keys.refresh()
+
+
 class FakeInvoker:
     """Answers with its name, or never."""
 

@@ -47,24 +47,21 @@ from stepwell_orchestrator.aws.attribute_values import Item, Value, binary, numb
 from stepwell_orchestrator.aws.gather_limited import gather_limited
 from stepwell_orchestrator.aws.table import keys
 from stepwell_orchestrator.aws.table.dynamo import TRANSACTION_MAX, Action, ConditionFailed, Put, Table, Update
-from stepwell_orchestrator.aws.table.items import DOCUMENT, ENDER, MEMOISED, PROGRESS, STATUS, TERM, WRITER, Items
+from stepwell_orchestrator.aws.table.items import DOCUMENT, ENDER, PROGRESS, STATUS, TERM, WRITER, Items
+from stepwell_orchestrator.aws.table.journal.guards import guard_of
 from stepwell_orchestrator.aws.table.journal.leases import HELD, drives
 from stepwell_orchestrator.aws.table.journal.writers import new_writer, wrote
 from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.sizes import action_bytes
 from stepwell_orchestrator.aws.table.table import LEASE_UNTIL, LEASED_UNDER, PK, TTL
-from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, lease_lost
+from stepwell_orchestrator.errors import ConflictError, LeaseLostError, StoreError, entry_moved, lease_lost
 from stepwell_orchestrator.fresh_ids import Entropy
-from stepwell_orchestrator.model.decision import EndRun, Guard, PutEntry, PutProgress, Write
+from stepwell_orchestrator.model.decision import EndRun, PutEntry, PutProgress, Write
 
 _TRANSACTION_BYTES_MAX: Final = 3_500_000
 """A transaction takes 4 MB, and the header counts whole, whatever is changed of it."""
 
 _OPEN: Final = f"attribute_not_exists({DOCUMENT})"
-_CONDITIONS: Final = {
-    Guard.ABSENT: f"attribute_not_exists({PK})",
-    Guard.NOT_MEMOISED: f"attribute_not_exists({MEMOISED})",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +183,7 @@ class Commits:
         entries = [write for write in writes if isinstance(write, PutEntry)]
         items = await gather_limited(lambda write: self._items.entry(run_id, write.entry, writer), entries)
         guarded = [
-            _GuardedWrite(Put(item, _CONDITIONS[write.guard]), write)
-            for write, item in zip(entries, items, strict=True)
+            _GuardedWrite(Put(item, *guard_of(write)), write) for write, item in zip(entries, items, strict=True)
         ]
         update = await self._update(run_id, writes, committer, writer)
         return guarded if update is None else [*guarded, _GuardedWrite(update, None)]
@@ -226,7 +222,7 @@ class Commits:
 
 def _may_stand_alone(write: PutEntry | None) -> bool:
     """Tell whether a write makes a new entry that waits for something: the next driver finds such entries."""
-    return write is not None and write.guard is Guard.ABSENT and not write.entry.memoised
+    return write is not None and write.replaced is None and not write.entry.memoised
 
 
 def _transactions(run_id: str, guarded: Sequence[_GuardedWrite], term: int | None) -> list[list[_GuardedWrite]]:
@@ -267,8 +263,7 @@ def _refusal(
             return _header_refusal(run_id, old, committer)
     write, _ = found[0]
     assert write is not None
-    entry = write.entry
-    return ConflictError(f"run {run_id}, step {entry.step_id} ({entry.name}): the entry is not {write.guard.value}")
+    return entry_moved(run_id, write.entry.step_id, write.entry.name)
 
 
 def _header_refusal(run_id: str, header: Item | None, committer: _Committer) -> ConflictError | LeaseLostError:

@@ -24,6 +24,7 @@ from stepwell_orchestrator.model.queue_item import (
     Route,
     Settle,
     Start,
+    Tick,
     TimerDue,
     Work,
 )
@@ -121,10 +122,8 @@ class Words:
         match work:
             case Route(event_id):
                 return f'the event "{self._events.get(event_id, event_id)}"'
-            case Start(run_id):
-                return f"the start of {self._run(run_id)}"
-            case OpenGate(gate):
-                return f"the timer of the throttle {gate}"
+            case Start(run_id=name) | OpenGate(gate=name):
+                return f"the start of {self._run(name)}"
             case Drive(run_id, reason):
                 return f"{self._run(run_id)} ({reason})"
             case Execute(run_id, step_id, attempt):
@@ -141,6 +140,8 @@ class Words:
                 return f"the cancellation of runs of {function_id}"
             case Rerun(original_run_id=original):
                 return f"a rerun of {self._run(original)}"
+            case Tick(function_id, cron):
+                return f'the tick "{cron}" of {function_id}'
             case _:
                 assert_never(work)
 

@@ -7,10 +7,19 @@ from typing import Any
 import httpx
 import pytest
 
+from stepwell_orchestrator.api.ingest.forms import FIELDS_MAX
+
 MULTIPART = (
     b'--b\r\ncontent-disposition: form-data; name="name"\r\n\r\nshop/order\r\n'
     b'--b\r\ncontent-disposition: form-data; name="who"\r\n\r\nAda L\xc3\xb6ve\r\n'
     b'--b\r\ncontent-disposition: form-data; name="photo"; filename="a.png"\r\n\r\n\x00\x01\r\n--b--\r\n'
+)
+SPELLED_OTHERWISE = (
+    b"--b\r\nContent-Type: text/plain\r\nContent-Disposition: form-data; NAME=name\r\n\r\nshop/order\r\n"
+    b'--b\r\ncontent-disposition: form-data; name="a;b"\r\n\r\n 1\r\n2 \r\n'
+    b'--b\r\ncontent-disposition: form-data; filename*=x; name="file"\r\n\r\nleft out\r\n'
+    b"--b\r\ncontent-disposition: form-data\r\n\r\nnameless\r\n--b\r\n\r\nheadless\r\n"
+    b'--b \r\ncontent-disposition: form-data; name="odd"\r\n--b--\r\nan epilogue'
 )
 URLENCODED = "application/x-www-form-urlencoded"
 
@@ -22,6 +31,9 @@ URLENCODED = "application/x-www-form-urlencoded"
         ("multipart/form-data; boundary=b", MULTIPART, {"who": "Ada Löve"}, None),
         (URLENCODED, b' {"name": "shop/order", "data": {"json": true}}', {"json": True}, None),
         ("text/plain", b'{"name": "shop/order", "data": {"json": true}}', {"json": True}, None),
+        ('Multipart/Form-Data; charset=utf-8; Boundary="b"', b"a preamble\r\n" + MULTIPART, {"who": "Ada Löve"}, None),
+        ("multipart/form-data; boundary=b", SPELLED_OTHERWISE, {"a;b": " 1\r\n2 ", "odd": ""}, None),
+        (URLENCODED, b"\xef\xbb\xbfname=shop/order&who=Ada", {"who": "Ada"}, None),
     ],
 )
 async def test_a_form_is_an_event(
@@ -42,8 +54,13 @@ async def test_a_form_is_an_event(
     [
         (URLENCODED, b"who=Ada", "event name is empty"),
         (URLENCODED, b"name=inngest/x", "event name is reserved for internal use: inngest/x"),
-        ("multipart/form-data", b"nothing", "event name is empty"),
-        ("multipart/form-data; boundary=b", b"--b\r\n", "event name is empty"),
+        (URLENCODED, b"a&" * (FIELDS_MAX + 1), "the form has over 10000 fields"),
+        ("multipart/form-data", b"nothing", "a multipart form needs a boundary in its content type"),
+        ("multipart/form-data; boundary=b", b"--b\r\n", "the form ends before its last boundary"),
+        ("multipart/form-data; boundary=b", b"nothing", "the form ends before its last boundary"),
+        ("multipart/form-data; boundary=b", MULTIPART[:-6], "the form ends before its last boundary"),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\n" * (FIELDS_MAX + 2), "the form has over 10000 fields"),
+        ("multipart/form-data; boundary=b", b"--b--\r\n", "event name is empty"),
         ("text/plain", b"name=shop/order", "malformed JSON"),
     ],
 )
