@@ -15,6 +15,7 @@ from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register, Synced
 from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
+from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
 from stepwell_orchestrator.entry.settings import server_kind
@@ -79,6 +80,7 @@ class Embedded:
         self.registry = self._backend.registry
         self.queue = self._backend.queue
         self.changed_limits = ChangedLimits()
+        self.waits_of_runs = WaitsOfRuns(self._backend.flow, self.registry, self.clock)
         self.worker = Worker(
             Ports(
                 self.journal,
