@@ -80,18 +80,8 @@ class Embedded:
         self.registry = self._backend.registry
         self.queue = self._backend.queue
         self.changed_limits = ChangedLimits()
-        self.waits_of_runs = WaitsOfRuns(self._backend.flow, self.registry, self.clock)
         self.worker = Worker(
-            Ports(
-                self.journal,
-                self.waits,
-                self.registry,
-                self.queue,
-                _EitherInvoker(self.in_process, self.http),
-                self.clock,
-                self._fetcher,
-                flow=self._backend.flow,
-            ),
+            self._ports(),
             limits=limits,
             changed_limits=self.changed_limits,
             observe=observe,
@@ -124,6 +114,23 @@ class Embedded:
         self._grace_ms = grace_ms
         self._served: list[App] = []
         self._pumping: asyncio.Task[None] | None = None
+
+    def _ports(self) -> Ports:
+        return Ports(
+            self.journal,
+            self.waits,
+            self.registry,
+            self.queue,
+            _EitherInvoker(self.in_process, self.http),
+            self.clock,
+            self._fetcher,
+            flow=self._backend.flow,
+        )
+
+    @property
+    def waits_of_runs(self) -> WaitsOfRuns:
+        """What says why a run is not running."""
+        return WaitsOfRuns(self._backend.flow, self.registry, self.clock)
 
     async def __aenter__(self) -> Self:
         self._pumping = asyncio.create_task(self.pump.run(grace_ms=self._grace_ms))
