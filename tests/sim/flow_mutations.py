@@ -9,8 +9,8 @@ import pytest
 from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.local.gates import SqliteGates
 from stepwell_orchestrator.model.rate import Rate
-from stepwell_orchestrator.worker.call_slots import CallSlots
-from stepwell_orchestrator.worker.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 
 Patch = pytest.MonkeyPatch
 

@@ -25,10 +25,10 @@ from stepwell_orchestrator.model.decision import Decision
 from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Progress, Run
-from stepwell_orchestrator.worker.call_slots import CallSlots
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.committing import Committer
 from stepwell_orchestrator.worker.held_run import HeldRun
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from stepwell_orchestrator.worker.tools import Tools
 
 _SEEN_MS: Final = SECOND_MS

@@ -16,7 +16,7 @@ from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKind
 from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, WaitRefused
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
-from stepwell_orchestrator.worker.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,10 @@ from stepwell_orchestrator.model.decision import LeaveGates
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
-from stepwell_orchestrator.worker.call_slots import FIRST_TERM, CallSlots
 from stepwell_orchestrator.worker.committing import Committer, FindSettlement
 from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.held_run import HeldRun
+from stepwell_orchestrator.worker.limiting.call_slots import FIRST_TERM, CallSlots
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
 

@@ -57,10 +57,10 @@ from stepwell_orchestrator.model.queue_item import Execute
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.ports import Claim, Claimed, NotClaimed, Unknown
-from stepwell_orchestrator.worker.call_slots import CallSlots
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.gateways import Gateways
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
 

@@ -15,7 +15,7 @@ from stepwell_orchestrator.model.notice import Observe
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 from stepwell_orchestrator.worker.dispatch import Dispatcher
-from stepwell_orchestrator.worker.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.executing import Executor
 from stepwell_orchestrator.worker.gateways import Gateways
+from stepwell_orchestrator.worker.limiting.starting import Starter
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
-from stepwell_orchestrator.worker.starting import Starter
 from stepwell_orchestrator.worker.ticking import Ticker
 from stepwell_orchestrator.worker.tools import Tools
 

@@ -13,7 +13,7 @@ from stepwell_orchestrator.engine.flow.gates import Gate, gates_of
 from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.flow import Counted, Limit, Place, RunFlow
 from stepwell_orchestrator.model.queue_item import Start
-from stepwell_orchestrator.worker.gatekeeping import Asker, Gatekeeper
+from stepwell_orchestrator.worker.limiting.gatekeeping import Asker, Gatekeeper
 from tests.orchestrator.flow.stage import SLUG, Stage, a_stage
 
 LIMITS = [{"limit": 1, "key": "event.data.tenant"}, {"limit": 1}]

@@ -12,8 +12,8 @@ from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Ports
 from stepwell_orchestrator.worker import Worker
-from stepwell_orchestrator.worker.call_slots import CallSlots
 from stepwell_orchestrator.worker.held_run import HeldRun
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 
 

@@ -25,7 +25,7 @@ from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.worker.dispatch import Dispatcher
-from stepwell_orchestrator.worker.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 from tests.orchestrator.worker.harness import Script, World
 
 OPS: Final[dict[str, tuple[str, dict[str, Any]]]] = {

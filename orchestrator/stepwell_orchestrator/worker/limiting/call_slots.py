@@ -10,7 +10,7 @@ from stepwell_orchestrator.model.flow import Counted, Place
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.queue_item import Execute, Start
 from stepwell_orchestrator.model.run import RunHeader
-from stepwell_orchestrator.worker.gatekeeping import Asker, Gatekeeper
+from stepwell_orchestrator.worker.limiting.gatekeeping import Asker, Gatekeeper
 
 FIRST_TERM: Final = 1
 

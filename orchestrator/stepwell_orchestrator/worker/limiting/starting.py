@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from stepwell_orchestrator.engine.flow.gates import gates_of
 from stepwell_orchestrator.model.decision import LeaveGates
 from stepwell_orchestrator.model.run import RunHeader
-from stepwell_orchestrator.worker.call_slots import FIRST_TERM, driver
 from stepwell_orchestrator.worker.driving import Driver
-from stepwell_orchestrator.worker.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.limiting.call_slots import FIRST_TERM, driver
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 from stepwell_orchestrator.worker.tools import Tools
 
 
