@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.decision import Write
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
@@ -377,3 +378,4 @@ class Ports:
     clock: Clock
     fetcher: Fetcher = field(default_factory=NoFetcher)
     schedules: Schedules = field(default_factory=NoSchedules)
+    flow: FlowPorts = field(kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Journal, Registry, Waits
@@ -50,6 +51,9 @@ class Backend(Protocol):
 
     @property
     def registry(self) -> Registry: ...
+
+    @property
+    def flow(self) -> FlowPorts: ...
 
 
 class QueueingBackend(Backend, Protocol):

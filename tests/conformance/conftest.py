@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stepwell_orchestrator.flow_ports import Gates, Rates
 from stepwell_orchestrator.ports import Registry, Waits
 from tests.conformance.backends import (
     BACKENDS,
@@ -68,6 +69,18 @@ def waits(backend: Backend) -> Waits:
 def registry(backend: Backend) -> Registry:
     """The registry of an empty backend."""
     return backend.registry
+
+
+@pytest.fixture
+def gates(backend: Backend) -> Gates:
+    """The gates of an empty backend."""
+    return backend.flow.gates
+
+
+@pytest.fixture
+def rates(backend: Backend) -> Rates:
+    """The rates of an empty backend."""
+    return backend.flow.rates
 
 
 @pytest.fixture

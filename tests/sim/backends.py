@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from stepwell_orchestrator.documents import read_work
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.model.queue_item import QueueItem, Work
 from tests.sim.facts import Fact
-from tests.sim.witness import WaitsWitness, Witness
+from tests.sim.witness import GatesWitness, RatesWitness, WaitsWitness, Witness
 
 if TYPE_CHECKING:
     from tests.sim.node import Node
@@ -27,6 +28,7 @@ class Process:
     journal: Any
     waits: Any
     registry: Any
+    flow: FlowPorts
 
 
 class Backend(Protocol):
@@ -41,6 +43,8 @@ class Backend(Protocol):
     queue: SqliteQueue
     late_entries: bool
     """Whether an entry that comes after its run's end may be kept, where nobody looks at it (decision 10)."""
+    watches_gates: bool
+    """Whether it tells of slots and rates."""
 
     def process(self, node: Node) -> Process:
         """A worker's way to it."""
@@ -53,6 +57,9 @@ class Backend(Protocol):
 
     async def leased(self) -> set[str]:
         """The runs that the sweep finds once their drive lease has run out."""
+
+    async def in_line(self) -> set[str]:
+        """The runs that stand in line at a gate, or whose steps do."""
 
     async def filed(self) -> list[tuple[str, str, str]]:
         """Every pause: its run, its id and the name of its event."""
@@ -91,21 +98,30 @@ class SqliteBackend(Queued):
     """Everything in one database. Its operations are whole by themselves, so what they do is told as they return."""
 
     late_entries = False
+    watches_gates = True
 
     def __init__(self, tell: Callable[[Fact], int], count: Callable[[], int]) -> None:
         super().__init__()
         self.journal, self.waits, self.registry = self.local.journal, self.local.waits, self.local.registry
         self._witness = Witness(self.journal, tell, count)
         self._waits = WaitsWitness(self.waits, tell)
+        gates: Any = GatesWitness(self.local.flow.gates, tell)
+        rates: Any = RatesWitness(self.local.flow.rates, tell)
+        self._flow = FlowPorts(gates, rates)
 
     def process(self, node: Node) -> Process:
         """All workers have one way to it."""
-        return Process(self._witness, self._waits, self.registry)
+        return Process(self._witness, self._waits, self.registry, self._flow)
 
     async def leased(self) -> set[str]:
         """The runs whose drive lease is held."""
         async with self.local.database.read() as db:
             return {run_id for (run_id,) in db.execute("SELECT run_id FROM runs WHERE lease_until_ms IS NOT NULL")}
+
+    async def in_line(self) -> set[str]:
+        """The runs that stand in line."""
+        async with self.local.database.read() as db:
+            return {waiter.partition(":")[0] for (waiter,) in db.execute("SELECT waiter FROM lines")}
 
     async def filed(self) -> list[tuple[str, str, str]]:
         """Every pause: its run, its id and the name of its event."""

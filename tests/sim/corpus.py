@@ -34,6 +34,7 @@ DEFERRED_SLUG = f"{APP}-later"
 URL = "http://sim.test/api"
 _REAL_ADAPTER_SHARE = 0.5
 _SLACK_MS = 10 * MINUTE_MS
+_UNLIMITED_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,39 @@ class CancelRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls and runs of a function there are at a time, for each user or in all, and how many starts."""
+
+    calls: int = 0
+    calls_of_user: int = 0
+    runs: int = 0
+    throttle: bool = False
+    priority: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return bool(self.calls or self.calls_of_user or self.runs or self.throttle)
+
+    @property
+    def calls_limits(self) -> int:
+        """How many slots a call needs."""
+        return bool(self.calls) + bool(self.calls_of_user)
+
+    def encode(self) -> dict[str, Any]:
+        """The options on the wire."""
+        options: dict[str, Any] = {}
+        calls = [{"limit": self.calls}, {"limit": self.calls_of_user, "key": "event.data.user"}]
+        if self.calls or self.calls_of_user or self.runs:
+            options["concurrency"] = {"step": calls, "fn": [{"limit": self.runs}]}
+        if self.throttle:
+            options["throttle"] = {"limit": 1, "period": "2m"}
+        if self.priority:
+            options["priority"] = {"run": "event.data.user * 60"}
+        return options
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a function is given besides its code. ``one_per_user``: one run a day for each user."""
 
@@ -52,6 +86,7 @@ class Options:
     start_ms: int | None = None
     finish_ms: int | None = None
     one_per_user: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     def encode(self, slug: str) -> Mapping[str, Any]:
         """The options on the wire."""
@@ -62,7 +97,7 @@ class Options:
             timeouts=Timeouts(start=_span(self.start_ms), finish=_span(self.finish_ms)) if limited else None,
             idempotency="event.data.user" if self.one_per_user else None,
         )
-        return options.encode(slug)
+        return {**options.encode(slug), **self.limits.encode()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +139,7 @@ def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Out
         event = _draw_event(chance, number, is_more=number >= first_more)
         reach = Reach(slugs[number + 1 :], WAIT_EVENTS if number >= first_more else (*WAIT_EVENTS, MORE_EVENT))
         drawing = Drawing(chance, retries + 1, Reach() if event == FAILED_EVENT else reach, itertools.count())
-        options = _draw_options(chance)
+        options = replace(_draw_options(chance), limits=_draw_limits(stream(seed, f"limits of {slug}")))
         code: Code
         if chance.random() < _REAL_ADAPTER_SHARE:
             code = _with_saving(seed, slug, Closure(draw_tree(drawing), slug, retries, now_ms, outside))
@@ -155,6 +190,18 @@ def _draw_options(chance: random.Random) -> Options:
         start_ms=maybe(0.07, (SECOND_MS, 30 * SECOND_MS)),
         finish_ms=maybe(0.15, (20 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS)),
         one_per_user=chance.random() < 0.15,
+    )
+
+
+def _draw_limits(chance: random.Random) -> Limits:
+    if chance.random() < _UNLIMITED_SHARE:
+        return Limits()
+    return Limits(
+        calls=chance.choice((0, 1, 1, 2)),
+        calls_of_user=chance.choice((0, 0, 1)),
+        runs=chance.choice((0, 0, 0, 1, 2)),
+        throttle=chance.random() < 0.3,
+        priority=chance.random() < 0.3,
     )
 
 

@@ -18,9 +18,10 @@ from stepwell_orchestrator.aws.backend import AwsBackend, Services
 from stepwell_orchestrator.aws.service import AwsError, Service, inline
 from stepwell_orchestrator.aws.table import items
 from stepwell_orchestrator.aws.table.journal import commits
-from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of
+from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of, read_place_sk
 from stepwell_orchestrator.aws.table.table import LEASED_UNDER, PK, SK
 from stepwell_orchestrator.errors import StoreError
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.signal import SignalWait
 from tests.orchestrator.aws.bed import a_bed
 from tests.sim.aws_faults import AFTER, BEFORE_READ, BEFORE_WRITE, AwsFault, failed
@@ -52,6 +53,7 @@ _SIGNAL: Final = "g#"
 _NARROW: Final = 0.5
 _LIMITS: Final = ((commits, "TRANSACTION_MAX", (2, 3, 4)), (items, "_OUTCOME_INLINE_MAX", (8,)))
 """What is too large for most worlds to reach, and how large it is in those where it is reached."""
+_LINE: Final = "m#"
 _LOOKS: Final = ("acquire", "load", "get_header", "claim")
 
 
@@ -59,6 +61,7 @@ class DynamoBackend(Queued):
     """One table, and the queue."""
 
     late_entries = True
+    watches_gates = False
 
     def __init__(self, seed: int, tell: Callable[[Fact], int], count: Callable[[], int]) -> None:
         super().__init__()
@@ -78,13 +81,20 @@ class DynamoBackend(Queued):
     def process(self, node: Node) -> Process:
         """A worker's own way to it."""
         own = self._backend(lambda name, client, carry: _NodeService(name, client, node))
-        return Process(*(_Port(port, node, self._count) for port in (own.journal, own.waits, own.registry)))
+        ports = (own.journal, own.waits, own.registry, own.flow.gates, own.flow.rates)
+        journal, waits, registry, gates, rates = (_Port(port, node, self._count) for port in ports)
+        return Process(journal, waits, registry, FlowPorts(gates, rates))
 
     async def leased(self) -> set[str]:
         """The runs whose drive lease is held, and in the index in which the sweep looks."""
         return {
             id_of(item[PK]["S"]) for item in self._bed.items() if item[SK]["S"] == HEADER_SK and LEASED_UNDER in item
         }
+
+    async def in_line(self) -> set[str]:
+        """The runs that stand in line."""
+        keys = [(item[PK]["S"], item[SK]["S"]) for item in self._bed.items() if item[PK]["S"].startswith(_LINE)]
+        return {read_place_sk(sk)[1].partition(":")[0] for _, sk in keys}
 
     async def filed(self) -> list[tuple[str, str, str]]:
         """Every pause: its run, its id and the name of its event."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Outcome, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
@@ -139,6 +140,44 @@ class SignalAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotTaken:
+    """A slot of a gate was given at ``now_ms`` by the clock of who asked; None: until given back."""
+
+    gate: str
+    most: int
+    holder: str
+    now_ms: int
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRenewed:
+    """A slot was prolonged by its holder."""
+
+    gate: str
+    holder: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotGiven:
+    """A slot was given back, if it was held."""
+
+    gate: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTaken:
+    """A gate let one through by its rate, at ``now_ms`` by its own clock."""
+
+    gate: str
+    rate: Rate
+    taker: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """Somebody asks to cancel a run."""
 
@@ -195,6 +234,10 @@ Fact = (
     | SignalDropped
     | SignalSent
     | SignalAnswered
+    | SlotTaken
+    | SlotRenewed
+    | SlotGiven
+    | TokenTaken
     | CancelAsked
     | BulkCancelAsked
     | RerunAsked

@@ -87,12 +87,12 @@ class Ledger:
 
 
 async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
-    """Promise 5, while nobody works: every open run is named by a queue item, or leased, so that the sweep finds it.
+    """Promise 5, while nobody works: every open run is named by an item, or the sweep finds it: leased or in line.
 
     One that only waits is named by a timer for each of its waits, and can be found by what it waits for.
     """
     backend = setting.backend
-    queued, leased = await backend.queued(), await backend.leased()
+    queued, leased = await backend.queued(), await backend.leased() | await backend.in_line()
     filed = {(run_id, pause_id) for run_id, pause_id, _ in await backend.filed()}
     timers = {(work.run_id, work.step_id) for work in queued if isinstance(work, TimerDue)}
     named = {work.event_id for work in queued if isinstance(work, Route)} | leased

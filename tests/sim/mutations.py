@@ -23,7 +23,7 @@ from stepwell_orchestrator.worker import calling, cancelling, committing, discov
 from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.dispatch import Dispatcher
 from stepwell_orchestrator.worker.driving import Driver
-from tests.sim import wait_mutations
+from tests.sim import flow_mutations, wait_mutations
 from tests.sim.backends import BackendName
 from tests.sim.simulate import simulate
 
@@ -258,6 +258,7 @@ MUTATIONS = (
     never_count_attempts,
     answer_before_it_is_stored,
     *wait_mutations.MUTATIONS,
+    *flow_mutations.MUTATIONS,
 )
 
 

@@ -12,6 +12,7 @@ from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.fresh_ids import FreshIds
 from stepwell_orchestrator.limits import DRIVE_LEASE_MS, Limits
 from stepwell_orchestrator.local.queue import Delivery, SqliteQueue
@@ -114,8 +115,11 @@ class Node:
         self._registry: Any = FaultyPort(self, "registry", process.registry)
         self.queue: Any = FaultyPort(self, "queue", OwnTimeQueue(setting, name, skew_ms))
         self._waits: Any = FaultyPort(self, "waits", process.waits)
+        gates: Any = FaultyPort(self, "gates", process.flow.gates)
+        rates: Any = FaultyPort(self, "rates", process.flow.rates)
         line = setting.line_of(self)
-        self.worker = Worker(Ports(self._journal, self._waits, self._registry, self.queue, line, clock))
+        ports = Ports(self._journal, self._waits, self._registry, self.queue, line, clock, flow=FlowPorts(gates, rates))
+        self.worker = Worker(ports)
         ids = FreshIds(clock, setting.entropy)
         self.ingest = Ingest(self._journal, self.queue, clock, ids, _unobserved)
         self.control = Control(
@@ -129,7 +133,7 @@ class Node:
             observe=_unobserved,
         )
         self.checkpointer = Checkpointer(self._journal, clock, Limits(), _unobserved)
-        self.sweep = Pump(self.queue, self.worker.handle, clock, journal=self._journal).sweep
+        self.sweep = Pump(self.queue, self.worker.handle, clock, journal=self._journal, lines=self.worker.lines).sweep
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something for as long as the worker lives."""

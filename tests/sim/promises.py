@@ -20,14 +20,21 @@ from tests.sim.checkers import (
     StackGrows,
 )
 from tests.sim.corpus import Member
+from tests.sim.gate_checker import LimitsHold
 from tests.sim.invocation_checker import InvokedOnce
 from tests.sim.signal_checker import OneWaiter
 from tests.sim.wait_checker import WaitsResolve
 
 
-def all_checkers(bounds: Bounds, members: Mapping[str, Member], *, late_entries: bool = False) -> Sequence[Checker]:
-    """One of each, fresh. ``late_entries``: an entry may be kept that comes after its run's end."""
+def all_checkers(
+    bounds: Bounds, members: Mapping[str, Member], *, late_entries: bool = False, watches_gates: bool = True
+) -> Sequence[Checker]:
+    """One of each, fresh.
+
+    ``late_entries``: an entry may be kept that comes after its run's end. ``watches_gates``: slots and rates are told.
+    """
     return (
+        *((LimitsHold(bounds, members),) if watches_gates else ()),
         WaitsResolve(bounds, members),
         OneWaiter(bounds, members),
         InvokedOnce(bounds, members),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sim import mutations, wait_mutations
+from tests.sim import flow_mutations, mutations, wait_mutations
 
 QUICKLY_NOTICED = (
     mutations.forget_what_a_cancel_owes,
@@ -22,6 +22,7 @@ QUICKLY_NOTICED = (
     mutations.wake_early,
     mutations.never_count_attempts,
     mutations.answer_before_it_is_stored,
+    *flow_mutations.MUTATIONS,
     wait_mutations.dispatch_before_commit,
     wait_mutations.acknowledge_before_the_pause,
     wait_mutations.double_the_timer,

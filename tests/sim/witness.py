@@ -11,11 +11,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from stepwell_orchestrator.flow_ports import Gates, Rates
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.waits import SqliteWaits
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, Write
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause
+from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry
@@ -30,6 +32,10 @@ from tests.sim.facts import (
     RunStarted,
     SignalDropped,
     SignalTaken,
+    SlotGiven,
+    SlotRenewed,
+    SlotTaken,
+    TokenTaken,
 )
 
 
@@ -140,3 +146,47 @@ class WaitsWitness:
     async def drop_signal(self, wait: SignalWait) -> None:
         await self._waits.drop_signal(wait)
         self._tell(SignalDropped(wait))
+
+
+class GatesWitness:
+    """The gates, watched: who holds a slot."""
+
+    def __init__(self, gates: Gates, tell: Callable[[Fact], int]) -> None:
+        self._gates = gates
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gates, name)
+
+    async def take_slot(self, gate: str, most: int, holder: str, *, now_ms: int, until_ms: int | None) -> bool:
+        taken = await self._gates.take_slot(gate, most, holder, now_ms=now_ms, until_ms=until_ms)
+        if taken:
+            self._tell(SlotTaken(gate, most, holder, now_ms, until_ms))
+        return taken
+
+    async def renew_slot(self, gate: str, holder: str, until_ms: int) -> bool:
+        renewed = await self._gates.renew_slot(gate, holder, until_ms)
+        if renewed:
+            self._tell(SlotRenewed(gate, holder, until_ms))
+        return renewed
+
+    async def give_slot(self, gate: str, holder: str) -> None:
+        await self._gates.give_slot(gate, holder)
+        self._tell(SlotGiven(gate, holder))
+
+
+class RatesWitness:
+    """The rates, watched: who was let through."""
+
+    def __init__(self, rates: Rates, tell: Callable[[Fact], int]) -> None:
+        self._rates = rates
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rates, name)
+
+    async def take_token(self, gate: str, rate: Rate, taker: str, now_ms: int) -> bool:
+        taken = await self._rates.take_token(gate, rate, taker, now_ms)
+        if taken:
+            self._tell(TokenTaken(gate, rate, taker, now_ms))
+        return taken

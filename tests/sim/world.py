@@ -79,7 +79,9 @@ class World:
         bounds = Bounds(self.knobs.skew_max_ms, self.knobs.prompt_ms(costs(backend_name, seed)))
         self.workload = Workload(self, seed)
         backend = open_backend(backend_name, seed, self.tell, self._count)
-        checkers = all_checkers(bounds, self.members, late_entries=backend.late_entries)
+        checkers = all_checkers(
+            bounds, self.members, late_entries=backend.late_entries, watches_gates=backend.watches_gates
+        )
         self._deferrals = Deferrals(self.members)
         self._checkers = (
             self.ledger,
@@ -152,6 +154,9 @@ class World:
             self.trace.note("world", "heals")
             # A run may start another one, and a client that lies in wait for its expiry one more.
             longest_ms = (1 + self.knobs.aims) * sum(member.longest_ms for member in self.members.values())
+            # Runs that wait for each other's slots may all do so one after the other.
+            if any(member.options.limits.any for member in self.members.values()):
+                longest_ms *= 1 + len(self.ledger.runs)
             await self._turn_until(self.clock.now_ms() + longest_ms + DAY_MS // 12)
             await check_end(self.setting, self.ledger, self.members)
             self._deferrals.check_end(self.ledger.completed)

@@ -145,5 +145,5 @@ _OPTION_RULES: Final[Mapping[str, Callable[[Check, Any], None]]] = {
     "timeouts": _timeouts,
 }
 
-FLOW_CONTROL: Final = frozenset(_OPTION_RULES) - {"cancel", "idempotency", "timeouts"}
+FLOW_CONTROL: Final = frozenset({"batchEvents", "debounce", "rateLimit", "singleton"})
 """The options that are checked and kept, and not acted upon yet."""

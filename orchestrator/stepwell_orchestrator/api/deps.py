@@ -12,6 +12,7 @@ from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register
 from stepwell_orchestrator.controlling.control import Control
+from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
 from stepwell_orchestrator.limits import ChangedLimits
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Journal, Registry
@@ -41,7 +42,7 @@ class Deps:
 
     ``queued`` is None where the queue cannot be looked into, as a message queue in the cloud. ``reached_at`` maps the
     ``deployId`` this server put into a sync request to the URL it reached the app at. ``changed_limits`` is None where
-    tests have no business.
+    tests have no business, ``waits_of_runs`` where nothing limits runs.
     """
 
     ingest: Ingest
@@ -54,6 +55,7 @@ class Deps:
     clock: Clock
     reached_at: Callable[[str], str | None] = _never_asked
     changed_limits: ChangedLimits | None = None
+    waits_of_runs: WaitsOfRuns | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from stepwell_orchestrator.model.run import Run, RunStatus
 from stepwell_orchestrator.ports import RunFilter
 from stepwell_orchestrator.views.journal_export import journal_body
 from stepwell_orchestrator.views.run_view import RUN_STATUS_NAMES, run_body, trace_rows
+from stepwell_orchestrator.views.waiting_view import waiting_body
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 
@@ -64,8 +65,10 @@ async def list_runs(request: Request, deps: WithDeps) -> Response:
 
 @router.get("/v1/runs/{run_id}")
 async def get_run(run_id: str, deps: WithDeps) -> Response:
-    """One run."""
-    return success(run_body(await find_run(deps.journal, run_id)), deps.clock.now_ms())
+    """One run, and what limit holds it back."""
+    header = await find_run(deps.journal, run_id)
+    waiting = None if deps.waits_of_runs is None else await deps.waits_of_runs.of(header)
+    return success({**run_body(header), "waiting_for": waiting_body(waiting)}, deps.clock.now_ms())
 
 
 @router.get("/v1/runs/{run_id}/trace")

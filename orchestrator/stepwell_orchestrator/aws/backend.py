@@ -11,10 +11,13 @@ from stepwell_orchestrator.aws.queue.recurring import RecurringSchedules
 from stepwell_orchestrator.aws.queue.schedules import Schedules
 from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table.gates import DynamoGates
 from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
+from stepwell_orchestrator.aws.table.rates import DynamoRates
 from stepwell_orchestrator.aws.table.registry import DynamoRegistry
 from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.waits import DynamoWaits
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.ports import Clock
 
@@ -53,6 +56,7 @@ class AwsBackend:
     queue: SqsQueue
     schedules: RecurringSchedules
     visibility: Visibility
+    flow: FlowPorts
 
     @classmethod
     def of(
@@ -76,4 +80,7 @@ class AwsBackend:
             queue=SqsQueue(services.sqs, timers, clock, url=names.queue_url),
             schedules=RecurringSchedules(services.scheduler, **scheduling),
             visibility=Visibility(services.sqs, clock, url=names.queue_url),
+            flow=FlowPorts(
+                DynamoGates(services.dynamodb, table=names.table), DynamoRates(services.dynamodb, table=names.table)
+            ),
         )

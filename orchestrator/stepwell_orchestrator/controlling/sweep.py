@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.limits import SWEEP_MS
 from stepwell_orchestrator.model.queue_item import Drive, QueueItem
 from stepwell_orchestrator.ports import Clock, Queue
@@ -48,9 +49,10 @@ class Sweep:
     journal: SweptJournal
     queue: Queue
     clock: Clock
+    lines: Lines
 
     async def run(self) -> int:
-        """Queue a drive of each run whose lease has expired, and prune. Returns how many runs.
+        """Queue a drive of each run whose lease has expired, look after lines, and prune. Returns how many runs.
 
         A run that is found again within the same SWEEP_MS has the same item, so that it need not be queued twice.
         """
@@ -60,6 +62,7 @@ class Sweep:
         await self.queue.send(
             [QueueItem(f"{run_id}:sweep:{sweep}", Drive(run_id, "sweep"), now_ms) for run_id in run_ids]
         )
+        await self.lines.sweep()
         while await self.journal.prune(now_ms, _PRUNE_BATCH) == _PRUNE_BATCH:
             pass
         return len(run_ids)

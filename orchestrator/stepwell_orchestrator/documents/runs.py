@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from stepwell.wire.encoding import decode, encode
 from stepwell_orchestrator.documents.members import members_of
+from stepwell_orchestrator.model.flow import RunFlow
 from stepwell_orchestrator.model.pause import PauseKey
 from stepwell_orchestrator.model.run import Invoker, Outcome, Progress, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import Place
 
 _NONE: Final = encode({})
 _NO_PROGRESS: Final = Progress()
-_ORIGIN: Final = ("original_run_id", "invoked_by", "cancellations", "cron")
+_ORIGIN: Final = ("original_run_id", "invoked_by", "cancellations", "flow", "cron")
 
 
 def progress_document(progress: Progress) -> bytes:
@@ -46,8 +47,10 @@ def read_outcome(document: bytes) -> Outcome:
 
 
 def origin_document(header: RunHeader) -> bytes:
-    """Where a run comes from and what may cancel it: fixed when it is created."""
+    """Where a run comes from, what may cancel it and what its limits are: fixed when it is created."""
     members = members_of(header)
+    if "flow" in members:
+        members["flow"] = members_of(header.flow)
     return encode({name: members[name] for name in _ORIGIN if name in members})
 
 
@@ -58,5 +61,7 @@ def read_origin(document: bytes) -> dict[str, Any]:
     body: dict[str, Any] = decode(document)
     if "invoked_by" in body:
         body["invoked_by"] = Invoker(*body["invoked_by"])
+    if "flow" in body:
+        body["flow"] = RunFlow(**body["flow"])
     body["cancellations"] = tuple(PauseKey(*key) for key in body.get("cancellations", ()))
     return body

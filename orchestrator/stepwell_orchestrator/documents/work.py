@@ -18,10 +18,12 @@ from stepwell_orchestrator.model.queue_item import (
     EventArrived,
     Execute,
     FromStep,
+    OpenGate,
     Rerun,
     Route,
     Settle,
     SignalArrived,
+    Start,
     Tick,
     TimerDue,
     WaitRefused,
@@ -32,12 +34,12 @@ from stepwell_orchestrator.model.queue_item import (
 def work_document(work: Work) -> bytes:
     """A queue item's work: a list whose first member says which."""
     match work:
-        case Route(event_id):
-            return encode(["route", event_id])
+        case Route(name) | Start(name) | OpenGate(name):
+            return encode([_NAMES[type(work)], name])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
-        case Execute(run_id, step_id, attempt):
-            return encode(["execute", run_id, step_id, attempt])
+        case Execute(run_id, step_id, attempt, limited):
+            return encode(["execute", run_id, step_id, attempt, *([limited] if limited else [])])
         case TimerDue(run_id, step_id):
             return encode(["timer", run_id, step_id])
         case Cancel(run_id, requested_at_ms):
@@ -62,8 +64,12 @@ def read_work(document: bytes) -> Work:
     return _WORK[kind](*members)
 
 
+_NAMES = {Route: "route", Start: "start", OpenGate: "gate"}
+
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,
+    "start": Start,
+    "gate": OpenGate,
     "drive": Drive,
     "execute": Execute,
     "timer": TimerDue,

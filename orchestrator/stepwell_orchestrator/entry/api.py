@@ -35,6 +35,7 @@ class _WithKeys:
     def __init__(self, deployment: Deployment) -> None:
         from stepwell_orchestrator.api.app import create_api
         from stepwell_orchestrator.api.deps import Deps
+        from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
 
         self._deployment = deployment
         self._api = create_api(
@@ -47,6 +48,7 @@ class _WithKeys:
                 registry=deployment.backend.registry,
                 queued=None,
                 clock=deployment.clock,
+                waits_of_runs=WaitsOfRuns(deployment.backend.flow, deployment.backend.registry, deployment.clock),
             ),
             kind=SERVER_KIND,
         )

@@ -15,6 +15,7 @@ from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register, Synced
 from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
+from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
 from stepwell_orchestrator.entry.settings import server_kind
@@ -80,15 +81,7 @@ class Embedded:
         self.queue = self._backend.queue
         self.changed_limits = ChangedLimits()
         self.worker = Worker(
-            Ports(
-                self.journal,
-                self.waits,
-                self.registry,
-                self.queue,
-                _EitherInvoker(self.in_process, self.http),
-                self.clock,
-                self._fetcher,
-            ),
+            self._ports(),
             limits=limits,
             changed_limits=self.changed_limits,
             observe=observe,
@@ -110,10 +103,34 @@ class Embedded:
             observe=observe,
         )
         self.checkpointer = Checkpointer(self.journal, self.clock, limits or Limits(), observe)
-        self.pump = Pump(self.queue, self.worker.handle, self.clock, journal=self.journal, concurrency=concurrency)
+        self.pump = Pump(
+            self.queue,
+            self.worker.handle,
+            self.clock,
+            journal=self.journal,
+            lines=self.worker.lines,
+            concurrency=concurrency,
+        )
         self._grace_ms = grace_ms
         self._served: list[App] = []
         self._pumping: asyncio.Task[None] | None = None
+
+    def _ports(self) -> Ports:
+        return Ports(
+            self.journal,
+            self.waits,
+            self.registry,
+            self.queue,
+            _EitherInvoker(self.in_process, self.http),
+            self.clock,
+            self._fetcher,
+            flow=self._backend.flow,
+        )
+
+    @property
+    def waits_of_runs(self) -> WaitsOfRuns:
+        """What says why a run is not running."""
+        return WaitsOfRuns(self._backend.flow, self.registry, self.clock)
 
     async def __aenter__(self) -> Self:
         self._pumping = asyncio.create_task(self.pump.run(grace_ms=self._grace_ms))

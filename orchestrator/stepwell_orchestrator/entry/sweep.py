@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from stepwell.errors import StepwellError
 from stepwell.wire.times import MINUTE_MS
+from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.controlling.sweep import Sweep
 from stepwell_orchestrator.entry.aws.assemble import Deployment, this_process
 from stepwell_orchestrator.entry.aws.function import LambdaFunction, Serve
@@ -23,7 +24,9 @@ class Sweeping:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._sweep = Sweep(deployment.backend.journal, deployment.backend.queue, deployment.clock)
+        backend, clock = deployment.backend, deployment.clock
+        lines = Lines(backend.flow, backend.journal, backend.registry, backend.queue, clock)
+        self._sweep = Sweep(backend.journal, backend.queue, clock, lines)
         self._swept_at_ms = deployment.clock.now_ms() - SWEEP_MS
 
     async def handle(self, _event: Any, _context: Any) -> dict[str, Any]:

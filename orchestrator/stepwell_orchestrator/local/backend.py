@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from stepwell_orchestrator.documents import entry_document, read_entry
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.commit import put_entry
 from stepwell_orchestrator.local.database import Database, Synchronous
+from stepwell_orchestrator.local.gates import SqliteGates
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.queue import SqliteQueue
+from stepwell_orchestrator.local.rates import SqliteRates
 from stepwell_orchestrator.local.registry import SqliteRegistry
 from stepwell_orchestrator.local.waits import SqliteWaits
 
@@ -25,6 +28,7 @@ class LocalBackend:
     waits: SqliteWaits
     registry: SqliteRegistry
     queue: SqliteQueue
+    flow: FlowPorts
 
     @classmethod
     def open(cls, path: Path | None, *, synchronous: Synchronous = Synchronous.NORMAL) -> Self:
@@ -36,7 +40,12 @@ class LocalBackend:
         with database.exclusive() as db:
             recover(db)
         return cls(
-            database, SqliteJournal(database), SqliteWaits(database), SqliteRegistry(database), SqliteQueue(database)
+            database,
+            SqliteJournal(database),
+            SqliteWaits(database),
+            SqliteRegistry(database),
+            SqliteQueue(database),
+            FlowPorts(SqliteGates(database), SqliteRates(database)),
         )
 
     def close(self) -> None:
@@ -45,7 +54,7 @@ class LocalBackend:
 
 
 def recover(db: sqlite3.Connection) -> None:
-    """Let every lease and claim expire now: a single owner knows that the holders are gone.
+    """Let every lease, claim and slot expire now: a single owner knows that the holders are gone.
 
     They expire and are not released, so that the next driver sees a takeover and the sweep finds the run.
     """
@@ -54,4 +63,5 @@ def recover(db: sqlite3.Connection) -> None:
     for run_id, step_id, document in claimed:
         entry = replace(read_entry(step_id, document), claim_until_ms=0)
         put_entry(db, run_id, entry, entry_document(entry))
+    db.execute("UPDATE slots SET until_ms = 0 WHERE until_ms IS NOT NULL")
     db.execute("UPDATE queue SET leased = 0, ready_at_ms = due_at_ms WHERE leased")

@@ -6,7 +6,7 @@ import sqlite3
 
 from stepwell_orchestrator.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x5374_6570
 """``Step`` in ASCII: tells our files from other programs' in the SQLite header."""
 
@@ -134,9 +134,37 @@ CREATE INDEX queue_by_time ON queue (ready_at_ms);
 CREATE INDEX queue_by_run ON queue (run_id) WHERE run_id IS NOT NULL;
 """
 
+_FLOW_TABLES = """
+-- until_ms is NULL for a slot that is held until it is given back.
+CREATE TABLE slots (gate TEXT, holder TEXT, until_ms INTEGER, PRIMARY KEY (gate, holder)) WITHOUT ROWID;
+
+CREATE TABLE lines (
+    gate TEXT,
+    order_ms INTEGER,
+    waiter TEXT,
+    function_id TEXT NOT NULL,
+    limit_id TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    work BLOB NOT NULL,
+    PRIMARY KEY (gate, order_ms, waiter)
+) WITHOUT ROWID;
+
+CREATE TABLE rates (
+    gate TEXT PRIMARY KEY,
+    tat_ms INTEGER NOT NULL,
+    takers BLOB NOT NULL,
+    timer_ms INTEGER
+) WITHOUT ROWID;
+CREATE INDEX rates_by_tat ON rates (tat_ms);
+"""
+
+_ADDED = ((2, _FLOW_TABLES),)
+"""What each schema after the first added to the one before."""
+
 
 def prepare(connection: sqlite3.Connection, name: str) -> None:
-    """Create the tables in an empty database, or check that it holds ours; ``name`` is what errors call it.
+    """Create the tables in an empty database, or bring ours up to date; ``name`` is what errors call it.
 
     Raises StoreError for another program's database and for a newer schema, and then has changed nothing.
     """
@@ -144,8 +172,7 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if objects == 0 and version == 0:
-        marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
-        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} {marks} COMMIT")
+        _add(connection, _TABLES, version)
     elif application_id != APPLICATION_ID:
         raise StoreError(f"{name} is a database of another program, not Stepwell's; use another database file")
     elif version > SCHEMA_VERSION:
@@ -153,3 +180,12 @@ def prepare(connection: sqlite3.Connection, name: str) -> None:
             f"{name} was written by a newer Stepwell (schema {version}, this one knows {SCHEMA_VERSION}); "
             "upgrade stepwell, or use another database file"
         )
+    elif version < SCHEMA_VERSION:
+        _add(connection, "", version)
+
+
+def _add(connection: sqlite3.Connection, tables: str, version: int) -> None:
+    """Add the tables, and what schemas after ``version`` have, all or nothing."""
+    added = "".join(more for since, more in _ADDED if since > version)
+    marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
+    connection.executescript(f"BEGIN IMMEDIATE; {tables} {added} {marks} COMMIT")

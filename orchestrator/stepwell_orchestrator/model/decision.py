@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import RunFlow
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import Outcome, Progress
@@ -90,7 +91,16 @@ class DropSignal:
     wait: SignalWait
 
 
-Command = Send | Emit | Watch | Unwatch | TakeSignal | DropSignal
+@dataclass(frozen=True, slots=True)
+class LeaveGates:
+    """Give back what a run that is over holds as a run, leave its lines, and send for those who wait there."""
+
+    run_id: str
+    function_id: str
+    flow: RunFlow
+
+
+Command = Send | Emit | Watch | Unwatch | TakeSignal | DropSignal | LeaveGates
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,20 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Drive a run that has limits, for the first time or from where a limit held it back, once they let it."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """A gate's rate lets more through from now on: let the first of its line go."""
+
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drive:
     """Bring a run as far as it gets. ``reason`` only serves people."""
 
@@ -23,11 +37,12 @@ class Drive:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run one planned step: attempt number ``attempt``, counted from 0."""
+    """Run one planned step: attempt number ``attempt``, counted from 0. ``limited``: its run keeps keys of limits."""
 
     run_id: str
     step_id: str
     attempt: int
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +163,9 @@ class Tick:
     recurring: bool = False
 
 
-Work = Route | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun | Tick
+Work = (
+    Route | Start | OpenGate | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun | Tick
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from stepwell.wire.headers import REQUEST_VERSION_UNKNOWN
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import RunFlow
 from stepwell_orchestrator.model.pause import PauseKey
 from stepwell_orchestrator.model.step import Place, StepEntry
 
@@ -76,8 +77,8 @@ class RunHeader:
 
     ``wanted`` counts wake-ups, ``term`` the times the drive lease was taken; ``lease_until_ms`` is None while it is
     free. ``original_run_id`` is set on a rerun, ``invoked_by`` on an invoked run, ``cron`` on one that a schedule
-    started. ``cancellations`` are the pauses that may cancel it. ``trouble`` is what last kept a store's queue from
-    having it worked on; it may be over.
+    started. ``cancellations`` are the pauses that may cancel it, ``flow`` is what it keeps for the limits of its
+    function. ``trouble`` is what last kept a store's queue from having it worked on; it may be over.
     """
 
     run_id: str
@@ -95,8 +96,14 @@ class RunHeader:
     original_run_id: str | None = None
     invoked_by: Invoker | None = None
     cancellations: tuple[PauseKey, ...] = ()
+    flow: RunFlow = field(default_factory=RunFlow)
     trouble: str | None = None
     cron: str | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether a limit of its function concerns it."""
+        return bool(self.flow.keys)
 
     @property
     def status(self) -> RunStatus:

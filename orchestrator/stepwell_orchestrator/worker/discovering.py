@@ -28,6 +28,7 @@ from stepwell_orchestrator.model.run import Progress, Run
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.committing import Committer
 from stepwell_orchestrator.worker.held_run import HeldRun
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from stepwell_orchestrator.worker.tools import Tools
 
 _SEEN_MS: Final = SECOND_MS
@@ -42,24 +43,31 @@ class Discoverer:
     caller: Caller
     committer: Committer
 
-    async def drive_until_released(self, held: HeldRun) -> None:
-        """Discover until nothing is owed, then give the lease back. Raises LeaseLostError when it was taken away."""
+    async def drive_until_released(self, held: HeldRun, slots: CallSlots) -> None:
+        """Discover until nothing is owed, then give the lease back. Raises LeaseLostError when it was taken away.
+
+        So it is where a limit refuses another call: the run stands in line then and is sent for, also for a retry.
+        """
         if held.term == 1 and held.outcome is None:
             self._tell_started(held.run)
         while True:
             found = held.progress
-            held = await self.discover_while_owed(held)
+            held = await self.discover_while_owed(held, slots)
             if held.freed:
                 return
-            await self._keep_retry(held, found)
+            if not slots.refused:
+                await self._keep_retry(held, found)
             changed = None if held.outcome is not None or held.progress == held.stored else held.progress
             moved = await self.tools.journal.release(held.run_id, held.term, held.run.header.wanted, changed)
             if moved is None:
                 return
             held = await self.committer.reload(held)
 
-    async def discover_while_owed(self, held: HeldRun) -> HeldRun:
-        """Call, commit and dispatch as long as a discovery is owed and there is time. Raises LeaseLostError."""
+    async def discover_while_owed(self, held: HeldRun, slots: CallSlots) -> HeldRun:
+        """Call, commit and dispatch as long as a discovery is owed, there is time, and its limits let it.
+
+        Raises LeaseLostError.
+        """
         while held.outcome is None:
             held = held.with_progress(arrange(held.run, held.term))
             now_ms = self.tools.clock.now_ms()
@@ -67,6 +75,8 @@ class Discoverer:
                 return held
             if self.tools.is_late(now_ms):
                 await self.tools.dispatch([items.hand_over(held.run_id, held.term, now_ms)])
+                return held
+            if not await slots.enter():
                 return held
             progress = held.progress
             try:

@@ -11,11 +11,12 @@ from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.matching import accepts, is_eligible
 from stepwell_orchestrator.engine.waits.waiting import waits_for_signal
 from stepwell_orchestrator.limits import PAUSE_PAGE
-from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, Send, TakeSignal, Unwatch, Watch
+from stepwell_orchestrator.model.decision import Command, DropSignal, Emit, LeaveGates, Send, TakeSignal, Unwatch, Watch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.pause import Pause, PauseKind
 from stepwell_orchestrator.model.queue_item import EventArrived, QueueItem, WaitRefused
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Dispatcher:
     registry: Registry
     queue: Queue
     clock: Clock
+    keeper: Gatekeeper
 
     async def dispatch(self, commands: Sequence[Command]) -> None:
         """Carry out commands in order. Queue items, those that the other commands lead to as well, go out last."""
@@ -53,6 +55,8 @@ class Dispatcher:
                 return await self._take_signal(command)
             case DropSignal(wait):
                 await self.waits.drop_signal(wait)
+            case LeaveGates():
+                await self.keeper.leave_as_ended(command)
             case _:
                 assert_never(command)
         return []

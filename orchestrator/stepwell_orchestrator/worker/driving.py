@@ -55,17 +55,20 @@ the process is about to stop          a discovery is owed                    ano
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.errors import LeaseLostError
 from stepwell_orchestrator.limits import DRIVE_LEASE_MS, FRESH_END_MS
+from stepwell_orchestrator.model.decision import LeaveGates
+from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import RunHeader, RunStatus
 from stepwell_orchestrator.ports import Acquired, Busy, Over, Unknown
 from stepwell_orchestrator.worker.committing import Committer, FindSettlement
 from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.held_run import HeldRun
+from stepwell_orchestrator.worker.limiting.call_slots import FIRST_TERM, CallSlots
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
 
@@ -78,10 +81,18 @@ class Driver:
     committer: Committer
     discoverer: Discoverer
 
-    async def drive(self, run_id: str, deliveries: int, find_settlement: FindSettlement | None = None) -> int | None:
+    async def drive(
+        self,
+        run_id: str,
+        deliveries: int,
+        find_settlement: FindSettlement | None = None,
+        *,
+        entered: bool = False,
+    ) -> int | None:
         """Bring a run as far as it gets. Returns when to try again, or None when nothing is left to this item.
 
         ``find_settlement`` is for an item that ends the wait of a step: the end is committed, whoever drives.
+        ``entered``: the run's first drive went through the gates of its limits already.
 
         A driver that is alive sees the wish. Of a redelivered item the driver may be the worker that died with it, so
         that item stays until the lease runs out.
@@ -92,6 +103,8 @@ class Driver:
             case Unknown():
                 return None
             case Over(header):
+                if entered:
+                    await self._leave_gates(header)
                 await self._finish_end(header, now_ms, deliveries)
                 if find_settlement is not None:
                     await self._give_up(header, find_settlement)
@@ -100,7 +113,7 @@ class Driver:
                 if find_settlement is None:
                     return until_ms if deliveries > 1 else None
             case Acquired():
-                driven = await self._drive_acquired(acquisition, now_ms, find_settlement)
+                driven = await self._drive_acquired(acquisition, now_ms, find_settlement, entered)
                 if driven or find_settlement is None:
                     return None
             case _:
@@ -108,26 +121,46 @@ class Driver:
         await self.committer.settle_without_lease(run_id, find_settlement)
         return await self.drive(run_id, deliveries)
 
-    async def _drive_acquired(self, acquired: Acquired, now_ms: int, find_settlement: FindSettlement | None) -> bool:
+    async def _drive_acquired(
+        self, acquired: Acquired, now_ms: int, find_settlement: FindSettlement | None, entered: bool
+    ) -> bool:
         """Drive until the run is given back. Returns False when another driver has it by now."""
         journal, header = self.tools.journal, acquired.header
+        function = await self.tools.registry.get_function(header.function_id)
+        slots = await self._slots(header, function, entered)
 
         async def renew(until_ms: int) -> bool:
+            await slots.renew(until_ms)
             return await journal.renew(header.run_id, header.term, until_ms)
 
         async with renewing(self.tools.clock, renew, DRIVE_LEASE_MS):
             run = await journal.run_of(header)
-            function = await self.tools.registry.get_function(header.function_id)
             held = HeldRun(run, function, header.progress, header.term, header.wanted, seen_at_ms=now_ms)
             try:
                 if acquired.takeover:
                     held = await self.committer.take_over(held)
                 if find_settlement is not None:
                     held = await self.committer.settle(held, find_settlement)
-                await self.discoverer.drive_until_released(held)
+                await self.discoverer.drive_until_released(held, slots)
+                driven = True
             except LeaseLostError:
-                return False
-        return True
+                driven = False
+        await slots.leave()
+        return driven
+
+    async def _slots(self, header: RunHeader, function: Function | None, entered: bool) -> CallSlots:
+        """The slots of this drive, held already if it is the run's first one and that went through its gates."""
+        first = CallSlots.of_drive(self.tools.keeper, replace(header, term=FIRST_TERM), function, entered=entered)
+        if header.term == FIRST_TERM:
+            return first
+        await first.leave()
+        return CallSlots.of_drive(self.tools.keeper, header, function, entered=False)
+
+    async def _leave_gates(self, header: RunHeader) -> None:
+        """Give back what a run went through the gates with that was over by then."""
+        function = await self.tools.registry.get_function(header.function_id)
+        await CallSlots.of_drive(self.tools.keeper, replace(header, term=FIRST_TERM), function, entered=True).leave()
+        await self.tools.dispatch([LeaveGates(header.run_id, header.function_id, header.flow)])
 
     async def _finish_end(self, header: RunHeader, now_ms: int, deliveries: int) -> None:
         """Carry out the commands of a run's end, if the driver that ended it may have died before.

@@ -59,10 +59,11 @@ from stepwell_orchestrator.model.function import ATTEMPTS_DEFAULT
 from stepwell_orchestrator.model.queue_item import Execute
 from stepwell_orchestrator.model.run import Run
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
-from stepwell_orchestrator.ports import Claimed, NotClaimed, Unknown
+from stepwell_orchestrator.ports import Claim, Claimed, NotClaimed, Unknown
 from stepwell_orchestrator.worker.calling import Caller
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.gateways import Gateways
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from stepwell_orchestrator.worker.renewing import renewing
 from stepwell_orchestrator.worker.tools import Tools
 
@@ -81,39 +82,55 @@ class Executor:
         now_ms = self.tools.clock.now_ms()
         if self.tools.is_late(now_ms):
             return now_ms
+        slots = await self._slots(work)
+        if not await slots.enter():
+            return None
         claim = await self.tools.journal.claim(
             work.run_id, work.step_id, work.attempt, now_ms=now_ms, until_ms=now_ms + CLAIM_LEASE_MS
         )
+        if isinstance(claim, NotClaimed) and _is_under_way(claim.entry, work):
+            # Its claimant has the slot of the same name, and gives it back.
+            return claim.entry.claim_until_ms
+        goes_on = await self._act_on(claim, work, slots, now_ms)
+        await slots.leave()
+        return await self.driver.drive(work.run_id, deliveries) if goes_on else None
+
+    async def _slots(self, work: Execute) -> CallSlots:
+        header = await self.tools.journal.get_header(work.run_id) if work.limited else None
+        if header is None:
+            return CallSlots.unlimited(self.tools.keeper, work)
+        function = await self.tools.registry.get_function(header.function_id)
+        return CallSlots.of_step(self.tools.keeper, header, function, work)
+
+    async def _act_on(self, claim: Claim, work: Execute, slots: CallSlots, now_ms: int) -> bool:
+        """Execute a step that was claimed, or leave it to others. Returns whether the run may go on by it."""
         match claim:
-            case Unknown():
-                return await self.driver.drive(work.run_id, deliveries)
-            case NotClaimed(entry):
-                return await self._leave(work, entry, deliveries)
             case Claimed():
-                if await self._execute_claimed(work, now_ms):
-                    return await self.driver.drive(work.run_id, deliveries)
-                return None
+                return await self._execute_claimed(work, slots, now_ms)
+            case NotClaimed(entry):
+                return await self._leave(work, entry)
+            case Unknown():
+                return True
             case _:
                 assert_never(claim)
 
-    async def _leave(self, work: Execute, entry: StepEntry, deliveries: int) -> int | None:
-        """Leave a step to others, and do what the worker that had it may have left undone."""
+    async def _leave(self, work: Execute, entry: StepEntry) -> bool:
+        """Do what the worker that had a step may have left undone. Returns whether the run may go on."""
         if entry.attempt > work.attempt and entry.status is StepStatus.ERRORED:
             due_at_ms = entry.due_at_ms or self.tools.clock.now_ms()
-            await self.tools.dispatch([items.execute(work.run_id, entry.step_id, entry.attempt, due_at_ms)])
-            return None
-        if entry.status is StepStatus.RUNNING and entry.attempt == work.attempt:
-            return entry.claim_until_ms
+            await self.tools.dispatch([items.execute_again(work, entry.attempt, due_at_ms)])
+            return False
         if entry.attempt > work.attempt and entry.pending:
             run = await self.tools.load(work.run_id)
             await self.tools.dispatch(recover(run, self.tools.clock.now_ms()))
-        return await self.driver.drive(work.run_id, deliveries)
+        return True
 
-    async def _execute_claimed(self, work: Execute, claimed_at_ms: int) -> bool:
+    async def _execute_claimed(self, work: Execute, slots: CallSlots, claimed_at_ms: int) -> bool:
         """Call, commit, dispatch. Returns whether the run may go on by it."""
         journal = self.tools.journal
 
         async def renew(until_ms: int) -> bool:
+            await slots.renew(until_ms)
             return await journal.renew_claim(work.run_id, work.step_id, claimed_at_ms=claimed_at_ms, until_ms=until_ms)
 
         async with renewing(self.tools.clock, renew, CLAIM_LEASE_MS):
@@ -153,6 +170,11 @@ class Executor:
         await self.tools.dispatch_what_follows(situation.run, decision)
         self.tools.tell(situation.run.header, decision)
         return not retries(decision, work.step_id)
+
+
+def _is_under_way(entry: StepEntry, work: Execute) -> bool:
+    """Whether another worker has claimed the very attempt."""
+    return entry.status is StepStatus.RUNNING and entry.attempt == work.attempt
 
 
 def _is_claimed(run: Run, work: Execute, claimed_at_ms: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from stepwell.errors import StepwellError
 from stepwell.wire.times import SECOND_MS
+from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.controlling.sweep import Sweep, SweptJournal
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
 from stepwell_orchestrator.model.queue_item import QueueItem
@@ -84,12 +85,13 @@ class Pump(Generic[DeliveryT]):
         clock: Clock,
         *,
         journal: SweptJournal,
+        lines: Lines,
         concurrency: int = CONCURRENCY_DEFAULT,
     ) -> None:
         self._queue = queue
         self._handle = handle
         self._clock = clock
-        self._sweep = Sweep(journal, queue, clock)
+        self._sweep = Sweep(journal, queue, clock, lines)
         self._concurrency = concurrency
         self._in_flight: dict[asyncio.Task[None], DeliveryT] = {}
         self._sweep_at_ms = 0

@@ -32,6 +32,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from stepwell_orchestrator.engine.calls.notices import created_notice
+from stepwell_orchestrator.engine.flow.keys import run_flow
+from stepwell_orchestrator.engine.flow.options import flow_options
 from stepwell_orchestrator.engine.journal.copying import copied_entries
 from stepwell_orchestrator.engine.runs.children import falls_with_caller
 from stepwell_orchestrator.engine.runs.route import invoked, new_run, patterns, route, run_again, starts_at_ms
@@ -122,14 +124,16 @@ class Router:
         A repeat does the same again, with the same times in it. ``entries`` are in its journal before it can be driven.
         """
         pauses = cancellations(header, function, event, start_ms)
-        header = replace(header, cancellations=tuple(pause.key for pause in pauses))
+        now_ms = self.tools.clock.now_ms()
+        flow = run_flow(flow_options(function), event, start_ms, now_ms)
+        header = replace(header, cancellations=tuple(pause.key for pause in pauses), flow=flow)
         expires_at_ms = header.created_at_ms + IDEMPOTENCY_MS
         holder = await self.tools.journal.create_run(header, idempotency_keys=keys, expires_at_ms=expires_at_ms)
         if holder != header.run_id:
             return
         if entries:
             await self._begin_with(header.run_id, entries)
-        self.tools.observe(created_notice(header, self.tools.clock.now_ms()))
+        self.tools.observe(created_notice(header, now_ms))
         if header.invoked_by is not None and await self._falls_with(header.invoked_by):
             await self.canceller.cancel(header.run_id)
             return
@@ -137,7 +141,7 @@ class Router:
             [
                 *(Watch(pause) for pause in pauses),
                 *deadlines(header.run_id, function, start_ms),
-                items.start(header.run_id, start_ms),
+                items.start(header, start_ms),
             ]
         )
 

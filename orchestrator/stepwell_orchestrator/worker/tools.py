@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.engine.calls.notices import notices
 from stepwell_orchestrator.engine.calls.recover import recover
 from stepwell_orchestrator.engine.journal.retry import RetryPolicy
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.model.decision import Command, Decision, EndRun
 from stepwell_orchestrator.model.notice import Observe
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.ports import Clock, Journal, Queue, Registry, Waits
 from stepwell_orchestrator.worker.dispatch import Dispatcher
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,18 @@ class Tools:
     observe: Observe
     stops_at_ms: Callable[[], int | None]
     changed_limits: ChangedLimits
+    flow: FlowPorts
+
+    @property
+    def keeper(self) -> Gatekeeper:
+        """What lets runs through gates."""
+        lines = Lines(self.flow, self.journal, self.registry, self.queue, self.clock)
+        return Gatekeeper(self.flow, lines, self.clock)
 
     @property
     def dispatcher(self) -> Dispatcher:
         """What carries out commands."""
-        return Dispatcher(self.journal, self.waits, self.registry, self.queue, self.clock)
+        return Dispatcher(self.journal, self.waits, self.registry, self.queue, self.clock, self.keeper)
 
     def is_late(self, now_ms: int) -> bool:
         """Whether nothing more is started here."""

@@ -15,10 +15,12 @@ from stepwell_orchestrator.model.queue_item import (
     Deadline,
     Drive,
     Execute,
+    OpenGate,
     QueueItem,
     Rerun,
     Route,
     Settle,
+    Start,
     Tick,
     TimerDue,
 )
@@ -30,6 +32,7 @@ from stepwell_orchestrator.worker.discovering import Discoverer
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.executing import Executor
 from stepwell_orchestrator.worker.gateways import Gateways
+from stepwell_orchestrator.worker.limiting.starting import Starter
 from stepwell_orchestrator.worker.routing import Router
 from stepwell_orchestrator.worker.settling import Settler
 from stepwell_orchestrator.worker.ticking import Ticker
@@ -77,11 +80,15 @@ class Worker:
             observe,
             stops_at_ms,
             changed_limits or ChangedLimits(),
+            ports.flow,
         )
         caller = Caller(self._tools, ports.invoker, server_kind, signing_keys)
         committer = Committer(self._tools)
         self._driver = Driver(self._tools, committer, Discoverer(self._tools, caller, committer))
         gateways = Gateways(self._tools, caller, ports.fetcher)
+        self._starter = Starter(self._tools, self._tools.keeper, self._driver)
+        self.lines = self._tools.keeper.lines
+        """The lines that this worker's runs stand in, for the sweep to look after."""
         self._executor = Executor(self._tools, caller, gateways, self._driver)
         self._settler = Settler(self._tools, self._driver)
         self._canceller = Canceller(self._tools)
@@ -96,9 +103,10 @@ class Worker:
         means the platform failed: the item stays leased and is redelivered.
         """
         match item.work:
-            case Route(event_id):
-                await self._router.route(event_id)
-                return None
+            case Start(run_id):
+                return await self._starter.start(run_id, deliveries)
+            case OpenGate(gate):
+                return await self._open_gate(gate, item.due_at_ms)
             case Drive(run_id):
                 return await self._driver.drive(run_id, deliveries)
             case Execute() as work:
@@ -107,18 +115,33 @@ class Worker:
                 return await self._settler.settle_by_time(work, deliveries)
             case Settle() as work:
                 return await self._settler.settle(work, deliveries)
-            case Cancel(run_id):
-                await self._canceller.cancel(run_id)
-                return None
             case Deadline() as work:
                 return await self._canceller.enforce_deadline(work, item.due_at_ms)
-            case Rerun() as work:
-                await self._router.rerun(work)
-                return None
-            case CancelMatching() as work:
-                await self._canceller.cancel_matching(work)
-                return None
             case Tick() as work:
                 return await self._ticker.tick(work)
+            case Route() | Cancel() | Rerun() | CancelMatching() as work:
+                await self._do(work)
+                return None
             case _:
                 assert_never(item.work)
+
+    async def _do(self, work: Route | Cancel | Rerun | CancelMatching) -> None:
+        """Do what is done once it was done: no such item is to be handed out again."""
+        match work:
+            case Route(event_id):
+                await self._router.route(event_id)
+            case Cancel(run_id):
+                await self._canceller.cancel(run_id)
+            case Rerun():
+                await self._router.rerun(work)
+            case CancelMatching():
+                await self._canceller.cancel_matching(work)
+            case _:
+                assert_never(work)
+
+    async def _open_gate(self, gate: str, due_at_ms: int) -> int | None:
+        """Send for those who may go by a rate. Returns when to come again: an item may be early by this clock."""
+        if self._tools.clock.now_ms() < due_at_ms:
+            return due_at_ms
+        await self._tools.keeper.lines.send_for_next(gate)
+        return None

@@ -287,8 +287,8 @@ async def test_what_sdks_register_is_accepted(world: World, members: dict[str, A
             "1 function",
         ),
         (
-            {"cancel": [{"event": "x"}], "throttle": {"limit": 1, "period": "1m"}, "triggers": [{"cron": "0 9 * * 1"}]},
-            "1 function; not applied yet: throttle",
+            {"cancel": [{"event": "x"}], "debounce": {"period": "1m"}, "triggers": [{"cron": "0 9 * * 1"}]},
+            "1 function; not applied yet: debounce",
         ),
     ],
 )

@@ -88,6 +88,6 @@ async def test_eight_events_of_a_megabyte(keys: tuple[str, ...]) -> None:
             await world.engine.journal.put_event(event)
         header = RunHeader(RUN_ID, "large", "large-events", "large/events", tuple(ids), now_ms)
         await world.engine.journal.create_run(header, idempotency_keys=(), expires_at_ms=now_ms)
-        await world.engine.queue.send([items.start(RUN_ID, now_ms).item])
+        await world.engine.queue.send([items.start(header, now_ms).item])
         assert await output(world, RUN_ID) == [MEBIBYTE] * 8
     assert set(asked) == {"actions", "batch"}

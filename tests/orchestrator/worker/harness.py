@@ -170,7 +170,15 @@ class World:
         """A worker on the given ports."""
         invoker = ScriptInvoker(self.scripts)
         return Worker(
-            Ports(journal, waits or self.backend.waits, self.backend.registry, queue, invoker, self.clock),
+            Ports(
+                journal,
+                waits or self.backend.waits,
+                self.backend.registry,
+                queue,
+                invoker,
+                self.clock,
+                flow=self.backend.flow,
+            ),
             retry_delay_ms=1_000,
             observe=self.notices.append,
         )

@@ -116,9 +116,9 @@ async def test_an_invocation_that_was_not_sent_yet_is_not_sent() -> None:
         async def put_event(self, _event: Any) -> None:
             raise DeadError
 
-    run_id = (await world.run()).header.run_id
+    header = (await world.run()).header
     with pytest.raises(DeadError):
-        await world.new_worker(Unheard(), Silent()).handle(items.start(run_id, 0).item, 1)
+        await world.new_worker(Unheard(), Silent()).handle(items.start(header, 0).item, 1)
     assert (await world.entry("call")).status is StepStatus.WAITING
     await cancel(world)
     await world.run_to_end()

@@ -295,7 +295,15 @@ async def test_what_a_call_saves_after_it_was_given_up_counts_for_its_driver() -
             raise CallError("the connection broke")
 
     backend = world.backend
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, Breaking(world.scripts), world.clock)
+    ports = Ports(
+        backend.journal,
+        backend.waits,
+        backend.registry,
+        backend.queue,
+        Breaking(world.scripts),
+        world.clock,
+        flow=backend.flow,
+    )
     world.worker = Worker(ports, retry_delay_ms=0)
     running = asyncio.create_task(world.run_to_end())
     await script.gates.reached["a of call 2"].wait()
@@ -460,7 +468,9 @@ async def test_a_step_that_is_too_large_fails_the_run_where_it_is_reported() -> 
     script.saver.checkpointer._limits = limits
     backend = world.backend
     invoker = ScriptInvoker(world.scripts)
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock)
+    ports = Ports(
+        backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock, flow=backend.flow
+    )
     world.worker = Worker(ports, limits=limits)
     await world.run_to_end()
     outcome = (await world.run()).header.outcome
@@ -479,7 +489,9 @@ async def test_saved_steps_count_towards_the_limit_of_a_run() -> None:
 
     world, _ = await world_of(program)
     backend, invoker = world.backend, ScriptInvoker(world.scripts)
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock)
+    ports = Ports(
+        backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock, flow=backend.flow
+    )
     world.worker = Worker(ports, limits=Limits(steps_per_run=5))
     await world.run_to_end()
     outcome = (await world.run()).header.outcome

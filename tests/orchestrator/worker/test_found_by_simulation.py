@@ -104,7 +104,9 @@ async def test_retry_survives_a_worker_whose_clock_is_behind(behind_ms: int) -> 
     backend = world.backend
     clock = LateClock(world, behind_ms)
     invoker = ScriptInvoker(world.scripts)
-    late = Worker(Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, clock))
+    late = Worker(
+        Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, clock, flow=backend.flow)
+    )
     for delivery in await backend.queue.receive(1, due_ms, due_ms + DELIVERY_LEASE_MS):
         assert await late.handle(delivery.item, delivery.deliveries) is None
         await backend.queue.ack(delivery)

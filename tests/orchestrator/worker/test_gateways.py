@@ -58,7 +58,16 @@ class FetchingWorld(World):
         backend = self.backend
         invoker = ScriptInvoker(self.scripts)
         return Worker(
-            Ports(journal, waits or backend.waits, backend.registry, queue, invoker, self.clock, self.fetcher),
+            Ports(
+                journal,
+                waits or backend.waits,
+                backend.registry,
+                queue,
+                invoker,
+                self.clock,
+                self.fetcher,
+                flow=backend.flow,
+            ),
             retry_delay_ms=1_000,
             observe=self.notices.append,
         )
@@ -178,7 +187,7 @@ async def test_a_request_may_take_longer_than_a_claim_lasts() -> None:
     for _ in range(6):
         await world.clock.advance(DELIVERY_LEASE_MS // 3)
     run = await world.run()
-    repeat = items.execute(run.header.run_id, hash_step_id("get"), 0, world.clock.now_ms()).item
+    repeat = items.execute(run.header, hash_step_id("get"), 0, world.clock.now_ms()).item
     assert await world.worker.handle(repeat, 2) == (await world.entry("get")).claim_until_ms
     replied.set()
     await working

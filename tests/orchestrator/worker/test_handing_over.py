@@ -13,13 +13,16 @@ from stepwell_orchestrator.model.step import StepStatus
 from stepwell_orchestrator.ports import Acquired, Ports
 from stepwell_orchestrator.worker import Worker
 from stepwell_orchestrator.worker.held_run import HeldRun
+from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from tests.orchestrator.worker.harness import Script, ScriptInvoker, World
 
 
 def stopping(world: World, stops_at_ms: Callable[[], int | None]) -> Worker:
     """A worker of the world that is about to stop."""
     backend, invoker = world.backend, ScriptInvoker(world.scripts)
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock)
+    ports = Ports(
+        backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock, flow=backend.flow
+    )
     return Worker(ports, retry_delay_ms=1_000, stops_at_ms=stops_at_ms)
 
 
@@ -88,5 +91,6 @@ async def test_places_given_without_a_call_are_stored_before_the_next_one() -> N
     driver = world.worker._driver
     header = acquired.header
     held = HeldRun(await world.run(), world.function, in_hand, header.term, header.wanted)
-    await driver.discoverer.discover_while_owed(await driver.committer.reload(held))
+    slots = CallSlots.of_drive(driver.tools.keeper, header, world.function, entered=False)
+    await driver.discoverer.discover_while_owed(await driver.committer.reload(held), slots)
     assert stored_at_calls == [2]

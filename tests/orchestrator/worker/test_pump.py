@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.entry.virtual_clock import VirtualClock
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS, LEASE_RENEW_MS, SWEEP_MS
@@ -35,7 +36,16 @@ class World:
 
     def pump(self, *, concurrency: int = 200) -> Pump[Delivery]:
         """A pump for this world."""
-        return Pump(self.backend.queue, self._handle, self.clock, journal=self.backend.journal, concurrency=concurrency)
+        backend = self.backend
+        lines = Lines(backend.flow, backend.journal, backend.registry, backend.queue, self.clock)
+        return Pump(
+            self.backend.queue,
+            self._handle,
+            self.clock,
+            journal=self.backend.journal,
+            lines=lines,
+            concurrency=concurrency,
+        )
 
     async def _handle(self, item: QueueItem, deliveries: int) -> int | None:
         self.handled.append((self.clock.now_ms() - NOW_MS, item.id, deliveries))

@@ -61,7 +61,13 @@ async def test_a_recorded_run_ends_as_it_did(name: str) -> None:
     registered = App("shop", "http://app.test/api", "test:v1", "", "sum", world.clock.now_ms())
     await world.backend.registry.put_app(registered, [function])
     ports = Ports(
-        world.backend.journal, world.backend.waits, world.backend.registry, world.backend.queue, app, world.clock
+        world.backend.journal,
+        world.backend.waits,
+        world.backend.registry,
+        world.backend.queue,
+        app,
+        world.clock,
+        flow=world.backend.flow,
     )
     world.worker = Worker(ports, retry_delay_ms=1_000)
     await world.send(event["name"], data=event["data"])

@@ -27,10 +27,10 @@ async def planned(script: Script) -> tuple[World, str]:
     await world.register()
     event = await world.send()
     await world.worker.handle(items.route(event.internal_id, 0).item, 1)
-    run_id = (await world.run()).header.run_id
-    await world.worker.handle(items.start(run_id, 0).item, 1)
+    header = (await world.run()).header
+    await world.worker.handle(items.start(header, 0).item, 1)
     assert (await world.entry("x")).status is StepStatus.PLANNED
-    return world, run_id
+    return world, header.run_id
 
 
 async def claim(world: World, run_id: str) -> StepEntry:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.engine.opcodes.change import dropped
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.waiting import take
@@ -24,6 +25,7 @@ from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.signal import SignalWait
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.worker.dispatch import Dispatcher
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 from tests.orchestrator.worker.harness import Script, World
 
 OPS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -115,7 +117,9 @@ async def test_a_signal_that_nobody_waits_for_any_more_is_free() -> None:
     other = replace(newer, step_id="other", op=(await signal_entry()).op, opts={"signal": "go", "conflict": "fail"})
     await world.backend.journal.commit(run.header.run_id, [PutEntry(other)], term=None)
     backend = world.backend
-    dispatcher = Dispatcher(backend.journal, backend.waits, backend.registry, backend.queue, world.clock)
+    lines = Lines(backend.flow, backend.journal, backend.registry, backend.queue, world.clock)
+    keeper = Gatekeeper(backend.flow, lines, world.clock)
+    dispatcher = Dispatcher(backend.journal, backend.waits, backend.registry, backend.queue, world.clock, keeper)
     await dispatcher.dispatch(take(run, other))
     holder = await world.backend.waits.get_signal("go")
     assert holder is not None

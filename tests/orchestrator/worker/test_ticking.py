@@ -192,7 +192,7 @@ class Mortal:
         backend = world.backend
         ports = (backend.journal, backend.waits, backend.registry, backend.queue)
         mortal: Any = [MortalPort(self, port) for port in ports]
-        self.worker = Worker(Ports(*mortal, ScriptInvoker(world.scripts), world.clock))
+        self.worker = Worker(Ports(*mortal, ScriptInvoker(world.scripts), world.clock, flow=backend.flow))
 
     async def through(self, act: Callable[[], Awaitable[Any]]) -> Any:
         """One port call."""
@@ -284,7 +284,9 @@ def with_recurring(world: World, recurring: Recurring) -> Worker:
     """A worker whose ticks are sent by what keeps schedules."""
     backend = world.backend
     invoker = ScriptInvoker(world.scripts)
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock)
+    ports = Ports(
+        backend.journal, backend.waits, backend.registry, backend.queue, invoker, world.clock, flow=backend.flow
+    )
     return Worker(replace(ports, schedules=recurring))
 
 

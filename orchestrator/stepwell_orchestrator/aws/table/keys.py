@@ -26,10 +26,19 @@ EVENT_SK: Final = "e"
 ENTRY_PREFIX: Final = "s#"
 PAYLOAD_PREFIX: Final = "p#"
 LINK_PREFIX: Final = "r#"
+GATE_SHARDS: Final = 16
+LINE_SHARDS: Final = 4
+"""A busy gate's line takes two writes for each who waits: four shards are 2,000 who come and go a second."""
+
+MARK_SK: Final = "w"
+RATE_SK: Final = "t"
+PARTS_SK: Final = "n"
+SLOT_PREFIX: Final = "s#"
 _RUN: Final = "r#"
 _EVENT: Final = "e#"
 _MS_DIGITS: Final = 15
 _HOUR_DIGITS: Final = 9
+_SLOT_DIGITS: Final = 6
 
 
 def run_pk(run_id: str) -> str:
@@ -70,6 +79,57 @@ def link_key(internal_id: str, run_id: str) -> Key:
 def idempotency_key(key: str) -> Key:
     """The holder of an idempotency key, which may be of any length."""
     return key_of(f"k#{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}", "k")
+
+
+def gate_pk(gate: str, part: int = 0) -> str:
+    """The partition of a gate's slots; the first one has all else of the gate but its line."""
+    return f"l#{gate}#{part}" if part else f"l#{gate}"
+
+
+def slot_sk(number: int) -> str:
+    """A slot of a gate."""
+    return f"{SLOT_PREFIX}{number:0{_SLOT_DIGITS}}"
+
+
+def slot_number(sk: str) -> int:
+    """The number of a slot."""
+    return int(sk.removeprefix(SLOT_PREFIX))
+
+
+def line_pk(gate: str, shard: int) -> str:
+    """A partition of those who wait at a gate."""
+    return f"m#{shard}#{gate}"
+
+
+def line_shard(waiter: str) -> int:
+    """The shard in which a waiter stands."""
+    return _shard(waiter, LINE_SHARDS)
+
+
+def place_sk(order_ms: int, waiter: str = "") -> str:
+    """A place in a line; without a waiter the place before all of that time."""
+    return f"{order_ms:0{_MS_DIGITS}}#{waiter}"
+
+
+def read_place_sk(sk: str) -> tuple[int, str]:
+    """The order and the waiter of a place."""
+    order_ms, _, waiter = sk.partition("#")
+    return int(order_ms), waiter
+
+
+def waited_under(gate: str) -> str:
+    """The shard of the index of leases in which the mark of a gate is while somebody waits there."""
+    return f"w{_shard(gate, GATE_SHARDS)}"
+
+
+def gate_shards() -> list[str]:
+    """Every shard of those marks."""
+    return [f"w{shard}" for shard in range(GATE_SHARDS)]
+
+
+def gate_of(pk: str) -> str:
+    """The gate of its first partition."""
+    return pk[2:]
 
 
 def hour_of(received_at_ms: int) -> int:

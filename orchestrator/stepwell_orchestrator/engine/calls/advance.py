@@ -109,7 +109,7 @@ def _call_failed(situation: Situation, failed: Failed) -> Decision:
         claimed_at_ms=None,
         error=failed.error.memo(),
     )
-    command = items.execute(situation.run_id, entry.step_id, attempt, retry_at_ms)
+    command = items.execute(situation.run.header, entry.step_id, attempt, retry_at_ms)
     return Decision((PutEntry(errored, entry),), (command,), situation.progress)
 
 

@@ -31,4 +31,4 @@ def _wake(run: Run, entry: StepEntry, now_ms: int) -> tuple[Command, ...]:
     due_at_ms = now_ms if entry.due_at_ms is None else entry.due_at_ms
     if entry.status is StepStatus.SLEEPING:
         return (items.timer(run.header.run_id, entry.step_id, due_at_ms),)
-    return (items.execute(run.header.run_id, entry.step_id, entry.attempt, due_at_ms),)
+    return (items.execute(run.header, entry.step_id, entry.attempt, due_at_ms),)

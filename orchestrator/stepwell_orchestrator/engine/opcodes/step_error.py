@@ -42,5 +42,5 @@ def _again(situation: Situation, opcode: Opcode, error: ErrorBody, retry_at_ms: 
     )
     if situation.target is None:
         return Change(put=put(situation, errored), commands=letting_go(situation, opcode), retry_at_ms=retry_at_ms)
-    command = items.execute(situation.run_id, opcode.id, attempt, retry_at_ms)
+    command = items.execute(situation.run.header, opcode.id, attempt, retry_at_ms)
     return Change(put=put(situation, errored), commands=(*letting_go(situation, opcode), command))

@@ -16,5 +16,5 @@ def step_planned(situation: Situation, opcode: Opcode) -> Change:
     if stands(situation, opcode):
         return NOTHING
     entry = replace(entry_of(situation, opcode, StepStatus.PLANNED), op=opcode.op, planned=True, due_at_ms=None)
-    command = items.execute(situation.run_id, entry.step_id, entry.attempt, situation.now_ms)
+    command = items.execute(situation.run.header, entry.step_id, entry.attempt, situation.now_ms)
     return Change(put=put(situation, entry), commands=(*letting_go(situation, opcode), command))

@@ -10,7 +10,7 @@ from stepwell.wire.reply import Failed
 from stepwell_orchestrator.engine.runs import children, deferred
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.waiting import give_up
-from stepwell_orchestrator.model.decision import Command, Emit, Unwatch
+from stepwell_orchestrator.model.decision import Command, Emit, LeaveGates, Unwatch
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.queue_item import ChildEnded
 from stepwell_orchestrator.model.run import Outcome, Run, RunStatus
@@ -53,12 +53,19 @@ def closing_commands(run: Run) -> tuple[Command, ...]:
     outcome = run.header.outcome
     assert outcome is not None, f"run {run.header.run_id} has not ended"
     return (
+        *_leave_gates(run),
         *_lifecycle(run, outcome),
         *_answer(run, outcome),
         *deferred.schedules(run, outcome),
         *_give_up(run),
         *children.cancellations(run, outcome),
     )
+
+
+def _leave_gates(run: Run) -> Iterator[Command]:
+    header = run.header
+    if header.limited:
+        yield LeaveGates(header.run_id, header.function_id, header.flow)
 
 
 def _lifecycle(run: Run, outcome: Outcome) -> tuple[Command, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, assert_never
 
 from stepwell_orchestrator.model.decision import Send
@@ -19,14 +20,17 @@ from stepwell_orchestrator.model.queue_item import (
     Route,
     Settle,
     SignalArrived,
+    Start,
     TimerDue,
     WaitRefused,
 )
+from stepwell_orchestrator.model.run import RunHeader
 
 
-def start(run_id: str, due_at_ms: int) -> Send:
-    """Drive a new run for the first time."""
-    return Send(QueueItem(f"{run_id}:start", Drive(run_id, "started"), due_at_ms))
+def start(header: RunHeader, due_at_ms: int) -> Send:
+    """Drive a new run for the first time, once its limits let it."""
+    run_id = header.run_id
+    return Send(QueueItem(f"{run_id}:start", Start(run_id) if header.limited else Drive(run_id, "started"), due_at_ms))
 
 
 def rerun(work: Rerun) -> Send:
@@ -49,9 +53,15 @@ def hand_over(run_id: str, term: int, now_ms: int) -> Send:
     return Send(QueueItem(f"{run_id}:over:{term}", Drive(run_id, "handed over"), now_ms))
 
 
-def execute(run_id: str, step_id: str, attempt: int, due_at_ms: int) -> Send:
+def execute(header: RunHeader, step_id: str, attempt: int, due_at_ms: int) -> Send:
     """Execute a planned step."""
-    return Send(QueueItem(f"{run_id}:{step_id}:{attempt}", Execute(run_id, step_id, attempt), due_at_ms))
+    work = Execute(header.run_id, step_id, attempt, header.limited)
+    return Send(QueueItem(f"{header.run_id}:{step_id}:{attempt}", work, due_at_ms))
+
+
+def execute_again(work: Execute, attempt: int, due_at_ms: int) -> Send:
+    """Execute a later attempt of a step."""
+    return Send(QueueItem(f"{work.run_id}:{work.step_id}:{attempt}", replace(work, attempt=attempt), due_at_ms))
 
 
 def timer(run_id: str, step_id: str, due_at_ms: int) -> Send:

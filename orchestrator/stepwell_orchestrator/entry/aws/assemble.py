@@ -95,6 +95,7 @@ class Deployment:
                 self.clock,
                 BoundedFetcher(HttpFetcher(allowed(self.settings.gateway_allow)), self.deadline),
                 self.backend.schedules,
+                flow=self.backend.flow,
             ),
             observe=log_notice,
             signing_keys=self.signing_keys.values,

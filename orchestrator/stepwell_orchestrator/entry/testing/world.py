@@ -69,6 +69,7 @@ class World:
             self._invoker,
             self.clock,
             self._requests,
+            flow=self._backend.flow,
         )
         self._ports = ports if faults is None else faults.on(ports, self.record)
         ids = FreshIds(self.clock, _counting_entropy())
@@ -180,7 +181,7 @@ class World:
     def _hire(self) -> None:
         """Put a worker to work, in the place of the one before."""
         self._worker = Worker(self._ports, observe=self.record.observe)
-        self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal)
+        self._pump = Pump(self.queue, self._busy_with, self.clock, journal=self.journal, lines=self._worker.lines)
 
     def _executor(self, app: App) -> Callable[[Function[Any], CallRequest, str | None], Awaitable[Outcome]]:
         saver = Saver(lambda: nullcontext(self.checkpoint), self.clock.now_ms, _at_once, jitter_ms=int)

@@ -87,7 +87,7 @@ def test_planned_steps_are_queued_once_each() -> None:
     decision = advance(situation(run(known)), instructed(op(Op.STEP_PLANNED, "a"), op(Op.STEP_PLANNED, "b")))
     assert the_entry(decision).status is StepStatus.PLANNED
     assert the_entry(decision).planned
-    assert decision.commands == (items.execute(RUN_ID, A, 0, NOW_MS),)
+    assert decision.commands == (items.execute(run().header, A, 0, NOW_MS),)
     assert decision.progress is not None
     assert decision.progress.discovered == 0
 
@@ -96,7 +96,7 @@ def test_a_dropped_step_comes_back_when_planned_again() -> None:
     """Planning a dropped step again queues it under its next attempt, whose item cannot be mistaken for the old one."""
     dropped = entry("a", StepStatus.DROPPED, attempt=1)
     decision = advance(situation(run(dropped)), instructed(op(Op.STEP_PLANNED)))
-    assert decision.commands == (items.execute(RUN_ID, A, 1, NOW_MS),)
+    assert decision.commands == (items.execute(run().header, A, 1, NOW_MS),)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_planned_steps_attempts_are_its_own() -> None:
     planned = entry("a", StepStatus.RUNNING, planned=True, attempt=2)
     decision = advance(situation(run(planned), "a"), instructed(step_error()))
     assert (the_entry(decision).status, the_entry(decision).attempt) == (StepStatus.ERRORED, 3)
-    assert decision.commands == (items.execute(RUN_ID, A, 3, NOW_MS + 1_000),)
+    assert decision.commands == (items.execute(run().header, A, 3, NOW_MS + 1_000),)
     assert not [write for write in decision.writes if isinstance(write, PutProgress)]
 
 

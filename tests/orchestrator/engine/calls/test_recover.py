@@ -25,9 +25,9 @@ def test_pending_steps_get_their_items_again() -> None:
         retry_at_ms=NOW_MS + 3,
     )
     assert set(recover(of, NOW_MS)) == {
-        items.execute(RUN_ID, hash_step_id("plan"), 0, NOW_MS),
-        items.execute(RUN_ID, hash_step_id("busy"), 1, NOW_MS),
-        items.execute(RUN_ID, hash_step_id("flaky"), 2, NOW_MS + 9),
+        items.execute(run().header, hash_step_id("plan"), 0, NOW_MS),
+        items.execute(run().header, hash_step_id("busy"), 1, NOW_MS),
+        items.execute(run().header, hash_step_id("flaky"), 2, NOW_MS + 9),
         items.timer(RUN_ID, hash_step_id("nap"), NOW_MS + 50),
         items.retry(RUN_ID, NOW_MS + 3),
     }

@@ -18,10 +18,12 @@ from stepwell_orchestrator.model.queue_item import (
     Deadline,
     Drive,
     Execute,
+    OpenGate,
     QueueItem,
     Rerun,
     Route,
     Settle,
+    Start,
     Tick,
     TimerDue,
     Work,
@@ -120,6 +122,8 @@ class Words:
         match work:
             case Route(event_id):
                 return f'the event "{self._events.get(event_id, event_id)}"'
+            case Start(run_id=name) | OpenGate(gate=name):
+                return f"the start of {self._run(name)}"
             case Drive(run_id, reason):
                 return f"{self._run(run_id)} ({reason})"
             case Execute(run_id, step_id, attempt):

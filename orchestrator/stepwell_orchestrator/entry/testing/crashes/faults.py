@@ -17,6 +17,7 @@ from typing import Any, Final
 from stepwell_orchestrator.entry.testing.crashes.boundaries import Words
 from stepwell_orchestrator.entry.testing.crashes.witness import Witness
 from stepwell_orchestrator.entry.testing.record import Record
+from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Ports
 
@@ -65,6 +66,7 @@ class Faults:
             journal=self._between(ports.journal),
             waits=self._between(ports.waits),
             queue=self._between(ports.queue),
+            flow=FlowPorts(self._between(ports.flow.gates), self._between(ports.flow.rates)),
             invoker=self._between(ports.invoker),
             fetcher=self._between(ports.fetcher),
         )

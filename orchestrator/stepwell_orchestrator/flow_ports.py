@@ -1,0 +1,160 @@
+"""What flow control needs from a store: slots, lines, rates, debounces, batches and singletons.
+
+As with the other ports, a method that returns has made its effect durable and took effect as a whole; reads are
+strongly consistent. ``gate`` is an id of at most 64 characters (``engine/flow/gates.py``). What is not held and not
+waited for costs nothing: a store forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from stepwell_orchestrator.model.flow import Debounced, GateState, OpenBatch, Place, Waiter
+from stepwell_orchestrator.model.rate import Rate
+
+TAKERS_MAX: Final = 16
+"""How many of the last takers a rate knows again."""
+
+
+class Gates(Protocol):
+    """Slots and lines: what is counted at a time, and who waits for it.
+
+    Who frees a slot frees it first and looks second; who is refused joins the line first and looks second. So one of
+    them at least sees the other, and no slot stays free while somebody waits.
+    """
+
+    async def take_slot(self, gate: str, most: int, holder: str, *, now_ms: int, until_ms: int | None) -> bool:
+        """Hold one of ``most`` slots until ``until_ms`` (None: until it is given back). The line is not looked at.
+
+        True for one who holds it already, and then its time is the new one. False when ``most`` others hold it whose
+        time is not up at ``now_ms``, and then nothing changes. Two at once are never both given the last slot. After
+        ``most`` was lowered, those who hold more than that go on until they give back.
+        """
+        ...
+
+    async def renew_slot(self, gate: str, holder: str, until_ms: int) -> bool:
+        """Prolong a slot. False, and nothing changes, when it is not the holder's any more."""
+        ...
+
+    async def give_slot(self, gate: str, holder: str) -> None:
+        """Give a slot back; one that is not the holder's is left alone."""
+        ...
+
+    async def join_line(self, gate: str, waiter: Waiter) -> None:
+        """Stand in line. One that stands at that place already keeps its time, and its work is replaced.
+
+        Its turn counts how often it joined; the one that the caller gives does not matter.
+        """
+        ...
+
+    async def leave_line(self, gate: str, place: Place) -> None:
+        """Leave the line; who is not there is ignored."""
+        ...
+
+    async def look(self, gate: str, now_ms: int, *, waiters: int) -> GateState:
+        """The holders at ``now_ms``, and up to ``waiters`` of the line in its order.
+
+        Not one moment: what returned before this was called is in it, what comes meanwhile may be.
+        """
+        ...
+
+    async def count_ahead(self, gate: str, place: Place, most: int) -> int:
+        """How many stand before that place, ``most`` at most."""
+        ...
+
+    async def gates_waited_at(self, *, cursor: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Some ``limit`` gates with a line, and the cursor of the next page (None: there is none). For the sweep.
+
+        A gate that somebody began to wait at within the last seconds may be left out; one whose line is empty may be
+        named, until ``forget_line``.
+        """
+        ...
+
+    async def forget_line(self, gate: str) -> None:
+        """Name the gate no more among those that are waited at, unless somebody stands there. Look after it."""
+        ...
+
+
+class Rates(Protocol):
+    """GCRA: how often something may happen at a gate."""
+
+    async def take_token(self, gate: str, rate: Rate, taker: str, now_ms: int) -> bool:
+        """Happen now, if ``rate`` allows it. False, and nothing changes, when it does not.
+
+        One of the last TAKERS_MAX takers takes nothing again and is told True: a redelivery costs nobody's turn.
+        """
+        ...
+
+    async def arm(self, gate: str, due_at_ms: int, now_ms: int) -> bool:
+        """Note that the gate's timer is set for ``due_at_ms``. Its setter queues it when this returns True.
+
+        False, and nothing changes, when one is noted for a time after ``now_ms`` and not after ``due_at_ms``: that one
+        will come. A gate through which nobody went lately has no timer: it lets through whoever asks.
+        """
+        ...
+
+
+class Debounces(Protocol):
+    """The one event that each debounce keeps."""
+
+    async def offer(self, gate: str, offered: Debounced, *, timeout_ms: int | None) -> Debounced:
+        """Keep the event, unless the one that is kept has a later ``event_ts_ms``, and restart the period in any case.
+
+        Returns what is kept then: ``first_at_ms`` of the first event, ``due_at_ms`` the offered one but not after
+        ``first_at_ms + timeout_ms``, ``version`` raised by one. The event that is kept, offered again, changes nothing.
+        What has fired (``run_id``) is over: the offer begins anew.
+        """
+        ...
+
+    async def fire(self, gate: str, now_ms: int, run_id: str) -> Debounced | None:
+        """Take what is kept and due at ``now_ms`` for that run; the same run is given the same again.
+
+        None when nothing is kept, it is not due, or it was taken for another run.
+        """
+        ...
+
+    async def forget(self, gate: str, run_id: str) -> None:
+        """Forget what was taken for that run, which exists by now."""
+        ...
+
+
+class Batches(Protocol):
+    """Events that wait to be run together."""
+
+    async def append(self, gate: str, event_id: str, batch_id: str, *, max_size: int, now_ms: int) -> OpenBatch:
+        """Add an event to the gate's open batch; without one it opens the batch ``batch_id``.
+
+        The event that makes it ``max_size`` closes it: exactly one caller is told so for the first time. An event that
+        is in it adds nothing, and is told the same again.
+        """
+        ...
+
+    async def close(self, gate: str, batch_id: str) -> Sequence[str]:
+        """Close a batch, if it is open, and return its events in the order in which they came. Again: the same."""
+        ...
+
+    async def forget(self, gate: str, batch_id: str) -> None:
+        """Forget a closed batch, whose run exists by now."""
+        ...
+
+
+class Singletons(Protocol):
+    """Which run is the one of its key."""
+
+    async def take(self, gate: str, run_id: str, instead_of: str | None = None) -> str:
+        """Become the run of a key, if it has none, or has ``instead_of``. Returns the run it has then."""
+        ...
+
+    async def give(self, gate: str, run_id: str) -> None:
+        """Stop being it; nothing changes when another run is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPorts:
+    """Flow control's part of the ports. Each port becomes a member when both backends have it."""
+
+    gates: Gates
+    rates: Rates

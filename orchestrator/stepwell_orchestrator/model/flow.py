@@ -1,0 +1,178 @@
+"""Flow control: a function's options as they are applied, and what a run keeps of them.
+
+A *limit* is what an option says. A *gate* is a limit with one value of its key: what is counted. ``gate`` is its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from stepwell_orchestrator.model.queue_item import Execute, Start
+from stepwell_orchestrator.model.rate import Rate
+
+
+class Scope(StrEnum):
+    """What shares a concurrency limit. There is one environment and one account; a limit of either is apart."""
+
+    FUNCTION = "fn"
+    ENVIRONMENT = "env"
+    ACCOUNT = "account"
+
+
+class Counted(StrEnum):
+    """What a limit counts."""
+
+    CALLS = "calls"
+    """Calls being made: a run that sleeps or waits has none."""
+    RUNS = "runs"
+    """Runs from their start to their end."""
+    STARTS = "starts"
+    """Starts of runs over time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that makes runs wait: at most ``most`` at a time or, for starts, a rate.
+
+    ``id`` says what is counted, by what key and for whom: what a deploy may not change without making another limit.
+    ``most`` and ``rate`` are what it may change, also for runs that wait already.
+    """
+
+    id: str
+    counts: Counted
+    key: str | None = None
+    scope: Scope = Scope.FUNCTION
+    most: int = 0
+    rate: Rate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Events beyond ``rate`` start nothing."""
+
+    rate: Rate
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """One run with the latest event, ``period_ms`` after it, and ``timeout_ms`` after the first one at the latest."""
+
+    period_ms: int
+    key: str | None = None
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One run for ``max_size`` events, or for what came within ``timeout_ms`` of the first.
+
+    An event that ``condition`` does not accept runs alone, at once.
+    """
+
+    max_size: int
+    timeout_ms: int
+    key: str | None = None
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Singleton:
+    """One run at a time: a newer one is skipped, or cancels the one that goes on."""
+
+    mode: Literal["skip", "cancel"]
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOptions:
+    """All flow control of one function. ``limits`` are in the order in which they are taken."""
+
+    limits: tuple[Limit, ...] = ()
+    rate_limit: RateLimit | None = None
+    debounce: Debounce | None = None
+    batch: Batch | None = None
+    priority: str | None = None
+    singleton: Singleton | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlow:
+    """What a run keeps: evaluated once, against its trigger event, when it is scheduled.
+
+    ``keys`` has the value of the key of each limit of its function by the limit's id ("" for a limit without one).
+    ``order_ms`` is its place in every line it waits in: the time of its start, less what its priority gives it.
+    """
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    order_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A waiter's place in the line of a gate: lower is earlier. ``waiter`` is the run's id, or run and step."""
+
+    order_ms: int
+    waiter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """Who waits at a gate. ``work`` goes on with it; ``limit_id`` is the limit of ``function_id`` that it waits for.
+
+    ``turn`` counts how often it joined the line, as the store knows it.
+    """
+
+    place: Place
+    function_id: str
+    limit_id: str
+    work: Start | Execute
+    since_ms: int
+    turn: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a slot: a drive (run and term), the attempt of a step, or a run. ``until_ms`` is None for a run."""
+
+    name: str
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """A gate as it is: its holders whose time is not up, and the first in its line.
+
+    ``tat_ms`` is GCRA's theoretical arrival time, None for a gate through which nobody went lately; ``takers`` are the
+    last who went through by its rate.
+    """
+
+    holders: tuple[Holder, ...] = ()
+    line: tuple[Waiter, ...] = ()
+    tat_ms: int | None = None
+    takers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Debounced:
+    """The one event that a debounce keeps. ``version`` counts what it took, ``run_id`` is set once it fired."""
+
+    event_id: str
+    event_ts_ms: int
+    first_at_ms: int
+    due_at_ms: int
+    version: int = 1
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch as it is after an event was added: its id, its size, and whether it takes no more."""
+
+    batch_id: str
+    size: int
+    first_at_ms: int
+    closed: bool = False

@@ -1,0 +1,59 @@
+"""Starting a run that has limits: it goes through its gates before anybody has its drive lease, so it stays queued.
+
+What may come between:
+
+===================================  =====================================  ==========================================
+who dies, or comes between           what the store shows                   who makes up for it
+===================================  =====================================  ==========================================
+the starter dies with its slots, or  slots of the run and of its first      the item's next delivery: it holds them
+its start of a rate                  drive, a run that has not started      already, and is a known taker
+  test_starting.py::test_a_crash_between_slot_and_start_starts_the_run_once
+the item is delivered twice, at      one holder, one driver                 nobody: both have one name, and the lease
+once                                                                        is one driver's
+  test_starting.py::test_a_start_that_is_delivered_twice_holds_one_slot
+the run ended before it started      the end                                the starter: it leaves every line, gives
+                                                                            back, and sends for the next
+  test_starting.py::test_a_run_cancelled_in_line_lets_the_next_one_go
+another drive had the run meanwhile  a later term                           the starter: it gives back the slot of the
+                                                                            first drive
+  test_starting.py::test_a_slot_for_a_drive_that_was_another_one_is_given_back
+===================================  =====================================  ==========================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepwell_orchestrator.engine.flow.gates import gates_of
+from stepwell_orchestrator.model.decision import LeaveGates
+from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.worker.driving import Driver
+from stepwell_orchestrator.worker.limiting.call_slots import FIRST_TERM, driver
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Starts runs that have limits."""
+
+    tools: Tools
+    keeper: Gatekeeper
+    driver: Driver
+
+    async def start(self, run_id: str, deliveries: int) -> int | None:
+        """Drive a run once its limits let it. Returns when to try again, or None when nothing is left to this item."""
+        header = await self.tools.journal.get_header(run_id)
+        if header is None:
+            return None
+        if header.outcome is not None:
+            await self.tools.dispatch([LeaveGates(run_id, header.function_id, header.flow)])
+        elif header.started_at_ms is None:
+            return await self._start(header, deliveries)
+        return await self.driver.drive(run_id, deliveries)
+
+    async def _start(self, header: RunHeader, deliveries: int) -> int | None:
+        gates = gates_of(header.flow, await self.tools.registry.get_function(header.function_id))
+        if not await self.keeper.enter(driver(header, FIRST_TERM), gates):
+            return None
+        return await self.driver.drive(header.run_id, deliveries, entered=True)
