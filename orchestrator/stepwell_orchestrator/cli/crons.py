@@ -53,8 +53,8 @@ async def _list(server: Server, query: dict[str, str]) -> list[dict[str, Any]]:
 
 def _rows(schedule: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """A line a tick; the first one says whose."""
-    first = schedule["function_id"], schedule["cron"]
+    names = [(schedule["function_id"], schedule["cron"])] + [("", "")] * len(schedule["next"])
     return [
-        (*(first if number == 0 else ("", "")), tick["local"][:16].replace("T", " "), schedule["tz"])
-        for number, tick in enumerate(schedule["next"])
+        (function_id, cron, tick["local"][:16].replace("T", " "), schedule["tz"])
+        for (function_id, cron), tick in zip(names, schedule["next"], strict=False)
     ]

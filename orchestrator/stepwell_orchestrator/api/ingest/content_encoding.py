@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final
+from typing import Final, Protocol
 
 from stepwell_orchestrator.errors import ApiError
 
@@ -15,6 +15,16 @@ _MEMBERS_MAX: Final = 1_000
 
 _IDENTITY = frozenset({"", "identity"})
 _GZIP_NAMES = frozenset({"gzip", "x-gzip"})
+
+
+class _Inflating(Protocol):
+    """What `zlib.decompressobj` gives; its type has no public name."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class BodyReader:
@@ -36,7 +46,7 @@ class BodyReader:
         self.body = bytearray()
         """What there is of it so far."""
         self._members = 0
-        self._inflating: zlib._Decompress | None = None
+        self._inflating: _Inflating | None = None
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece of the body."""
@@ -65,7 +75,7 @@ class BodyReader:
             self._check(len(self.body))
             piece = self._inflating.unused_data
 
-    def _begin(self, piece: bytes) -> zlib._Decompress:
+    def _begin(self, piece: bytes) -> _Inflating:
         self._members += 1
         if self._members > (_MEMBERS_MAX if self._name in _GZIP_NAMES else 1):
             raise ApiError(400, f"the body goes on after the end of its {self._name} data; send one stream")
