@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell_orchestrator.controlling.lines import Lines
-from stepwell_orchestrator.local.gates import SqliteGates
+from stepwell_orchestrator.local.flow.gates import SqliteGates
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper

@@ -9,7 +9,7 @@ from stepwell_orchestrator.aws.attribute_values import Value, integer, number, t
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table import keys
 from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Table, Update, key_of
-from stepwell_orchestrator.aws.table.gates import TAKERS, TAT, takers_of
+from stepwell_orchestrator.aws.table.flow.gates import TAKERS, TAT, takers_of
 from stepwell_orchestrator.aws.table.table import PK, TTL
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.flow_ports import TAKERS_MAX
