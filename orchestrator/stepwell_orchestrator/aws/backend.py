@@ -12,8 +12,8 @@ from stepwell_orchestrator.aws.queue.schedules import Schedules
 from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table.flow.gates import DynamoGates
-from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.aws.table.flow.rates import DynamoRates
+from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
 from stepwell_orchestrator.aws.table.registry import DynamoRegistry
 from stepwell_orchestrator.aws.table.retention import Retention
 from stepwell_orchestrator.aws.table.waits import DynamoWaits

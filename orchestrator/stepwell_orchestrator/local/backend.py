@@ -12,9 +12,9 @@ from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.commit import put_entry
 from stepwell_orchestrator.local.database import Database, Synchronous
 from stepwell_orchestrator.local.flow.gates import SqliteGates
+from stepwell_orchestrator.local.flow.rates import SqliteRates
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.queue import SqliteQueue
-from stepwell_orchestrator.local.flow.rates import SqliteRates
 from stepwell_orchestrator.local.registry import SqliteRegistry
 from stepwell_orchestrator.local.waits import SqliteWaits
 
