@@ -109,10 +109,10 @@ class Game:
     def _checkpoint(self) -> None:
         try:
             checkpoint = decode_checkpoint(self.drawn.checkpoint(), self.run.header.run_id)
+            reference = CallReference(self.run.header.run_id, 1, 1, 0)
+            puts = puts_of(checkpoint, reference, self.run.header, {}, offset=0, now_ms=NOW_MS)
         except WireError:
             return
-        reference = CallReference(self.run.header.run_id, 1, 1, 0)
-        puts = puts_of(checkpoint, reference, self.run.header, {}, offset=0, now_ms=NOW_MS)
         places = [put.entry.place for put in puts]
         assert len(set(places)) == len(places), "two steps of a checkpoint have one place"
         for put in puts:

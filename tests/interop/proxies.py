@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ async def passed_on(request: web.Request, url: str) -> web.Response:
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_THE_CONNECTION}
     async with (
         aiohttp.ClientSession() as session,
-        session.request(request.method, url, headers=headers, data=await request.read()) as answer,
+        session.request(request.method, url, headers=headers, data=io.BytesIO(await request.read())) as answer,
     ):
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_THE_CONNECTION}
         return web.Response(status=answer.status, headers=kept, body=await answer.read())

@@ -18,7 +18,7 @@ from stepwell_orchestrator.aws.backend import AwsBackend, Services
 from stepwell_orchestrator.aws.service import AwsError, Service, inline
 from stepwell_orchestrator.aws.table import items
 from stepwell_orchestrator.aws.table.journal import commits
-from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of, read_place_sk
+from stepwell_orchestrator.aws.table.keys import ENTRY_PREFIX, EVENT_SK, HEADER_SK, id_of, read_place_sk, run_pk
 from stepwell_orchestrator.aws.table.table import LEASED_UNDER, PK, SK
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.flow_ports import FlowPorts
@@ -156,7 +156,7 @@ class _Table:
         if parameters is None:
             return
         pk, sk = (parameters["Item"][name]["S"] for name in (PK, SK))
-        if sk.startswith(ENTRY_PREFIX):
+        if sk.startswith(ENTRY_PREFIX) and pk == run_pk(id_of(pk)):
             self._tell_entry(pk, sk)
         elif sk == HEADER_SK:
             self._tell(RunCreated(at_once(self.journal.get_header(id_of(pk)))))

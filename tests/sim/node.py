@@ -79,7 +79,11 @@ class OwnTimeQueue:
             await self._setting.backend.hasten(item, now_ms + early_ms)
 
     async def postpone(self, delivery: Delivery, due_at_ms: int) -> bool:
-        return await self._queue.postpone(delivery, due_at_ms - self._skew_ms)
+        """The item keeps the time it was given, as a message does: else each clock that is behind would move it on."""
+        postponed = await self._queue.postpone(delivery, due_at_ms)
+        if postponed:
+            await self._setting.backend.hasten(delivery.item, due_at_ms - self._skew_ms)
+        return postponed
 
 
 class FaultyPort:

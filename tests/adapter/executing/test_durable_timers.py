@@ -149,7 +149,7 @@ async def test_a_timer_is_reported_as_a_sleep(
     handler: Callable[[Any], Any], memos: Mapping[str, Any], expected: list[tuple[str, str]]
 ) -> None:
     """What a function waits with is a step, named after what the author wrote and where."""
-    assert ops(await call(handler, memos, runtime=runtime(patience_s=3_600))) == expected
+    assert ops(await call(handler, memos, runtime=runtime(patience_s=3_600), from_stepwell=True)) == expected
 
 
 @pytest.mark.parametrize(

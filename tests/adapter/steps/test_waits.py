@@ -562,7 +562,7 @@ def _with(use: Use) -> Callable[[Any], Any]:
 )
 async def test_what_the_server_may_fail_is_a_race(handler: Callable[[Any], Any], expected: list[str | None]) -> None:
     """A step whose failure would let the function go on before its siblings end is reported so, and only that step."""
-    outcome = await call(handler)
+    outcome = await call(handler, from_stepwell=True)
     assert modes(outcome) == set(expected)
     assert [opcode.parallel_mode for opcode in outcome.opcodes] == expected  # type: ignore[union-attr]
 

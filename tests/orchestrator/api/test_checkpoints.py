@@ -89,8 +89,8 @@ async def test_steps_are_saved_by_either_path(path: str) -> None:
     [
         ({"steps": None}, 400, "a checkpoint must have a list of steps"),
         ({"steps": [{"op": "Sleep", "id": "x", "name": "1s"}]}, 400, "cannot checkpoint opcode: Sleep"),
-        ({"steps": [{"op": "DeferAdd", "id": "x", "opts": {}}]}, 400, "cannot checkpoint opcode: DeferAdd"),
-        ({"steps": [{"op": "DeferAbort", "id": "x", "opts": {}}]}, 400, "cannot checkpoint opcode: DeferAbort"),
+        ({"steps": [{"op": "DeferAdd", "id": "x", "opts": {}}]}, 400, "names no function; it needs fn_slug"),
+        ({"steps": [{"op": "DeferAbort", "id": "x", "opts": {}}]}, 400, "names none; it needs target_hashed_id"),
         ({"steps": [{"op": "RunComplete", "id": "x"}]}, 400, "cannot checkpoint opcode: RunComplete"),
         ({"steps": [{"op": "StepFailed", "id": "x", "error": {}}]}, 400, "cannot checkpoint opcode: StepFailed"),
         ({"run_id": UNKNOWN_ID}, 400, f"the checkpoint is of run {UNKNOWN_ID}"),

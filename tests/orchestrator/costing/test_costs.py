@@ -155,10 +155,10 @@ def test_a_busy_queue_shares_its_requests(rehearsal: Rehearsal):
 
 
 def test_a_sweep_in_which_nothing_happens(one: Workloads):
-    """A sweep looks at each shard of the leases, and whether it is time to look at the runs: it writes nothing."""
+    """A sweep looks at each shard of the leases and of the lines, and whether it is time to look at the runs: it writes nothing."""
     sweep = one.sweep()
-    assert table_calls(sweep) == {"query": 16, "get_item": 1}
-    assert units(sweep) == (0, 9)
+    assert table_calls(sweep) == {"query": 32, "get_item": 1}
+    assert units(sweep) == (0, 17)
 
 
 def test_the_ledger_saw_every_write(rehearsal: Rehearsal, one: Workloads):

@@ -97,7 +97,7 @@ async def test_a_recorded_run_defers_what_it_did(name: str) -> None:
     app = Recorded(recorded["calls"], Checkpointer(backend.journal, world.clock, Limits(), world.notices.append))
     registered = App("shop", "http://app.test/api", "test:v1", "", "sum", world.clock.now_ms())
     await backend.registry.put_app(registered, _functions(recorded))
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, app, world.clock)
+    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, app, world.clock, flow=backend.flow)
     world.worker = Worker(ports, retry_delay_ms=1_000)
     event = recorded["event"]
     await world.send(event["name"], data=event["data"], meta=event.get("meta"))

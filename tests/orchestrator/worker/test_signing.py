@@ -36,7 +36,9 @@ async def called(sdk: str, keys: tuple[str, ...], number: int = LARGE) -> tuple[
     world.function = replace(world.function, sdk=sdk)
     recorder = Recorder(world)
     backend = world.backend
-    ports = Ports(backend.journal, backend.waits, backend.registry, backend.queue, recorder, world.clock)
+    ports = Ports(
+        backend.journal, backend.waits, backend.registry, backend.queue, recorder, world.clock, flow=backend.flow
+    )
     worker = Worker(ports, signing_keys=keys)
     await world.register()
     await world.send(data={"number": number})
