@@ -155,7 +155,7 @@ def test_a_busy_queue_shares_its_requests(rehearsal: Rehearsal):
 
 
 def test_a_sweep_in_which_nothing_happens(one: Workloads):
-    """A sweep looks at each shard of the leases and of the lines, and whether it is time to look at the runs: it writes nothing."""
+    """A sweep looks at each shard of the leases and the lines, and whether it is time to look at the runs."""
     sweep = one.sweep()
     assert table_calls(sweep) == {"query": 32, "get_item": 1}
     assert units(sweep) == (0, 17)
