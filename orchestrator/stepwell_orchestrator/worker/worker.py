@@ -103,8 +103,8 @@ class Worker:
         means the platform failed: the item stays leased and is redelivered.
         """
         match item.work:
-            case Start(run_id):
-                return await self._starter.start(run_id, deliveries)
+            case Start() as work:
+                return await self._starter.start(work, deliveries)
             case OpenGate(gate):
                 return await self._open_gate(gate, item.due_at_ms)
             case Drive(run_id):

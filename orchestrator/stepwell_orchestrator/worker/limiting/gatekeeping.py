@@ -39,23 +39,9 @@ from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.limits import DRIVE_LEASE_MS
 from stepwell_orchestrator.model.decision import LeaveGates
 from stepwell_orchestrator.model.flow import Counted, GateState, Place, Waiter
-from stepwell_orchestrator.model.queue_item import Execute, Start
 from stepwell_orchestrator.ports import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks: ``holder`` names its slots for calls, the run its slot as a run; ``work`` goes on when it may."""
-
-    run_id: str
-    function_id: str
-    holder: str
-    place: Place
-    work: Start | Execute
-
-    def holder_at(self, gate: Gate) -> str:
-        """The name of its slot at a gate."""
-        return self.holder if gate.limit.counts is Counted.CALLS else self.run_id
+from stepwell_orchestrator.worker.limiting.asker import Asker
+from stepwell_orchestrator.worker.limiting.halting import Halting
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +51,11 @@ class Gatekeeper:
     flow: FlowPorts
     lines: Lines
     clock: Clock
+
+    @property
+    def halting(self) -> Halting:
+        """What holds back functions that stand still."""
+        return Halting(self.flow.gates, self.lines.registry, self.clock)
 
     async def enter(self, asker: Asker, gates: Sequence[Gate]) -> bool:
         """Go through all gates, which are in the one order of all runs. Slots for calls last DRIVE_LEASE_MS.
