@@ -315,8 +315,11 @@ class Registry(Protocol):
         """What stands still, with all that changed before this was called."""
         ...
 
-    async def put_halt(self, scope: HaltScope, halt: Halt | None) -> None:
-        """Bring something to a stand, known here or not, in place of the halt it has; None lifts that."""
+    async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
+        """Bring something to a stand, registered or not; None lifts that.
+
+        False, and nothing changes, when its halt is not ``instead_of`` (None: it has none).
+        """
         ...
 
 

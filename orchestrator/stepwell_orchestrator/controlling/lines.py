@@ -102,7 +102,9 @@ class Lines:
         for waiter in going:
             await self.flow.gates.leave_line(gate, waiter.place, waiter.limit_id)
         if len(going) == LINE_PAGE:
-            await self.queue.send([QueueItem(f"{gate}:open:{going[-1].place.waiter}:{going[-1].limit_id}", OpenGate(gate), now_ms)])
+            await self.queue.send(
+                [QueueItem(f"{gate}:open:{going[-1].place.waiter}:{going[-1].limit_id}", OpenGate(gate), now_ms)]
+            )
 
     async def _set_timer_behind(
         self, gate: str, state: GateState, going: list[Waiter], limits: Mapping[tuple[str, str], Limit | None]

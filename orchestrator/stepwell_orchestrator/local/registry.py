@@ -90,12 +90,15 @@ class SqliteRegistry:
         async with self._database.read() as db:
             return _halts(db)
 
-    async def put_halt(self, scope: HaltScope, halt: Halt | None) -> None:
+    async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
         """Bring something to a stand, or lift that."""
         async with self._database.write() as db:
-            document = halts_document(_halts(db).changed(scope, halt))
+            known = _halts(db)
+            if known.by_scope.get(scope) != instead_of:
+                return False
             db.execute("DELETE FROM halts")
-            db.execute("INSERT INTO halts VALUES (?)", (document,))
+            db.execute("INSERT INTO halts VALUES (?)", (halts_document(known.changed(scope, halt)),))
+            return True
 
     async def _functions(self, query: str, *parameters: Any) -> list[Function]:
         async with self._database.read() as db:

@@ -239,6 +239,10 @@ class Halts:
                 return closing
         return None
 
+    def scopes_over(self, function_id: str, app_id: str) -> set[HaltScope]:
+        """What that stands still a function is part of."""
+        return {scope for scope in scopes_of(function_id, app_id) if scope in self.by_scope}
+
     def in_force(self, closing: str) -> bool:
         """Whether that closing is not over yet."""
         return any(closing in (halt.starts_id, halt.calls_id) for halt in self.by_scope.values())

@@ -113,21 +113,34 @@ class DynamoRegistry:
         await self._version()
         return _read_halts(self._halts)
 
-    async def put_halt(self, scope: HaltScope, halt: Halt | None) -> None:
-        """Bring something to a stand, or lift that, unless another halt is put or lifted meanwhile: then try again."""
+    async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
+        """Bring something to a stand, or lift that. All halts are one document: when another one is put, try again.
+
+        One that is repeated after a lost reply finds itself done.
+        """
+        tried = False
         for _ in range(_TRIES):
-            known = (await self.halts_now(), self._halts)
-            document = halts_document(known[0].changed(scope, halt))
-            condition, values = f"attribute_not_exists({_HALTS})", {":next": binary(document)}
-            if known[1]:
-                condition, values = f"{_HALTS} = :known", values | {":known": binary(known[1])}
-            try:
-                await self._table.do(Update(_VERSION_KEY, f"SET {_HALTS} = :next", condition, values))
-            except ConditionFailed:
-                continue
-            self._halts = document
-            return
+            await self._version()
+            before = self._halts
+            known = _read_halts(before)
+            if known.by_scope.get(scope) != instead_of:
+                return tried and known.by_scope.get(scope) == halt
+            if await self._change_halts(before, halts_document(known.changed(scope, halt))):
+                return True
+            tried = True
         raise _overtaken()
+
+    async def _change_halts(self, before: bytes, after: bytes) -> bool:
+        """Returns False, and nothing changes, when others have changed them."""
+        condition, values = f"attribute_not_exists({_HALTS})", {":next": binary(after)}
+        if before:
+            condition, values = f"{_HALTS} = :known", values | {":known": binary(before)}
+        try:
+            await self._table.do(Update(_VERSION_KEY, f"SET {_HALTS} = :next", condition, values))
+        except ConditionFailed:
+            return False
+        self._halts = after
+        return True
 
     async def _recent(self) -> CachedRegistry:
         """What was registered within the last second, and is now as far as this process has changed it."""

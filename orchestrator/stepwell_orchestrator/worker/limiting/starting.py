@@ -62,9 +62,22 @@ class Starter:
 
     async def _start(self, header: RunHeader, deliveries: int) -> int | None:
         asker = driver(header, FIRST_TERM)
-        if not await self.keeper.halting.lets(Halted.STARTS, asker):
+        if not await self._completes(header) and not await self.keeper.halting.lets(Halted.STARTS, asker):
             return None
         gates = gates_of(header.flow, await self.tools.registry.get_function(header.function_id))
         if not await self.keeper.enter(asker, gates):
             return None
         return await self.driver.drive(header.run_id, deliveries, entered=True)
+
+    async def _completes(self, header: RunHeader) -> bool:
+        """Whether a run that has started needs this one to go on to its end, and both are part of what drains."""
+        if header.invoked_by is None:
+            return False
+        halts = await self.tools.registry.halts()
+        scopes = halts.scopes_over(header.function_id, header.app_id)
+        if not scopes or halts.closing(Halted.CALLS, header.function_id, header.app_id) is not None:
+            return False
+        caller = await self.tools.journal.get_header(header.invoked_by.run_id)
+        if caller is None or caller.outcome is not None:
+            return False
+        return scopes <= halts.scopes_over(caller.function_id, caller.app_id)
