@@ -87,6 +87,14 @@ class HaltControl:
                 await self._open(scope, known, list(Halted))
                 return known
 
+    async def app_of(self, function_id: str) -> str:
+        """The app of a function."""
+        function = await self.registry.get_function(function_id)
+        if function is None:
+            scope = HaltScope("function", function_id)
+            raise ApiError(404, _unknown(scope, await self._names(scope)), code="function_not_found")
+        return function.app_id
+
     async def counts(self, scope: HaltScope) -> RunCounts:
         """What is left of a function or an app."""
         return RunCounts(await self._count(scope, RunStatus.RUNNING), await self._count(scope, RunStatus.QUEUED))

@@ -10,6 +10,7 @@ from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.limits import SWEEP_MS
 from stepwell_orchestrator.model.flow import GateState, Place
 from stepwell_orchestrator.model.run import RunHeader
+from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.ports import Clock, Registry
 
 AHEAD_MAX: Final = 1_000
@@ -39,11 +40,15 @@ class WaitsOfRuns:
     registry: Registry
     clock: Clock
 
-    async def of(self, header: RunHeader) -> WaitingFor | None:
-        """What a run waits for, None when no limit holds it back now. It may have gone on by the time it is told."""
+    async def of(self, header: RunHeader, planned: StepEntry | None = None) -> WaitingFor | None:
+        """What a run, or one planned step of it, waits for; None when no limit holds it back now.
+
+        It may have gone on by the time it is told.
+        """
         if header.outcome is not None or not header.limited:
             return None
-        place = Place(header.flow.order_ms, header.run_id)
+        name = header.run_id if planned is None else f"{header.run_id}:{planned.step_id}:{planned.attempt}"
+        place = Place(header.order_ms, name)
         for gate in gates_of(header.flow, await self.registry.get_function(header.function_id)):
             ahead = await self.flow.gates.count_ahead(gate.id, place, AHEAD_MAX)
             state = await self.flow.gates.look(gate.id, self.clock.now_ms(), waiters=ahead + 1)

@@ -230,13 +230,17 @@ class Halts:
         others = {known: found for known, found in self.by_scope.items() if known != scope}
         return Halts(others if halt is None else {**others, scope: halt})
 
-    def closing(self, halted: Halted, function_id: str, app_id: str | None) -> str | None:
+    def closing(self, halted: Halted, function_id: str, app_id: str) -> str | None:
         """The id of what keeps a function from it: of the function's own halt before that of its app."""
+        closed = self.closed_by(halted, function_id, app_id)
+        return None if closed is None else closed[1].closing(halted)
+
+    def closed_by(self, halted: Halted, function_id: str, app_id: str) -> tuple[HaltScope, Halt] | None:
+        """The halt that keeps a function from it, and of what it is."""
         for scope in scopes_of(function_id, app_id):
             halt = self.by_scope.get(scope)
-            closing = None if halt is None else halt.closing(halted)
-            if closing is not None:
-                return closing
+            if halt is not None and halt.closing(halted) is not None:
+                return scope, halt
         return None
 
     def scopes_over(self, function_id: str, app_id: str) -> set[HaltScope]:
@@ -248,7 +252,6 @@ class Halts:
         return any(closing in (halt.starts_id, halt.calls_id) for halt in self.by_scope.values())
 
 
-def scopes_of(function_id: str, app_id: str | None) -> list[HaltScope]:
-    """What a function stands still with, itself first. ``app_id`` is None where its app is not known."""
-    own = HaltScope("function", function_id)
-    return [own] if app_id is None else [own, HaltScope("app", app_id)]
+def scopes_of(function_id: str, app_id: str) -> list[HaltScope]:
+    """What a function stands still with, itself first."""
+    return [HaltScope("function", function_id), HaltScope("app", app_id)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.engine.flow.gates import Gate
 from stepwell_orchestrator.model.flow import Counted, Place
+from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.queue_item import Execute, Start
 
 
@@ -23,3 +24,7 @@ class Asker:
     def holder_at(self, gate: Gate) -> str:
         """The name of its slot at a gate."""
         return self.holder if gate.limit.counts is Counted.CALLS else self.run_id
+
+    def waiting_notice(self, subject: str, now_ms: int) -> Notice:
+        """It begins to wait."""
+        return Notice(now_ms, NoticeKind.RUN_WAITING, self.run_id, self.function_id, subject)

@@ -37,8 +37,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepwell_orchestrator.engine.flow.halting import halt_gate, halt_gates, halt_limit_id
+from stepwell_orchestrator.engine.flow.wording import halt_text
 from stepwell_orchestrator.flow_ports import Gates
-from stepwell_orchestrator.model.flow import Halted, Place, Waiter, scopes_of
+from stepwell_orchestrator.model.flow import Halt, Halted, HaltScope, Place, Waiter
+from stepwell_orchestrator.model.notice import Observe, unobserved
 from stepwell_orchestrator.model.run import RunHeader
 from stepwell_orchestrator.ports import Clock, Registry
 from stepwell_orchestrator.worker.limiting.asker import Asker
@@ -51,6 +53,7 @@ class Halting:
     gates: Gates
     registry: Registry
     clock: Clock
+    observe: Observe = unobserved
 
     async def lets(self, halted: Halted, asker: Asker) -> bool:
         """Whether a run may start, or a call of it be made. False: the asker stands in line."""
@@ -60,13 +63,19 @@ class Halting:
             gate, limit_id = halt_gate(halted, function_id), halt_limit_id(closing)
             waiter = Waiter(asker.place, function_id, limit_id, asker.work, self.clock.now_ms())
             await self.gates.join_line(gate, waiter)
-            found = (await self.registry.halts_now()).closing(halted, function_id, app_id)
+            halts = await self.registry.halts_now()
+            found = halts.closing(halted, function_id, app_id)
             if found == closing:
+                self._tell_waiting(asker, halts.closed_by(halted, function_id, app_id))
                 return False
             if found is None:
                 await self.gates.leave_line(gate, asker.place, limit_id)
             closing = found
         return True
+
+    def _tell_waiting(self, asker: Asker, closed: tuple[HaltScope, Halt] | None) -> None:
+        if closed is not None:
+            self.observe(asker.waiting_notice(halt_text(*closed), self.clock.now_ms()))
 
     async def concerns(self, function_id: str) -> bool:
         """Whether a function may stand still: whoever works for it reads its run's header then."""
@@ -74,7 +83,7 @@ class Halting:
         if not halts.by_scope:
             return False
         function = await self.registry.get_function(function_id)
-        return function is None or any(scope in halts.by_scope for scope in scopes_of(function_id, function.app_id))
+        return function is None or bool(halts.scopes_over(function_id, function.app_id))
 
     async def leave(self, header: RunHeader) -> None:
         """Take a run that is over out of its function's lines, if it stands still."""
