@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stepwell.wire.times import format_instant
-from stepwell_orchestrator.controlling.waiting_for import AHEAD_MAX, WaitingFor, WaitsOfRuns
+from stepwell_orchestrator.controlling.waiting_for import AHEAD_MAX, WaitingFor, WaitsOfRuns, ahead_text
 from stepwell_orchestrator.engine.flow.halting import halt_gate
-from stepwell_orchestrator.engine.flow.wording import halt_text, limit_text
+from stepwell_orchestrator.engine.flow.wording import halt_text
 from stepwell_orchestrator.limits import SWEEP_MS
-from stepwell_orchestrator.model.flow import Halt, Halted, HaltScope, Place
+from stepwell_orchestrator.model.flow import Halt, Halted, Halts, HaltScope, Place
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
 from stepwell_orchestrator.model.step_kind import StepKind, kind_of
@@ -35,7 +35,6 @@ STEPS_MAX: Final = 20
 """Of so many steps it is told what they wait for."""
 _PLANNED_MAX: Final = 5
 """Of so many planned steps it is looked up which limit they wait at: each look is a few reads."""
-_HOLDERS_SHOWN: Final = 3
 _WAIT_KINDS: Final[dict[StepKind, tuple[Kind, str, str]]] = {
     StepKind.WAIT_FOR_EVENT: ("event", "event", "event"),
     StepKind.WAIT_FOR_SIGNAL: ("signal", "signal", "signal"),
@@ -77,10 +76,9 @@ class Reasons:
 
     async def _of_run(self, run: Run) -> AsyncIterator[Reason]:
         header, now_ms = run.header, self.waits.clock.now_ms()
-        halted = Halted.STARTS if header.started_at_ms is None else Halted.CALLS
-        closed = (await self.waits.registry.halts_now()).closed_by(halted, header.function_id, header.app_id)
+        closed = halt_of(header, await self.waits.registry.halts_now())
         if closed is not None:
-            yield await self._halted(header, halted, closed)
+            yield await self._halted(header, closed)
         waiting = await self.waits.of(header)
         if waiting is not None:
             yield _limited(waiting)
@@ -94,13 +92,13 @@ class Reasons:
         if header.lease_until_ms is not None and header.lease_until_ms > now_ms:
             yield Reason("call", "a worker has it: it is being called, or is about to be", at_ms=header.lease_until_ms)
 
-    async def _halted(self, header: RunHeader, halted: Halted, closed: tuple[HaltScope, Halt]) -> Reason:
+    async def _halted(self, header: RunHeader, closed: tuple[HaltScope, Halt]) -> Reason:
         scope, halt = closed
-        gate, place = halt_gate(halted, header.function_id), Place(header.order_ms, header.run_id)
+        gate, place = halt_gate(_needs(header), header.function_id), Place(header.order_ms, header.run_id)
         ahead = await self.waits.flow.gates.count_ahead(gate, place, AHEAD_MAX)
         option = " --app" if scope.kind == "app" else ""
         text = (
-            f"{halt_text(scope, halt)}, since {format_instant(halt.since_ms)}; {_ahead_text(ahead)}; "
+            f"{halt_text(scope, halt)}, since {format_instant(halt.since_ms)}; {ahead_text(ahead)}; "
             f"`stepwell resume{option} {scope.id}` lets it go on"
         )
         return Reason("draining" if halt.draining else "paused", text, halt=closed)
@@ -127,25 +125,18 @@ class Reasons:
         )
 
 
+def halt_of(header: RunHeader, halts: Halts) -> tuple[HaltScope, Halt] | None:
+    """What keeps a run that is not over from its start or from its next call."""
+    return halts.closed_by(_needs(header), header.function_id, header.app_id)
+
+
+def _needs(header: RunHeader) -> Halted:
+    return Halted.STARTS if header.started_at_ms is None else Halted.CALLS
+
+
 def _limited(waiting: WaitingFor, step: str | None = None) -> Reason:
     of = "" if step is None else f'step "{step}" '
-    held = f"; held by {_holders_text(waiting.holders)}" if waiting.holders else ""
-    text = (
-        f"{of}waits at a limit: {limit_text(waiting.limit, waiting.key, waiting.most)}{held}; "
-        f"{_ahead_text(waiting.ahead)}; looked at again by {format_instant(waiting.again_at_ms)}"
-    )
-    return Reason("limit", text, step, waiting.again_at_ms, waiting)
-
-
-def _holders_text(holders: tuple[str, ...]) -> str:
-    more = len(holders) - _HOLDERS_SHOWN
-    return ", ".join(holders[:_HOLDERS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _ahead_text(ahead: int) -> str:
-    if ahead == 0:
-        return "next in line"
-    return f"{ahead}{' or more' if ahead == AHEAD_MAX else ''} before it in line"
+    return Reason("limit", of + waiting.text, step, waiting.again_at_ms, waiting)
 
 
 def _waits(entry: StepEntry) -> Reason | None:

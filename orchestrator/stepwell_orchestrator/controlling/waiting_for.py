@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from stepwell.wire.times import format_instant
 from stepwell_orchestrator.engine.flow.gates import Gate, gates_of
+from stepwell_orchestrator.engine.flow.wording import limit_text
 from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.limits import SWEEP_MS
 from stepwell_orchestrator.model.flow import GateState, Place
@@ -15,6 +17,7 @@ from stepwell_orchestrator.ports import Clock, Registry
 
 AHEAD_MAX: Final = 1_000
 """Of more that stand before a run nobody is told the number."""
+_HOLDERS_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ class WaitingFor:
     holders: tuple[str, ...]
     ahead: int
     again_at_ms: int
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        held = f"; held by {_holders_text(self.holders)}" if self.holders else ""
+        return (
+            f"waits at a limit: {limit_text(self.limit, self.key, self.most)}{held}; {ahead_text(self.ahead)}; "
+            f"looked at again by {format_instant(self.again_at_ms)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +78,15 @@ class WaitsOfRuns:
             ahead=ahead,
             again_at_ms=now_ms + SWEEP_MS if rate is None else rate.next_ms(state.tat_ms, now_ms),
         )
+
+
+def ahead_text(ahead: int) -> str:
+    """How many stand before somebody in line."""
+    if ahead == 0:
+        return "next in line"
+    return f"{ahead}{' or more' if ahead == AHEAD_MAX else ''} before it in line"
+
+
+def _holders_text(holders: tuple[str, ...]) -> str:
+    more = len(holders) - _HOLDERS_SHOWN
+    return ", ".join(holders[:_HOLDERS_SHOWN]) + (f" and {more} more" if more > 0 else "")

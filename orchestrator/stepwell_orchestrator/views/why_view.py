@@ -7,6 +7,7 @@ from typing import Any
 from stepwell.wire.times import format_instant
 from stepwell_orchestrator.controlling.halting import RunCounts
 from stepwell_orchestrator.controlling.reasons import Reason
+from stepwell_orchestrator.engine.flow.wording import halt_text
 from stepwell_orchestrator.model.flow import Halt, HaltScope
 from stepwell_orchestrator.views.run_view import instant_text
 from stepwell_orchestrator.views.waiting_view import waiting_body
@@ -27,11 +28,13 @@ def reason_body(reason: Reason) -> dict[str, Any]:
 def halt_body(scope: HaltScope, halt: Halt | None) -> dict[str, Any]:
     """A function or an app as it stands: ``state`` is running, paused or draining."""
     if halt is None:
-        return {"kind": scope.kind, "id": scope.id, "state": "running", "since": None, "by": None, "reason": None}
+        nothing = {"text": f"{scope.kind} {scope.id} is running", "since": None, "by": None, "reason": None}
+        return {"kind": scope.kind, "id": scope.id, "state": "running", **nothing}
     return {
         "kind": scope.kind,
         "id": scope.id,
         "state": "draining" if halt.draining else "paused",
+        "text": halt_text(scope, halt),
         "since": format_instant(halt.since_ms),
         "by": halt.by,
         "reason": halt.reason,
