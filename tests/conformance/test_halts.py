@@ -48,7 +48,7 @@ async def test_a_halt_that_is_another_one_by_now_stays(registry: Registry):
 
 
 async def test_of_two_at_once_one_is_put(registry: Registry):
-    """Two that put a halt of one thing at the same time: one is told so. Of different things, both."""
+    """Of two that put a halt of one thing at the same time one is told so, and of different things both."""
     both = await asyncio.gather(
         registry.put_halt(FUNCTION, PAUSED, instead_of=None), registry.put_halt(FUNCTION, DRAINING, instead_of=None)
     )

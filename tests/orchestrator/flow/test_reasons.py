@@ -129,7 +129,7 @@ async def test_a_failed_call_says_when_it_is_tried_again() -> None:
 
 
 async def test_a_queued_run_that_nothing_holds_back_says_so() -> None:
-    """Nothing known is wrong; it is looked at again within a minute. Once it is over, it says that."""
+    """Nothing known is wrong, and it is looked at again within a minute; once it is over, it says that."""
     async with a_stage("sqlite", Play(call_ms=lambda _data: 0)) as stage:
         (run_id,) = await routed(stage)
         (reason,) = await reasons(stage)
