@@ -49,8 +49,8 @@ class Gates(Protocol):
         """
         ...
 
-    async def leave_line(self, gate: str, place: Place) -> None:
-        """Leave the line; who is not there is ignored."""
+    async def leave_line(self, gate: str, place: Place, limit_id: str | None = None) -> None:
+        """Leave the line; who is not there, or waits for another limit than ``limit_id`` by now, is ignored."""
         ...
 
     async def look(self, gate: str, now_ms: int, *, waiters: int) -> GateState:

@@ -14,6 +14,7 @@ from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.decision import Write
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.fetch import Fetched, FetchRequest
+from stepwell_orchestrator.model.flow import Halt, Halts, HaltScope
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.pause import Pause, PauseKey
 from stepwell_orchestrator.model.queue_item import QueueItem
@@ -278,7 +279,8 @@ class Waits(Protocol):
 class Registry(Protocol):
     """Apps and their functions. What another process put or removed may be unknown to ``functions_on`` for a second.
 
-    So may what another process replaced or removed to ``get_function``; one that it put is found at once.
+    So may what another process replaced or removed to ``get_function``; one that it put is found at once. What people
+    have brought to a stand is kept apart from what is registered: a registration changes nothing of it.
     """
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
@@ -303,6 +305,21 @@ class Registry(Protocol):
 
     async def list_functions(self, app_id: str | None = None) -> list[Function]:
         """Functions of one app, or of all, ordered by slug."""
+        ...
+
+    async def halts(self) -> Halts:
+        """What stands still. What another process changed may be unknown for a second."""
+        ...
+
+    async def halts_now(self) -> Halts:
+        """What stands still, with all that changed before this was called."""
+        ...
+
+    async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
+        """Bring something to a stand, registered or not; None lifts that.
+
+        False, and nothing changes, when its halt is not ``instead_of`` (None: it has none).
+        """
         ...
 
 

@@ -188,3 +188,17 @@ async def test_a_held_gate_without_a_line_is_not_found(gates: Gates):
     """Slots alone are nothing to look after."""
     await take(gates, "a")
     assert await waited_at(gates) == []
+
+
+async def test_who_waits_for_another_limit_by_now_stays_in_line(gates: Gates):
+    """Who is to leave as one that waits for a limit stays when it joined again for another one."""
+    first = a_waiter(1, limit_id="halt a")
+    await gates.join_line(GATE, first)
+    await gates.leave_line(GATE, first.place, "halt b")
+    await gates.leave_line(GATE, Place(99, "nobody"), "halt a")
+    assert await line(gates) == ["run"]
+    await gates.join_line(GATE, a_waiter(1, limit_id="halt b"))
+    await gates.leave_line(GATE, first.place, "halt a")
+    assert await line(gates) == ["run"]
+    await gates.leave_line(GATE, first.place, "halt b")
+    assert await line(gates) == []

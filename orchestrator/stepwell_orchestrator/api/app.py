@@ -19,6 +19,7 @@ from stepwell_orchestrator.api import (
     crons,
     events,
     functions,
+    halts,
     run_metadata,
     runs,
     signals,
@@ -37,7 +38,7 @@ from stepwell_orchestrator.errors import ApiError
 _logger = logging.getLogger("stepwell.api")
 
 _VERSIONED = ("/v1/", *(f"{prefix}/" for prefix in PREFIXES))
-_NOUNS = (system, events, functions, crons, runs, run_metadata, signals, checkpoints, test_hooks, gql, v2)
+_NOUNS = (system, events, functions, halts, crons, runs, run_metadata, signals, checkpoints, test_hooks, gql, v2)
 
 
 def create_api(

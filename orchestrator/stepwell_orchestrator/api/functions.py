@@ -16,7 +16,9 @@ from stepwell_orchestrator.api.deps import WithAccess, WithDeps
 from stepwell_orchestrator.api.envelope import json_response, known_query, read_body, read_object, success
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import EVENT_BYTES_MAX, MEBIBYTE
+from stepwell_orchestrator.model.flow import Halted, Halts, HaltScope
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.views.why_view import halt_body
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 
@@ -69,7 +71,8 @@ async def functions_of_app(app_id: str, deps: WithDeps) -> Response:
     if app_id not in apps:
         raise ApiError(404, f"there is no app {app_id[:100]!r}; sync it first")
     functions = await deps.registry.list_functions(app_id)
-    return success([_body(apps[app_id], function) for function in functions], deps.clock.now_ms())
+    halts = await deps.registry.halts_now()
+    return success([_body(apps[app_id], function, halts) for function in functions], deps.clock.now_ms())
 
 
 def function_config(function: Function) -> dict[str, Any]:
@@ -85,11 +88,13 @@ def function_config(function: Function) -> dict[str, Any]:
     }
 
 
-def _body(app: App, function: Function) -> dict[str, Any]:
+def _body(app: App, function: Function, halts: Halts) -> dict[str, Any]:
+    closed = halts.closed_by(Halted.STARTS, function.slug, function.app_id)
     return {
         "id": function.slug,
         "app_id": function.app_id,
         "name": function.name,
         "config": function_config(function),
         "created_at": format_instant(app.synced_at_ms),
+        "stands": halt_body(*(closed or (HaltScope("function", function.slug), None))),
     }

@@ -20,6 +20,7 @@ from stepwell_orchestrator.api.envelope import (
 )
 from stepwell_orchestrator.api.rerun_request import asked_start
 from stepwell_orchestrator.controlling.control import find_run
+from stepwell_orchestrator.controlling.reasons import Reasons, halt_of
 from stepwell_orchestrator.engine.calls.request import steps_of
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import REQUEST_BYTES_MAX
@@ -29,6 +30,7 @@ from stepwell_orchestrator.ports import RunFilter
 from stepwell_orchestrator.views.journal_export import journal_body
 from stepwell_orchestrator.views.run_view import RUN_STATUS_NAMES, run_body, trace_rows
 from stepwell_orchestrator.views.waiting_view import waiting_body
+from stepwell_orchestrator.views.why_view import halt_body, reason_body
 
 router = APIRouter(dependencies=[Depends(require_bearer)])
 
@@ -65,10 +67,23 @@ async def list_runs(request: Request, deps: WithDeps) -> Response:
 
 @router.get("/v1/runs/{run_id}")
 async def get_run(run_id: str, deps: WithDeps) -> Response:
-    """One run, and what limit holds it back."""
+    """One run, and what limit or halt holds it back."""
     header = await find_run(deps.journal, run_id)
     waiting = None if deps.waits_of_runs is None else await deps.waits_of_runs.of(header)
-    return success({**run_body(header), "waiting_for": waiting_body(waiting)}, deps.clock.now_ms())
+    closed = None if header.outcome is not None else halt_of(header, await deps.registry.halts_now())
+    held = {"waiting_for": waiting_body(waiting), "halt": None if closed is None else halt_body(*closed)}
+    return success({**run_body(header), **held}, deps.clock.now_ms())
+
+
+@router.get("/v1/runs/{run_id}/why", dependencies=[known_query()])
+async def why(run_id: str, deps: WithDeps) -> Response:
+    """Everything that is known to hold a run back, in words too."""
+    header = await find_run(deps.journal, run_id)
+    if deps.waits_of_runs is None:
+        raise ApiError(501, "this server does not know what runs wait for", code="not_implemented")
+    reasons = await Reasons(deps.waits_of_runs).of(await deps.journal.run_of(header))
+    told = {"run_id": run_id, "function_id": header.function_id, "status": RUN_STATUS_NAMES[header.status]}
+    return success({**told, "reasons": [reason_body(reason) for reason in reasons]}, deps.clock.now_ms())
 
 
 @router.get("/v1/runs/{run_id}/trace")

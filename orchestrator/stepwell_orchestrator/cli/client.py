@@ -91,6 +91,16 @@ class Client:
         """One run."""
         return await self._get(f"/v1/runs/{run_id}")
 
+    async def why(self, run_id: str) -> Answer:
+        """Why it is not running."""
+        return await self._get(f"/v1/runs/{run_id}/why")
+
+    async def halt(self, path: str, said: Mapping[str, str]) -> dict[str, Any]:
+        """Pause, drain or resume: ``functions/ID/pause`` and the like; returns how it stands then."""
+        body = await self._request("POST", f"{self._server.api_origin}/v1/{path}", body=said)
+        data: dict[str, Any] = body["data"]
+        return data
+
     async def trace(self, run_id: str) -> Answer:
         """Its steps."""
         return await self._get(f"/v1/runs/{run_id}/trace")
@@ -186,7 +196,7 @@ def _understood(status: int, raw: bytes, origin: str) -> dict[str, Any]:
         raise CommandError(f"{origin} answers {status} but not as a Stepwell server does; check the URL")
     reason = body.get("error") or body.get("message")
     if status >= 400 or body.get("error"):
-        raise CommandError(f"{origin} says no ({status}): {reason or 'no reason given'}")
+        raise CommandError(f"{origin} says no ({status}): {reason or 'no reason given'}", status=status)
     return body
 
 

@@ -21,11 +21,12 @@ Arguments = ParamSpec("Arguments")
 
 
 class CommandError(StepwellError):
-    """Ends the command with a one-line message that names the fix."""
+    """Ends the command with a one-line message that names the fix. ``status`` is what a server answered with."""
 
-    def __init__(self, message: str, *, exit_code: int = EXIT_NEGATIVE) -> None:
+    def __init__(self, message: str, *, exit_code: int = EXIT_NEGATIVE, status: int | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.status = status
 
 
 def usage_error(message: str) -> CommandError:

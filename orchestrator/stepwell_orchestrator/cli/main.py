@@ -10,6 +10,7 @@ from stepwell_orchestrator.cli.demo import command as demo
 from stepwell_orchestrator.cli.doctor import command as doctor
 from stepwell_orchestrator.cli.errors import reporting
 from stepwell_orchestrator.cli.replay_check import command as replay_check
+from stepwell_orchestrator.cli.standing import halts, why
 from stepwell_orchestrator.cli.terminal import prepare_streams
 
 app = typer.Typer(
@@ -28,9 +29,13 @@ app.command(epilog=demo.EPILOG)(reporting(demo.demo))
 app.command(epilog=send.EPILOG)(reporting(send.send))
 app.command(epilog=runs.EPILOG)(reporting(runs.runs))
 app.command(epilog=run.EPILOG)(reporting(run.run))
+app.command(epilog=why.EPILOG)(reporting(why.why))
 app.command(epilog=crons.EPILOG)(reporting(crons.crons))
 app.command(epilog=cancel.EPILOG)(reporting(cancel.cancel))
 app.command(epilog=rerun.EPILOG)(reporting(rerun.rerun))
+app.command(epilog=halts.PAUSE_EPILOG)(reporting(halts.pause))
+app.command(epilog=halts.DRAIN_EPILOG)(reporting(halts.drain))
+app.command(epilog=halts.RESUME_EPILOG)(reporting(halts.resume))
 app.command(epilog=replay_check.EPILOG)(reporting(replay_check.replay_check))
 app.command(epilog=bench.EPILOG)(reporting(bench.bench))
 app.command(epilog=sync.EPILOG)(reporting(sync.sync))

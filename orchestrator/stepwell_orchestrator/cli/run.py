@@ -67,6 +67,10 @@ def show(console: Console, found: Answer, trace: Answer) -> None:
         console.print(line, soft_wrap=True)
     for warning in found.data.get("warnings") or ():
         console.print(f"{glyphs(console).warned} {one_line(warning)}", soft_wrap=True, markup=False, highlight=False)
+    for held in (found.data.get("halt"), found.data.get("waiting_for")):
+        if held:
+            text = f"{glyphs(console).open} {one_line(held['text'])}"
+            console.print(text, soft_wrap=True, markup=False, highlight=False)
     if trouble := found.data.get("trouble"):
         console.print(f"{glyphs(console).failed} {one_line(trouble)}", soft_wrap=True, markup=False, highlight=False)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from stepwell.wire.ids import EventIdSeed, is_ulid
 from stepwell_orchestrator.accepting.event_validation import read_invocation
+from stepwell_orchestrator.controlling.halting import HaltControl
 from stepwell_orchestrator.controlling.rerun_start import AskedStart, start_of
 from stepwell_orchestrator.engine.calls.notices import step_notice
 from stepwell_orchestrator.engine.runs.route import new_run
@@ -78,6 +79,11 @@ class Control:
         self._ids = ids
         self._handle = handle
         self._observe = observe
+
+    @property
+    def halting(self) -> HaltControl:
+        """Pause, drain, resume."""
+        return HaltControl(self._journal, self._registry, self._queue, self._clock, self._ids)
 
     async def cancel(self, run_id: str) -> None:
         """Cancel a run; of one that has ended, nothing happens.

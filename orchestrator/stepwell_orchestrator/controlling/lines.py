@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stepwell_orchestrator.engine.flow.gates import limit_of
+from stepwell_orchestrator.engine.flow.halting import halt_limit, is_halt
 from stepwell_orchestrator.engine.flow.line import admissible
 from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.flow import GateState, Limit, Waiter
@@ -88,8 +89,22 @@ class Lines:
         going = admissible(state, lambda waiter: limits[waiter.function_id, waiter.limit_id], now_ms)
         await self.queue.send([_item(gate, waiter, now_ms) for waiter in going])
         sent += len(going)
+        await self._take_out(gate, [waiter for waiter in going if is_halt(waiter.limit_id)], now_ms)
         await self._set_timer_behind(gate, state, going, limits)
         return sent
+
+    async def _take_out(self, gate: str, going: list[Waiter], now_ms: int) -> None:
+        """Take those out of the line whose halt is over, now that their work is queued; a full page has a next one.
+
+        At a gate of a limit each leaves by itself, when it went through. Here all go, however many they are: so they
+        are taken out page by page, and nobody looks at the line for each of them.
+        """
+        for waiter in going:
+            await self.flow.gates.leave_line(gate, waiter.place, waiter.limit_id)
+        if len(going) == LINE_PAGE:
+            await self.queue.send(
+                [QueueItem(f"{gate}:open:{going[-1].place.waiter}:{going[-1].limit_id}", OpenGate(gate), now_ms)]
+            )
 
     async def _set_timer_behind(
         self, gate: str, state: GateState, going: list[Waiter], limits: Mapping[tuple[str, str], Limit | None]
@@ -110,9 +125,16 @@ class Lines:
         for waiter in state.line:
             key = waiter.function_id, waiter.limit_id
             if key not in found:
-                found[key] = limit_of(await self.registry.get_function(waiter.function_id), waiter.limit_id)
+                found[key] = await self._limit(waiter)
         return found
+
+    async def _limit(self, waiter: Waiter) -> Limit | None:
+        if is_halt(waiter.limit_id):
+            return halt_limit(waiter.limit_id, await self.registry.halts_now())
+        return limit_of(await self.registry.get_function(waiter.function_id), waiter.limit_id)
 
 
 def _item(gate: str, waiter: Waiter, now_ms: int) -> QueueItem:
-    return QueueItem(f"{waiter.place.waiter}:go:{gate}:{waiter.turn}", waiter.work, now_ms)
+    """Who waits for a halt is taken out of line, and its turns begin anew: the halt's closing is named instead."""
+    occasion = waiter.limit_id if is_halt(waiter.limit_id) else waiter.turn
+    return QueueItem(f"{waiter.place.waiter}:go:{gate}:{occasion}", waiter.work, now_ms)

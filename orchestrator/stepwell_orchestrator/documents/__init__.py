@@ -8,6 +8,7 @@ May import the model and the wire.
 from stepwell_orchestrator.documents.entries import entry_document, read_entries, read_entry
 from stepwell_orchestrator.documents.events import event_document, read_event
 from stepwell_orchestrator.documents.functions import app_document, function_document, read_app, read_function
+from stepwell_orchestrator.documents.halts import halts_document, read_halts
 from stepwell_orchestrator.documents.pauses import pause_document, read_pause
 from stepwell_orchestrator.documents.runs import (
     origin_document,
@@ -24,6 +25,7 @@ __all__ = [
     "entry_document",
     "event_document",
     "function_document",
+    "halts_document",
     "origin_document",
     "outcome_document",
     "pause_document",
@@ -33,6 +35,7 @@ __all__ = [
     "read_entry",
     "read_event",
     "read_function",
+    "read_halts",
     "read_origin",
     "read_outcome",
     "read_pause",

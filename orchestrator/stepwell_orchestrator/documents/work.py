@@ -34,12 +34,15 @@ from stepwell_orchestrator.model.queue_item import (
 def work_document(work: Work) -> bytes:
     """A queue item's work: a list whose first member says which."""
     match work:
-        case Route(name) | Start(name) | OpenGate(name):
+        case Route(name) | OpenGate(name):
             return encode([_NAMES[type(work)], name])
+        case Start(run_id, function_id):
+            return encode(["start", run_id, *([function_id] if function_id else [])])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
-        case Execute(run_id, step_id, attempt, limited):
-            return encode(["execute", run_id, step_id, attempt, *([limited] if limited else [])])
+        case Execute(run_id, step_id, attempt, limited, function_id):
+            kept = [limited, function_id] if function_id else [limited] if limited else []
+            return encode(["execute", run_id, step_id, attempt, *kept])
         case TimerDue(run_id, step_id):
             return encode(["timer", run_id, step_id])
         case Cancel(run_id, requested_at_ms):
@@ -64,7 +67,7 @@ def read_work(document: bytes) -> Work:
     return _WORK[kind](*members)
 
 
-_NAMES = {Route: "route", Start: "start", OpenGate: "gate"}
+_NAMES = {Route: "route", OpenGate: "gate"}
 
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,

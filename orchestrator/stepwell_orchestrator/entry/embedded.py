@@ -24,7 +24,7 @@ from stepwell_orchestrator.limits import ChangedLimits, Limits
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.clock import SystemClock
 from stepwell_orchestrator.local.database import Synchronous
-from stepwell_orchestrator.model.notice import Notice, Observe
+from stepwell_orchestrator.model.notice import Observe, unobserved
 from stepwell_orchestrator.ports import Clock, HttpReply, Ports
 from stepwell_orchestrator.schedules import NoSchedules
 from stepwell_orchestrator.transports.egress import LOOPBACK, allowed
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from stepwell.values.event import Event
 
 _log = logging.getLogger("stepwell.embedded")
-
-
-def _unobserved(_notice: Notice) -> None:
-    """Nobody watches."""
 
 
 class Embedded:
@@ -60,7 +56,7 @@ class Embedded:
         database: Path | None = None,
         *,
         clock: Clock | None = None,
-        observe: Observe = _unobserved,
+        observe: Observe = unobserved,
         limits: Limits | None = None,
         retry_delay_ms: int | None = None,
         synchronous: Synchronous = Synchronous.NORMAL,

@@ -7,8 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stepwell.wire.encoding import encode
-from stepwell_orchestrator.documents import app_document, function_document, read_app, read_function
+from stepwell_orchestrator.documents import (
+    app_document,
+    function_document,
+    halts_document,
+    read_app,
+    read_function,
+    read_halts,
+)
 from stepwell_orchestrator.local.database import Database
+from stepwell_orchestrator.model.flow import Halt, Halts, HaltScope
 from stepwell_orchestrator.model.function import App, Function
 
 
@@ -73,9 +81,33 @@ class SqliteRegistry:
             return await self._functions("SELECT document FROM functions ORDER BY slug")
         return await self._functions("SELECT document FROM functions WHERE app_id = ? ORDER BY slug", app_id)
 
+    async def halts(self) -> Halts:
+        """What stands still."""
+        return await self.halts_now()
+
+    async def halts_now(self) -> Halts:
+        """What stands still."""
+        async with self._database.read() as db:
+            return _halts(db)
+
+    async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
+        """Bring something to a stand, or lift that."""
+        async with self._database.write() as db:
+            known = _halts(db)
+            if known.by_scope.get(scope) != instead_of:
+                return False
+            db.execute("DELETE FROM halts")
+            db.execute("INSERT INTO halts VALUES (?)", (halts_document(known.changed(scope, halt)),))
+            return True
+
     async def _functions(self, query: str, *parameters: Any) -> list[Function]:
         async with self._database.read() as db:
             return [read_function(document) for (document,) in db.execute(query, parameters)]
+
+
+def _halts(db: sqlite3.Connection) -> Halts:
+    row = db.execute("SELECT document FROM halts").fetchone()
+    return Halts() if row is None else read_halts(row[0])
 
 
 def _forget_functions(db: sqlite3.Connection, app_id: str) -> None:

@@ -157,6 +157,9 @@ CREATE TABLE rates (
     timer_ms INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX rates_by_tat ON rates (tat_ms);
+
+-- One row at most: all that stands still.
+CREATE TABLE halts (document BLOB NOT NULL);
 """
 
 _ADDED = ((2, _FLOW_TABLES),)

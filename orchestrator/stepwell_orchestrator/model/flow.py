@@ -1,6 +1,7 @@
 """Flow control: a function's options as they are applied, and what a run keeps of them.
 
 A *limit* is what an option says. A *gate* is a limit with one value of its key: what is counted. ``gate`` is its id.
+A *halt* is what people say: a function or a whole app is paused, or drains.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stepwell_orchestrator.model.queue_item import Execute, Start
 from stepwell_orchestrator.model.rate import Rate
@@ -176,3 +177,81 @@ class OpenBatch:
     size: int
     first_at_ms: int
     closed: bool = False
+
+
+class HaltScope(NamedTuple):
+    """What stands still: the function of that id, or all functions of the app of that id."""
+
+    kind: Literal["function", "app"]
+    id: str
+
+
+class Halted(StrEnum):
+    """What a halt lets nobody begin."""
+
+    STARTS = "starts"
+    """Runs."""
+    CALLS = "calls"
+    """Calls of runs that have started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A function or app that stands still since ``since_ms``; ``by`` and ``reason`` are what people said, if they did.
+
+    No run of it starts. Without ``calls_id`` it drains: what has started goes on. The ids name one closing each, and
+    are never used again: who waits, waits for the closing of that id to be over.
+    """
+
+    starts_id: str
+    calls_id: str | None
+    since_ms: int
+    by: str | None = None
+    reason: str | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Whether what has started goes on."""
+        return self.calls_id is None
+
+    def closing(self, halted: Halted) -> str | None:
+        """The id of its closing of starts or calls, None where it lets them begin."""
+        return self.starts_id if halted is Halted.STARTS else self.calls_id
+
+
+@dataclass(frozen=True, slots=True)
+class Halts:
+    """Everything that stands still, as it was at one moment."""
+
+    by_scope: Mapping[HaltScope, Halt] = field(default_factory=dict)
+
+    def changed(self, scope: HaltScope, halt: Halt | None) -> Halts:
+        """The same with one halt put, replaced or lifted."""
+        others = {known: found for known, found in self.by_scope.items() if known != scope}
+        return Halts(others if halt is None else {**others, scope: halt})
+
+    def closing(self, halted: Halted, function_id: str, app_id: str) -> str | None:
+        """The id of what keeps a function from it: of the function's own halt before that of its app."""
+        closed = self.closed_by(halted, function_id, app_id)
+        return None if closed is None else closed[1].closing(halted)
+
+    def closed_by(self, halted: Halted, function_id: str, app_id: str) -> tuple[HaltScope, Halt] | None:
+        """The halt that keeps a function from it, and of what it is."""
+        for scope in scopes_of(function_id, app_id):
+            halt = self.by_scope.get(scope)
+            if halt is not None and halt.closing(halted) is not None:
+                return scope, halt
+        return None
+
+    def scopes_over(self, function_id: str, app_id: str) -> set[HaltScope]:
+        """What that stands still a function is part of."""
+        return {scope for scope in scopes_of(function_id, app_id) if scope in self.by_scope}
+
+    def in_force(self, closing: str) -> bool:
+        """Whether that closing is not over yet."""
+        return any(closing in (halt.starts_id, halt.calls_id) for halt in self.by_scope.values())
+
+
+def scopes_of(function_id: str, app_id: str) -> list[HaltScope]:
+    """What a function stands still with, itself first."""
+    return [HaltScope("function", function_id), HaltScope("app", app_id)]

@@ -16,6 +16,7 @@ class NoticeKind(StrEnum):
     APP_SYNCED = "app synced"
     RUN_CREATED = "run created"
     RUN_STARTED = "run started"
+    RUN_WAITING = "run waiting"
     CALLED = "called"
     WARNED = "warned"
     STEP_PLANNED = "step planned"
@@ -53,3 +54,7 @@ class Notice:
 
 
 Observe = Callable[[Notice], None]
+
+
+def unobserved(_notice: Notice) -> None:
+    """Nobody watches."""

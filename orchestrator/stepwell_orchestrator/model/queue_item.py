@@ -15,14 +15,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Drive a run that has limits, for the first time or from where a limit held it back, once they let it."""
+    """Drive a run once it is let: for the first time, or from where a limit or a halt held it back.
+
+    ``function_id`` is that of a run without limits, which is driven at once unless its function stands still.
+    """
 
     run_id: str
+    function_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """A gate's rate lets more through from now on: let the first of its line go."""
+    """A gate's rate lets more through from now on, or a halt is over: let the first of its line go."""
 
     gate: str
 
@@ -37,12 +41,16 @@ class Drive:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run one planned step: attempt number ``attempt``, counted from 0. ``limited``: its run keeps keys of limits."""
+    """Run one planned step: attempt number ``attempt``, counted from 0. ``limited``: its run keeps keys of limits.
+
+    ``function_id`` is empty where that was not noted yet.
+    """
 
     run_id: str
     step_id: str
     attempt: int
     limited: bool = False
+    function_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,11 @@ class RunHeader:
         return bool(self.flow.keys)
 
     @property
+    def order_ms(self) -> int:
+        """Its place in every line it waits in."""
+        return self.flow.order_ms if self.limited else self.created_at_ms
+
+    @property
     def status(self) -> RunStatus:
         """The run's status as people see it."""
         if self.outcome is not None:

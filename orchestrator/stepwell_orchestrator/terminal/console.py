@@ -25,6 +25,7 @@ _STYLES: Final = {
     NoticeKind.EVENT_RECEIVED: "blue",
     NoticeKind.APP_SYNCED: "blue",
     NoticeKind.WARNED: "yellow",
+    NoticeKind.RUN_WAITING: "yellow",
     NoticeKind.STEP_COMPLETED: "green",
     NoticeKind.STEP_RETRYING: "yellow",
     NoticeKind.STEP_FAILED: "red",
@@ -106,6 +107,8 @@ def _what(notice: Notice) -> str:
             return f"app {notice.subject} synced"
         case NoticeKind.RUN_STARTED:
             return f"started by {notice.subject}"
+        case NoticeKind.RUN_WAITING:
+            return f"waits: {one_line(notice.subject)}"
         case kind if kind in _ENDS:
             return notice.kind.removeprefix("run ").upper()
         case NoticeKind.FUNCTION_RETRYING:

@@ -13,6 +13,7 @@ def waiting_body(waiting: WaitingFor | None) -> dict[str, Any] | None:
     if waiting is None:
         return None
     return {
+        "text": waiting.text,
         "limit": waiting.limit,
         "key": waiting.key,
         "most": waiting.most,

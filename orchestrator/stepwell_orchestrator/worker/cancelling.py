@@ -66,6 +66,7 @@ class Canceller:
         except ConflictError:
             pass
         await self.tools.dispatch(recover(await self.tools.load(run_id), self.tools.clock.now_ms()))
+        await self.tools.keeper.halting.leave(run.header)
 
     async def enforce_deadline(self, work: Deadline, due_at_ms: int) -> int | None:
         """Cancel a run that has not started by ``due_at_ms``, or not ended in time, which counts from its start.

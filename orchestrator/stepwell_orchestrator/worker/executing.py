@@ -96,11 +96,13 @@ class Executor:
         return await self.driver.drive(work.run_id, deliveries) if goes_on else None
 
     async def _slots(self, work: Execute) -> CallSlots:
-        header = await self.tools.journal.get_header(work.run_id) if work.limited else None
+        keeper = self.tools.keeper
+        asks = work.limited or not work.function_id or await keeper.halting.concerns(work.function_id)
+        header = await self.tools.journal.get_header(work.run_id) if asks else None
         if header is None:
-            return CallSlots.unlimited(self.tools.keeper, work)
+            return CallSlots.unlimited(keeper, work)
         function = await self.tools.registry.get_function(header.function_id)
-        return CallSlots.of_step(self.tools.keeper, header, function, work)
+        return CallSlots.of_step(keeper, header, function, work)
 
     async def _act_on(self, claim: Claim, work: Execute, slots: CallSlots, now_ms: int) -> bool:
         """Execute a step that was claimed, or leave it to others. Returns whether the run may go on by it."""

@@ -20,6 +20,9 @@ first is long done                                                          so t
 the schedule was changed or removed  the function without it                nobody: the tick starts nothing, and
                                                                             leads to none
   test_ticking.py::test_a_tick_of_a_changed_schedule_starts_nothing_and_leads_to_none
+the function stands still            nothing                                nobody: the tick is skipped, and leads to
+                                                                            the next; one whose event is stored is not
+  test_pausing.py::test_ticks_of_a_paused_function_are_skipped
 the server was down                  nothing                                what is missed is skipped or made up for
   test_lateness.py::test_what_comes_after_an_outage
 ===================================  =====================================  ==========================================
@@ -34,6 +37,7 @@ from stepwell_orchestrator.engine.runs.route import new_run
 from stepwell_orchestrator.engine.schedules.lateness import counts, following
 from stepwell_orchestrator.engine.schedules.tick import fires_at_ms, tick_event, tick_item
 from stepwell_orchestrator.model.decision import Emit
+from stepwell_orchestrator.model.flow import Halted
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.queue_item import Tick
 from stepwell_orchestrator.model.schedule import Schedule, schedules_of
@@ -67,6 +71,8 @@ class Ticker:
         stored = await self.tools.journal.get_event(event.internal_id)
         if stored is None:
             await self._go_on(schedule, work, now_ms)
+            if (await self.tools.registry.halts()).closing(Halted.STARTS, function.slug, function.app_id):
+                return None
         await self.tools.dispatch([Emit(stored or event)])
         # Another ticker may have been first: its event stands.
         stored = await self.tools.journal.get_event(event.internal_id)

@@ -42,7 +42,7 @@ class Tools:
     def keeper(self) -> Gatekeeper:
         """What lets runs through gates."""
         lines = Lines(self.flow, self.journal, self.registry, self.queue, self.clock)
-        return Gatekeeper(self.flow, lines, self.clock)
+        return Gatekeeper(self.flow, lines, self.clock, self.observe)
 
     @property
     def dispatcher(self) -> Dispatcher:

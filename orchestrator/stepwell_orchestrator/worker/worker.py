@@ -8,7 +8,7 @@ from typing import assert_never
 from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.engine.journal.retry import RetryPolicy
 from stepwell_orchestrator.limits import ChangedLimits, Limits
-from stepwell_orchestrator.model.notice import Notice, Observe
+from stepwell_orchestrator.model.notice import Observe, unobserved
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
     CancelMatching,
@@ -39,10 +39,6 @@ from stepwell_orchestrator.worker.ticking import Ticker
 from stepwell_orchestrator.worker.tools import Tools
 
 
-def _unobserved(_notice: Notice) -> None:
-    """Nobody watches."""
-
-
 def _endless() -> int | None:
     """A process that is not about to be stopped."""
     return None
@@ -63,7 +59,7 @@ class Worker:
         *,
         limits: Limits | None = None,
         changed_limits: ChangedLimits | None = None,
-        observe: Observe = _unobserved,
+        observe: Observe = unobserved,
         retry_delay_ms: int | None = None,
         signing_keys: Sequence[str] = (),
         server_kind: str = "dev",
@@ -103,8 +99,8 @@ class Worker:
         means the platform failed: the item stays leased and is redelivered.
         """
         match item.work:
-            case Start(run_id):
-                return await self._starter.start(run_id, deliveries)
+            case Start() as work:
+                return await self._starter.start(work, deliveries)
             case OpenGate(gate):
                 return await self._open_gate(gate, item.due_at_ms)
             case Drive(run_id):

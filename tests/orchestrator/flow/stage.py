@@ -25,6 +25,7 @@ from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.function import App, Function
+from stepwell_orchestrator.model.notice import Observe, unobserved
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.model.run import RunHeader
 from stepwell_orchestrator.ports import HttpReply, Journal, Ports, Registry, RunFilter, Waits
@@ -129,12 +130,12 @@ class Stage:
             App("shop", "http://app.test/api", "test:v1", "", checksum, self.clock.now_ms()), functions
         )
 
-    def new_worker(self, **ports: Any) -> Worker:
+    def new_worker(self, *, observe: Observe = unobserved, **ports: Any) -> Worker:
         """A worker on the stage, with other ports where they are given."""
         store = self.store
         found = {"journal": store.journal, "waits": store.waits, "registry": store.registry, "queue": self.local.queue}
         found |= {"invoker": self, "clock": self.clock, "flow": store.flow}
-        return Worker(Ports(**found | ports), retry_delay_ms=1_000)
+        return Worker(Ports(**found | ports), retry_delay_ms=1_000, observe=observe)
 
     def start(self) -> None:
         """Let the workers work."""

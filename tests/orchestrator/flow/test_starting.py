@@ -9,7 +9,7 @@ import pytest
 
 from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.queue_item import Cancel, QueueItem, Start
-from tests.orchestrator.flow.stage import Stage, a_stage
+from tests.orchestrator.flow.stage import SLUG, Stage, a_stage
 
 RUNS = {"fn": [{"limit": 1}], "step": [{"limit": 1}]}
 
@@ -150,11 +150,18 @@ async def test_a_slot_for_a_drive_that_was_another_one_is_given_back() -> None:
 
 
 async def test_a_limit_costs_nothing_to_functions_without_one() -> None:
-    """A run without limits is started by a plain drive, and looks at no gate."""
+    """A run without limits is started without a look at it first, or at any gate."""
     async with a_stage("sqlite") as stage:
         (run_id,) = await routed(stage)
         items = await stage.local.queue.items_of_run(run_id)
-        assert [type(item.work).__name__ for item in items] == ["Drive"]
+        assert [item.work for item in items] == [Start(run_id, SLUG)]
+
+        asked: list[str] = []
+
+        class Seen:
+            def __getattr__(self, name: str) -> Any:
+                asked.append(name)
+                return getattr(stage.store.journal, name)
 
         class NoGates:
             def __getattr__(self, name: str) -> Any:
@@ -162,5 +169,6 @@ async def test_a_limit_costs_nothing_to_functions_without_one() -> None:
 
         nothing: Any = NoGates()
         stage.play.call_ms = lambda _data: 0
-        await handle(stage, items[0].work, flow=FlowPorts(nothing, nothing))
+        await handle(stage, items[0].work, flow=FlowPorts(nothing, nothing), journal=Seen())
+        assert asked[0] == "acquire"
         assert (await stage.headers())[0].outcome is not None

@@ -69,6 +69,8 @@ def test_what_is_told_over_the_api() -> None:
     waiting = WaitingFor("calls fn", "acme", 2, ("one", "other"), 3, VIRTUAL_START_MS)
     assert waiting_body(None) is None
     assert waiting_body(waiting) == {
+        "text": "waits at a limit: 2 calls at a time; held by one, other; 3 before it in line; "
+        "looked at again by 2026-01-01T00:00:00.000Z",
         "limit": "calls fn",
         "key": "acme",
         "most": 2,

@@ -9,7 +9,7 @@ import pytest
 
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.limits import DELIVERY_LEASE_MS
-from stepwell_orchestrator.model.queue_item import Cancel, Drive, Route
+from stepwell_orchestrator.model.queue_item import Cancel, Route, Start
 from stepwell_orchestrator.model.run import RunStatus
 from stepwell_orchestrator.model.step import StepStatus
 from tests.orchestrator.worker.harness import SLUG, Script, World
@@ -30,7 +30,7 @@ async def waiting(caller: Script | None = None, **children: Script) -> World:
     await world.register()
     await world.send()
     await handle(world, Route)
-    await handle(world, Drive)
+    await handle(world, Start)
     return world
 
 
@@ -130,7 +130,7 @@ async def test_a_child_that_has_ended_stays_as_it_is() -> None:
     """A result that the caller did not live to see is the child's all the same."""
     world = await waiting(**{CHILD: Script([], result={"n": 1})})
     await handle(world, Route)
-    await handle(world, Drive)
+    await handle(world, Start)
     assert await statuses(world, CHILD) == [RunStatus.COMPLETED]
     await cancel(world)
     await world.run_to_end()

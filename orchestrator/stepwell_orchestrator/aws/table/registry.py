@@ -12,8 +12,10 @@ from stepwell_orchestrator.aws.service import Service
 from stepwell_orchestrator.aws.table.dynamo import Action, ConditionFailed, Delete, Put, Range, Table, Update, key_of
 from stepwell_orchestrator.aws.table.registry_cache import CachedRegistry, RegisteredApp, packed, unpacked
 from stepwell_orchestrator.aws.table.table import PK, SK
+from stepwell_orchestrator.documents import halts_document, read_halts
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.fresh_ids import Entropy
+from stepwell_orchestrator.model.flow import Halt, Halts, HaltScope
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.ports import Clock
 
@@ -21,6 +23,8 @@ _PARTITION: Final = "a"
 _APPS: Final = "a#"
 _VERSION_KEY: Final = key_of(_PARTITION, "v")
 _VERSION: Final = "v"
+_HALTS: Final = "h"
+"""Beside the counter, so that who looks at that has read them too."""
 _DOCUMENT: Final = "d"
 _PARTS: Final = "k"
 _PART_BYTES: Final = 350_000
@@ -48,6 +52,7 @@ class DynamoRegistry:
         self._clock = clock
         self._entropy = entropy
         self._known = CachedRegistry()
+        self._halts = b""
         self._read_at_ms: int | None = None
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
@@ -98,6 +103,45 @@ class DynamoRegistry:
         functions = (await self._current()).functions.values()
         return [function for function in functions if app_id in (None, function.app_id)]
 
+    async def halts(self) -> Halts:
+        """What stood still within the last second."""
+        await self._recent()
+        return _read_halts(self._halts)
+
+    async def halts_now(self) -> Halts:
+        """What stands still."""
+        await self._version()
+        return _read_halts(self._halts)
+
+    async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
+        """Bring something to a stand, or lift that. All halts are one document: when another one is put, try again.
+
+        One that is repeated after a lost reply finds itself done.
+        """
+        tried = False
+        for _ in range(_TRIES):
+            await self._version()
+            before = self._halts
+            known = _read_halts(before)
+            if known.by_scope.get(scope) != instead_of:
+                return tried and known.by_scope.get(scope) == halt
+            if await self._change_halts(before, halts_document(known.changed(scope, halt))):
+                return True
+            tried = True
+        raise _overtaken()
+
+    async def _change_halts(self, before: bytes, after: bytes) -> bool:
+        """Returns False, and nothing changes, when others have changed them."""
+        condition, values = f"attribute_not_exists({_HALTS})", {":next": binary(after)}
+        if before:
+            condition, values = f"{_HALTS} = :known", values | {":known": binary(before)}
+        try:
+            await self._table.do(Update(_VERSION_KEY, f"SET {_HALTS} = :next", condition, values))
+        except ConditionFailed:
+            return False
+        self._halts = after
+        return True
+
     async def _recent(self) -> CachedRegistry:
         """What was registered within the last second, and is now as far as this process has changed it."""
         if self._read_at_ms is not None and 0 <= self._clock.now_ms() - self._read_at_ms < _KNOWN_MS:
@@ -125,15 +169,16 @@ class DynamoRegistry:
         raise _overtaken()
 
     async def _version(self) -> int:
-        item = await self._table.get(_VERSION_KEY)
-        return 0 if item is None else integer(item, _VERSION) or 0
+        item = await self._table.get(_VERSION_KEY) or {}
+        self._halts = bytes(item[_HALTS]["B"]) if _HALTS in item else b""
+        return integer(item, _VERSION) or 0
 
     async def _change(self, known: CachedRegistry, actions: Sequence[Action]) -> bool:
         """Write, and raise the counter. Returns False, and nothing changes, when the counter is not where it was."""
         raised = Update(
             _VERSION_KEY,
             f"SET {_VERSION} = :next",
-            f"{_VERSION} = :known" if known.version else f"attribute_not_exists({PK})",
+            f"{_VERSION} = :known" if known.version else f"attribute_not_exists({_VERSION})",
             {":next": number(known.version + 1)} | ({":known": number(known.version)} if known.version else {}),
         )
         try:
@@ -175,6 +220,10 @@ def _whole_apps(items: Sequence[Item]) -> list[RegisteredApp] | None:
         document = b"".join(bytes(part[_DOCUMENT]["B"]) for part in parts)
         apps.append(unpacked(document, versions.pop(), len(parts)))
     return apps
+
+
+def _read_halts(document: bytes) -> Halts:
+    return read_halts(document) if document else Halts()
 
 
 def _overtaken() -> StoreError:

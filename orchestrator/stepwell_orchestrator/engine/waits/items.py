@@ -28,9 +28,13 @@ from stepwell_orchestrator.model.run import RunHeader
 
 
 def start(header: RunHeader, due_at_ms: int) -> Send:
-    """Drive a new run for the first time, once its limits let it."""
-    run_id = header.run_id
-    return Send(QueueItem(f"{run_id}:start", Start(run_id) if header.limited else Drive(run_id, "started"), due_at_ms))
+    """Drive a new run for the first time, once it is let."""
+    return Send(QueueItem(f"{header.run_id}:start", start_work(header), due_at_ms))
+
+
+def start_work(header: RunHeader) -> Start:
+    """Drive a run once it is let."""
+    return Start(header.run_id) if header.limited else Start(header.run_id, header.function_id)
 
 
 def rerun(work: Rerun) -> Send:
@@ -55,7 +59,7 @@ def hand_over(run_id: str, term: int, now_ms: int) -> Send:
 
 def execute(header: RunHeader, step_id: str, attempt: int, due_at_ms: int) -> Send:
     """Execute a planned step."""
-    work = Execute(header.run_id, step_id, attempt, header.limited)
+    work = Execute(header.run_id, step_id, attempt, header.limited, header.function_id)
     return Send(QueueItem(f"{header.run_id}:{step_id}:{attempt}", work, due_at_ms))
 
 

@@ -52,11 +52,13 @@ class SqliteGates:
         async with self._database.write() as db:
             db.execute(statement, row)
 
-    async def leave_line(self, gate: str, place: Place) -> None:
+    async def leave_line(self, gate: str, place: Place, limit_id: str | None = None) -> None:
         """Leave the line."""
-        statement = "DELETE FROM lines WHERE gate = ? AND order_ms = ? AND waiter = ?"
+        statement = (
+            "DELETE FROM lines WHERE gate = ? AND order_ms = ? AND waiter = ? AND limit_id = ifnull(?, limit_id)"
+        )
         async with self._database.write() as db:
-            db.execute(statement, (gate, place.order_ms, place.waiter))
+            db.execute(statement, (gate, place.order_ms, place.waiter, limit_id))
 
     async def look(self, gate: str, now_ms: int, *, waiters: int) -> GateState:
         """The gate as it is."""

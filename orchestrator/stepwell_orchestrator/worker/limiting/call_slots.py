@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from stepwell_orchestrator.engine.flow.gates import Gate, gate_ids, gates_of
-from stepwell_orchestrator.model.flow import Counted, Place
+from stepwell_orchestrator.engine.waits.items import start_work
+from stepwell_orchestrator.model.flow import Counted, Halted, Place
 from stepwell_orchestrator.model.function import Function
-from stepwell_orchestrator.model.queue_item import Execute, Start
+from stepwell_orchestrator.model.queue_item import Execute
 from stepwell_orchestrator.model.run import RunHeader
-from stepwell_orchestrator.worker.limiting.gatekeeping import Asker, Gatekeeper
+from stepwell_orchestrator.worker.limiting.asker import Asker
+from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
 
 FIRST_TERM: Final = 1
 
@@ -19,7 +21,8 @@ FIRST_TERM: Final = 1
 class CallSlots:
     """Slots at ``gates``, of which there are none where a function has no limits.
 
-    ``entered``: they are held. ``refused``: they were asked for last, and the asker stands in line.
+    ``entered``: they are held. ``refused``: they were asked for last, or the function was found to stand still, and the
+    asker stands in line.
     """
 
     keeper: Gatekeeper
@@ -38,17 +41,22 @@ class CallSlots:
     def of_step(cls, keeper: Gatekeeper, header: RunHeader, function: Function | None, work: Execute) -> Self:
         """Those of an attempt of a planned step, however often its item is delivered."""
         name = f"{work.run_id}:{work.step_id}:{work.attempt}"
-        place = Place(header.flow.order_ms, name)
-        return cls(keeper, Asker(work.run_id, header.function_id, name, place, work), *_gates(header, function))
+        place = Place(header.order_ms, name)
+        asker = Asker(work.run_id, header.function_id, name, place, work, header.app_id)
+        return cls(keeper, asker, *_gates(header, function))
 
     @classmethod
     def unlimited(cls, keeper: Gatekeeper, work: Execute) -> Self:
-        """None at all."""
+        """None at all, of a function that does not stand still."""
         return cls(keeper, Asker(work.run_id, "", "", Place(0, work.run_id), work), [])
 
     async def enter(self) -> bool:
-        """Take them, unless they are held. Returns False when a gate refuses; the asker stands in line then."""
-        if not self.entered and self.gates:
+        """Take them, unless they are held. To be called before each call.
+
+        Returns False when the function stands still or a gate refuses; the asker stands in line then.
+        """
+        self.refused = not await self.keeper.halting.lets(Halted.CALLS, self.asker)
+        if not self.refused and not self.entered and self.gates:
             self.entered = await self.keeper.enter(self.asker, self.gates)
             self.refused = not self.entered
         return not self.refused
@@ -69,8 +77,8 @@ class CallSlots:
 def driver(header: RunHeader, term: int) -> Asker:
     """A drive as it asks at gates."""
     run_id = header.run_id
-    place = Place(header.flow.order_ms, run_id)
-    return Asker(run_id, header.function_id, f"{run_id}:{term}", place, Start(run_id))
+    place = Place(header.order_ms, run_id)
+    return Asker(run_id, header.function_id, f"{run_id}:{term}", place, start_work(header), header.app_id)
 
 
 def _gates(header: RunHeader, function: Function | None) -> tuple[list[Gate], list[str]]:

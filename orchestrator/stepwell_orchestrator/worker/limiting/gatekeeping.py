@@ -35,27 +35,15 @@ from dataclasses import dataclass
 from stepwell_orchestrator.controlling.lines import LINE_PAGE, Lines
 from stepwell_orchestrator.engine.flow.gates import Gate, gate_ids
 from stepwell_orchestrator.engine.flow.line import may_go
+from stepwell_orchestrator.engine.flow.wording import limit_text
 from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.limits import DRIVE_LEASE_MS
 from stepwell_orchestrator.model.decision import LeaveGates
 from stepwell_orchestrator.model.flow import Counted, GateState, Place, Waiter
-from stepwell_orchestrator.model.queue_item import Execute, Start
+from stepwell_orchestrator.model.notice import Observe, unobserved
 from stepwell_orchestrator.ports import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks: ``holder`` names its slots for calls, the run its slot as a run; ``work`` goes on when it may."""
-
-    run_id: str
-    function_id: str
-    holder: str
-    place: Place
-    work: Start | Execute
-
-    def holder_at(self, gate: Gate) -> str:
-        """The name of its slot at a gate."""
-        return self.holder if gate.limit.counts is Counted.CALLS else self.run_id
+from stepwell_orchestrator.worker.limiting.asker import Asker
+from stepwell_orchestrator.worker.limiting.halting import Halting
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +53,12 @@ class Gatekeeper:
     flow: FlowPorts
     lines: Lines
     clock: Clock
+    observe: Observe = unobserved
+
+    @property
+    def halting(self) -> Halting:
+        """What holds back functions that stand still."""
+        return Halting(self.flow.gates, self.lines.registry, self.clock, self.observe)
 
     async def enter(self, asker: Asker, gates: Sequence[Gate]) -> bool:
         """Go through all gates, which are in the one order of all runs. Slots for calls last DRIVE_LEASE_MS.
@@ -122,9 +116,18 @@ class Gatekeeper:
         state = await self._look(gate)
         if await self._passes(asker, gate, state):
             return True, True
+        self._tell_waiting(asker, gate, state)
         if gate.limit.rate is not None and state.line[:1] and state.line[0].place == asker.place:
             await self.lines.set_timer(gate.id, gate.limit.rate, state.tat_ms)
         return True, False
+
+    def _tell_waiting(self, asker: Asker, gate: Gate, state: GateState) -> None:
+        """Tell that a run begins to wait: not when it was sent for and refused again."""
+        if any(waiter.place == asker.place and waiter.turn > 1 for waiter in state.line):
+            return
+        rate = gate.limit.rate
+        text = limit_text(gate.limit.id, gate.key, gate.limit.most if rate is None else rate.limit)
+        self.observe(asker.waiting_notice(text, self.clock.now_ms()))
 
     async def _look(self, gate: Gate) -> GateState:
         return await self.flow.gates.look(gate.id, self.clock.now_ms(), waiters=LINE_PAGE)

@@ -1,4 +1,7 @@
-"""Starting a run that has limits: it goes through its gates before anybody has its drive lease, so it stays queued.
+"""Starting a run: it goes through the gates of its limits before anybody has its drive lease, so it stays queued.
+
+So it does where its function stands still, before it asks at any limit. Of a run without limits whose function does
+not, nothing is read before it is driven.
 
 What may come between:
 
@@ -26,6 +29,8 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.engine.flow.gates import gates_of
 from stepwell_orchestrator.model.decision import LeaveGates
+from stepwell_orchestrator.model.flow import Halted
+from stepwell_orchestrator.model.queue_item import Start
 from stepwell_orchestrator.model.run import RunHeader
 from stepwell_orchestrator.worker.driving import Driver
 from stepwell_orchestrator.worker.limiting.call_slots import FIRST_TERM, driver
@@ -35,14 +40,17 @@ from stepwell_orchestrator.worker.tools import Tools
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Starts runs that have limits."""
+    """Starts runs."""
 
     tools: Tools
     keeper: Gatekeeper
     driver: Driver
 
-    async def start(self, run_id: str, deliveries: int) -> int | None:
-        """Drive a run once its limits let it. Returns when to try again, or None when nothing is left to this item."""
+    async def start(self, work: Start, deliveries: int) -> int | None:
+        """Drive a run once it is let. Returns when to try again, or None when nothing is left to this item."""
+        run_id = work.run_id
+        if work.function_id and not await self.keeper.halting.concerns(work.function_id):
+            return await self.driver.drive(run_id, deliveries)
         header = await self.tools.journal.get_header(run_id)
         if header is None:
             return None
@@ -53,7 +61,23 @@ class Starter:
         return await self.driver.drive(run_id, deliveries)
 
     async def _start(self, header: RunHeader, deliveries: int) -> int | None:
+        asker = driver(header, FIRST_TERM)
+        if not await self._completes(header) and not await self.keeper.halting.lets(Halted.STARTS, asker):
+            return None
         gates = gates_of(header.flow, await self.tools.registry.get_function(header.function_id))
-        if not await self.keeper.enter(driver(header, FIRST_TERM), gates):
+        if not await self.keeper.enter(asker, gates):
             return None
         return await self.driver.drive(header.run_id, deliveries, entered=True)
+
+    async def _completes(self, header: RunHeader) -> bool:
+        """Whether a run that has started needs this one to go on to its end, and both are part of what drains."""
+        if header.invoked_by is None:
+            return False
+        halts = await self.tools.registry.halts()
+        scopes = halts.scopes_over(header.function_id, header.app_id)
+        if not scopes or halts.closing(Halted.CALLS, header.function_id, header.app_id) is not None:
+            return False
+        caller = await self.tools.journal.get_header(header.invoked_by.run_id)
+        if caller is None or caller.outcome is not None:
+            return False
+        return scopes <= halts.scopes_over(caller.function_id, caller.app_id)

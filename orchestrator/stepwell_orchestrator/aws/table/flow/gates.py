@@ -31,7 +31,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from typing import Final
@@ -143,9 +143,13 @@ class DynamoGates:
         if await self._table.get(key_of(keys.gate_pk(gate), keys.MARK_SK)) is None:
             await self._mark(gate, waiter.since_ms)
 
-    async def leave_line(self, gate: str, place: Place) -> None:
+    async def leave_line(self, gate: str, place: Place, limit_id: str | None = None) -> None:
         """Leave the line."""
-        await self._table.do(Delete(_place_key(gate, place)))
+        leaving = Delete(_place_key(gate, place))
+        if limit_id is not None:
+            leaving = replace(leaving, condition=f"{_LIMIT} = :limit", values={":limit": text(limit_id)})
+        with suppress(ConditionFailed):
+            await self._table.do(leaving)
 
     async def look(self, gate: str, now_ms: int, *, waiters: int) -> GateState:
         """The gate as it is. The line is read only where it is marked."""
