@@ -12,7 +12,7 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.model.queue_item import QueueItem, Work
 from tests.sim.facts import Fact
-from tests.sim.witness import GatesWitness, RatesWitness, WaitsWitness, Witness
+from tests.sim.witness import GatesWitness, RatesWitness, RegistryWitness, WaitsWitness, Witness
 
 if TYPE_CHECKING:
     from tests.sim.node import Node
@@ -44,7 +44,7 @@ class Backend(Protocol):
     late_entries: bool
     """Whether an entry that comes after its run's end may be kept, where nobody looks at it (decision 10)."""
     watches_gates: bool
-    """Whether it tells of slots and rates."""
+    """Whether it tells of slots and rates, and of looks at what stands still."""
 
     def process(self, node: Node) -> Process:
         """A worker's way to it."""
@@ -105,13 +105,14 @@ class SqliteBackend(Queued):
         self.journal, self.waits, self.registry = self.local.journal, self.local.waits, self.local.registry
         self._witness = Witness(self.journal, tell, count)
         self._waits = WaitsWitness(self.waits, tell)
+        self._registry = RegistryWitness(self.registry, tell)
         gates: Any = GatesWitness(self.local.flow.gates, tell)
         rates: Any = RatesWitness(self.local.flow.rates, tell)
         self._flow = FlowPorts(gates, rates)
 
     def process(self, node: Node) -> Process:
         """All workers have one way to it."""
-        return Process(self._witness, self._waits, self.registry, self._flow)
+        return Process(self._witness, self._waits, self._registry, self._flow)
 
     async def leased(self) -> set[str]:
         """The runs whose drive lease is held."""

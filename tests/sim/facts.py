@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import Halts
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Outcome, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
@@ -37,10 +38,14 @@ class RunCreated:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A worker took the drive lease of a run for the first time; ``at_ms`` is when it asked, by its own clock."""
+    """A worker took the drive lease of a run for the first time; ``at_ms`` is when it asked, by its own clock.
+
+    ``handling`` numbers the queue items that were handed to workers.
+    """
 
     run_id: str
     at_ms: int
+    handling: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,14 @@ class TokenTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class HaltsLooked:
+    """A worker, at a queue item, looked at what stands still."""
+
+    handling: int
+    halts: Halts
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """Somebody asks to cancel a run."""
 
@@ -238,6 +251,7 @@ Fact = (
     | SlotRenewed
     | SlotGiven
     | TokenTaken
+    | HaltsLooked
     | CancelAsked
     | BulkCancelAsked
     | RerunAsked

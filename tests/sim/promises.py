@@ -21,6 +21,7 @@ from tests.sim.checkers import (
 )
 from tests.sim.corpus import Member
 from tests.sim.gate_checker import LimitsHold
+from tests.sim.halt_checker import HaltsHold
 from tests.sim.invocation_checker import InvokedOnce
 from tests.sim.signal_checker import OneWaiter
 from tests.sim.wait_checker import WaitsResolve
@@ -34,7 +35,7 @@ def all_checkers(
     ``late_entries``: an entry may be kept that comes after its run's end. ``watches_gates``: slots and rates are told.
     """
     return (
-        *((LimitsHold(bounds, members),) if watches_gates else ()),
+        *((LimitsHold(bounds, members), HaltsHold()) if watches_gates else ()),
         WaitsResolve(bounds, members),
         OneWaiter(bounds, members),
         InvokedOnce(bounds, members),

@@ -13,9 +13,11 @@ from typing import Any
 
 from stepwell_orchestrator.flow_ports import Gates, Rates
 from stepwell_orchestrator.local.journal import SqliteJournal
+from stepwell_orchestrator.local.registry import SqliteRegistry
 from stepwell_orchestrator.local.waits import SqliteWaits
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, Write
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import Halts
 from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Run, RunHeader
@@ -26,6 +28,7 @@ from tests.sim.facts import (
     EntryWritten,
     EventStored,
     Fact,
+    HaltsLooked,
     PauseFiled,
     RunCreated,
     RunEnded,
@@ -83,7 +86,7 @@ class Witness:
     async def acquire(self, run_id: str, now_ms: int, until_ms: int) -> Acquisition:
         acquisition = await self._journal.acquire(run_id, now_ms, until_ms)
         if isinstance(acquisition, Acquired) and acquisition.header.term == 1:
-            self._tell(RunStarted(run_id, now_ms))
+            self._tell(RunStarted(run_id, now_ms, HANDLING.get(NOBODY).number))
         self._look()
         return acquisition
 
@@ -190,3 +193,24 @@ class RatesWitness:
         if taken:
             self._tell(TokenTaken(gate, rate, taker, now_ms))
         return taken
+
+
+class RegistryWitness:
+    """The registry, watched: who looked at what stands still."""
+
+    def __init__(self, registry: SqliteRegistry, tell: Callable[[Fact], int]) -> None:
+        self._registry = registry
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registry, name)
+
+    async def halts(self) -> Halts:
+        return self._looked(await self._registry.halts())
+
+    async def halts_now(self) -> Halts:
+        return self._looked(await self._registry.halts_now())
+
+    def _looked(self, halts: Halts) -> Halts:
+        self._tell(HaltsLooked(HANDLING.get(NOBODY).number, halts))
+        return halts

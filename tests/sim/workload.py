@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stepwell.wire.ids import EventIdSeed
 from stepwell.wire.times import HOUR_MS, MINUTE_MS, SECOND_MS
 from stepwell_orchestrator.controlling.control import Criteria
+from stepwell_orchestrator.model.flow import HaltScope
 from tests.sim.aims import Aims, draw_aim
 from tests.sim.chance import stream
 from tests.sim.corpus import APP, EVENT_NAMES, STOP_EVENT
@@ -27,6 +28,8 @@ _RETRY_MS = 5 * SECOND_MS
 _SPREAD_MS = 2 * MINUTE_MS
 _LATER_SPREAD_MS = 10 * MINUTE_MS
 _USERS = 3
+HALTED_MAX_MS = 20 * MINUTE_MS
+"""How long a client has something stand still at most."""
 
 
 class Workload:
@@ -45,6 +48,9 @@ class Workload:
             *_numbered("rerun", [partial(self._rerun, *_draw_choice(chance)) for _ in range(knobs.reruns)]),
             *_numbered("bulk", [partial(self._cancel_many, *_draw_choice(chance)) for _ in range(knobs.bulk_cancels)]),
         ]
+        halting = stream(seed, "halts")
+        halts = [partial(self._halt, *_draw_halt(halting)) for _ in range(halting.choice((0, 0, 1, 2)))]
+        self._clients += _numbered("halt", halts)
         aims = [draw_aim(chance, number) for number in range(1, knobs.aims + 1)]
         self.aims = Aims(world, self, [aim for aim in aims if world.plan.has(f"aim {aim.number}")])
 
@@ -112,6 +118,25 @@ class Workload:
         world.tell(asked)
         await self._insist(client, "", cancel)
 
+    async def _halt(self, delay_ms: int, which: float, drains: bool, held_ms: int, client: str) -> None:
+        """Pause or drain a function, or the app, and resume it some time later."""
+        world, clock = self._world, self._world.clock
+        slugs = list(world.members)
+        index = int(which * (len(slugs) + 1))
+        scope = HaltScope("function", slugs[index]) if index < len(slugs) else HaltScope("app", APP)
+        await clock.sleep_until(clock.now_ms() + delay_ms)
+
+        async def stop(node: Node) -> None:
+            halting = node.control.halting
+            await (halting.drain(scope) if drains else halting.pause(scope))
+
+        async def resume(node: Node) -> None:
+            await node.control.halting.resume(scope)
+
+        await self._insist(f"{client} stops", "", stop)
+        await clock.sleep_until(clock.now_ms() + held_ms)
+        await self._insist(f"{client} resumes", "", resume)
+
     async def _choose(self, delay_ms: int, which: float) -> str | None:
         clock = self._world.clock
         await clock.sleep_until(clock.now_ms() + delay_ms)
@@ -171,6 +196,12 @@ def _draw_data(chance: random.Random, numbers: tuple[int, ...]) -> dict[str, Any
 
 def _draw_signal(chance: random.Random) -> tuple[int, str]:
     return chance.randint(0, _LATER_SPREAD_MS), chance.choice(SIGNALS)
+
+
+def _draw_halt(chance: random.Random) -> tuple[int, float, bool, int]:
+    """When something is brought to a stand, what, whether it drains, and how long it stands still."""
+    held_ms = chance.choice((0, SECOND_MS, MINUTE_MS, HALTED_MAX_MS))
+    return chance.randint(0, _SPREAD_MS), chance.random(), chance.random() < 0.3, held_ms
 
 
 def _draw_choice(chance: random.Random) -> tuple[int, float]:

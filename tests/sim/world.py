@@ -30,7 +30,7 @@ from tests.sim.setting import Setting
 from tests.sim.ticks import Ticks
 from tests.sim.trace import Trace
 from tests.sim.witness import HANDLING, Handling
-from tests.sim.workload import Workload
+from tests.sim.workload import HALTED_MAX_MS, Workload
 
 T = TypeVar("T")
 
@@ -154,6 +154,7 @@ class World:
             self.trace.note("world", "heals")
             # A run may start another one, and a client that lies in wait for its expiry one more.
             longest_ms = (1 + self.knobs.aims) * sum(member.longest_ms for member in self.members.values())
+            longest_ms += 2 * HALTED_MAX_MS
             # Runs that wait for each other's slots may all do so one after the other.
             if any(member.options.limits.any for member in self.members.values()):
                 longest_ms *= 1 + len(self.ledger.runs)
