@@ -12,7 +12,7 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.model.queue_item import QueueItem, Work
 from tests.sim.facts import Fact
-from tests.sim.witness import GatesWitness, RatesWitness, WaitsWitness, Witness
+from tests.sim.witness import BatchesWitness, DebouncesWitness, GatesWitness, RatesWitness, WaitsWitness, Witness
 
 if TYPE_CHECKING:
     from tests.sim.node import Node
@@ -107,7 +107,9 @@ class SqliteBackend(Queued):
         self._waits = WaitsWitness(self.waits, tell)
         gates: Any = GatesWitness(self.local.flow.gates, tell)
         rates: Any = RatesWitness(self.local.flow.rates, tell)
-        self._flow = FlowPorts(gates, rates)
+        debounces: Any = DebouncesWitness(self.local.flow.debounces, tell)
+        batches: Any = BatchesWitness(self.local.flow.batches, tell)
+        self._flow = FlowPorts(gates, rates, debounces, batches)
 
     def process(self, node: Node) -> Process:
         """All workers have one way to it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import BatchBounds, BatchEvent, Debounced, Offer, OpenBatch
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Outcome, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
@@ -178,6 +179,25 @@ class TokenTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class EventDebounced:
+    """An event was offered to a debounce, which was like ``kept`` after that."""
+
+    gate: str
+    offer: Offer
+    kept: Debounced
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatched:
+    """An event was added to a batch, or was in it before."""
+
+    gate: str
+    event: BatchEvent
+    bounds: BatchBounds
+    batch: OpenBatch
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """Somebody asks to cancel a run."""
 
@@ -238,6 +258,8 @@ Fact = (
     | SlotRenewed
     | SlotGiven
     | TokenTaken
+    | EventDebounced
+    | EventBatched
     | CancelAsked
     | BulkCancelAsked
     | RerunAsked

@@ -13,10 +13,12 @@ from stepwell_orchestrator.model.queue_item import (
     CancelMatching,
     Cause,
     ChildEnded,
+    CloseBatch,
     Deadline,
     Drive,
     EventArrived,
     Execute,
+    FireDebounce,
     FromStep,
     OpenGate,
     Rerun,
@@ -36,6 +38,8 @@ def work_document(work: Work) -> bytes:
     match work:
         case Route(name) | Start(name) | OpenGate(name):
             return encode([_NAMES[type(work)], name])
+        case FireDebounce(gate, function_id, name) | CloseBatch(gate, function_id, name):
+            return encode([_NAMES[type(work)], gate, function_id, name])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
         case Execute(run_id, step_id, attempt, limited):
@@ -64,12 +68,14 @@ def read_work(document: bytes) -> Work:
     return _WORK[kind](*members)
 
 
-_NAMES = {Route: "route", Start: "start", OpenGate: "gate"}
+_NAMES = {Route: "route", Start: "start", OpenGate: "gate", FireDebounce: "debounce", CloseBatch: "batch"}
 
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,
     "start": Start,
     "gate": OpenGate,
+    "debounce": FireDebounce,
+    "batch": CloseBatch,
     "drive": Drive,
     "execute": Execute,
     "timer": TimerDue,

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.model.queue_item import CancelMatching, OpenGate, QueueItem, Route, Tick, Work
+from stepwell_orchestrator.model.queue_item import (
+    CancelMatching,
+    CloseBatch,
+    FireDebounce,
+    OpenGate,
+    QueueItem,
+    Route,
+    Tick,
+    Work,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +115,5 @@ class SqliteQueue:
 
 
 def _run_id(work: Work) -> str | None:
-    return None if isinstance(work, Route | OpenGate | CancelMatching | Tick) else work.run_id
+    of_no_run = Route | OpenGate | FireDebounce | CloseBatch | CancelMatching | Tick
+    return None if isinstance(work, of_no_run) else work.run_id

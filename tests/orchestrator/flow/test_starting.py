@@ -162,5 +162,5 @@ async def test_a_limit_costs_nothing_to_functions_without_one() -> None:
 
         nothing: Any = NoGates()
         stage.play.call_ms = lambda _data: 0
-        await handle(stage, items[0].work, flow=FlowPorts(nothing, nothing))
+        await handle(stage, items[0].work, flow=FlowPorts(nothing, nothing, nothing, nothing))
         assert (await stage.headers())[0].outcome is not None
