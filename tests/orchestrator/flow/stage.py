@@ -60,6 +60,7 @@ class Called:
     began_ms: int
     ended_ms: int
     slug: str = SLUG
+    events: tuple[int, ...] = ()
 
 
 @dataclass
@@ -174,6 +175,18 @@ class Stage:
         await self.local.queue.send([items.route(internal_id, now_ms).item])
         return event
 
+    async def send_at(self, *times_ms: int, **data: Any) -> list[Event]:
+        """Send an event at each of those times since the stage was set."""
+        sent = []
+        for at_ms in times_ms:
+            await self.until(at_ms)
+            sent.append(await self._send(data))
+        return sent
+
+    def runs(self) -> list[tuple[int, tuple[int, ...]]]:
+        """When each call began, and with which events."""
+        return [(call.began_ms, call.events) for call in self.calls]
+
     async def until(self, at_ms: int) -> None:
         """Let time pass up to ``at_ms`` since the stage was set."""
         await self.clock.advance(at_ms - self.now_ms)
@@ -200,6 +213,7 @@ class Stage:
         request = decode_call_request(decode(body))
         (slug,) = parse_qs(urlsplit(url).query)["fnId"]
         data = request.events[0]["data"]
+        events = tuple(event["data"]["n"] for event in request.events)
         began_ms = self.now_ms
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
@@ -208,7 +222,7 @@ class Stage:
             await self.clock.sleep_until(self.clock.now_ms() + self.play.call_ms(data))
         finally:
             self.under_way -= 1
-        self.calls.append(Called(request.ctx.run_id, data["n"], began_ms, self.now_ms, slug))
+        self.calls.append(Called(request.ctx.run_id, data["n"], began_ms, self.now_ms, slug, events))
         status, answer = self.play.answer(request, headers[names.STEP_ID])
         return HttpReply(status, {names.SDK: "test:v1", names.REQUEST_VERSION: "2"}, encode(answer))
 

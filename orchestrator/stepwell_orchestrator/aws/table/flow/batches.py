@@ -1,4 +1,4 @@
-"""The Batches port on DynamoDB: an item has the open batch of a gate, and grows; each closed batch is an item beside it.
+"""The Batches port on DynamoDB: an item has the open batch of a gate; each closed batch is an item beside it.
 
 Events are added by updates that need no look at those before, so that many may come at once. A batch that is full, or
 frozen by its timer, takes no more; then it is moved aside in one transaction. The open one counts the moves.
