@@ -138,8 +138,15 @@ class Batches(Protocol):
         """Add an event to the gate's open batch; without one, open one that is named by the event.
 
         The event that makes it reach its bounds closes it. An event that is in a batch which is not forgotten is added
-        to none, and is told of that one; so is one with the ``id`` of another one in the open batch. A closed batch
-        is told as closed, so that its events' redeliveries see to its run.
+        to none, and is told of that one. A closed batch is told as closed, so that its events' redeliveries see to
+        its run.
+        """
+        ...
+
+    async def reserve(self, key: str, event_id: str, *, now_ms: int, expires_at_ms: int) -> bool:
+        """Keep an idempotency key of ``create_run`` for an event that is to be batched. Returns whether it has it.
+
+        An event that has it is told so again. One that another event or a run has is free again after its expiry.
         """
         ...
 

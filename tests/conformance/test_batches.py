@@ -4,18 +4,18 @@ import asyncio
 
 from stepwell_orchestrator.flow_ports import Batches
 from stepwell_orchestrator.model.flow import BatchBounds, BatchEvent, ClosedBatch, OpenBatch
-from tests.conformance.samples import NOW_MS
+from stepwell_orchestrator.ports import Journal
+from tests.conformance.samples import NOW_MS, a_header
 
 GATE = "0123456789abcdef"
 THREE = BatchBounds(3, 1_000)
 
 
-async def added(batches: Batches, event: str, at_ms: int = 0, **members: object) -> OpenBatch:
-    """Add an event; its own id is that of the event unless another one is given."""
-    own_id, size_bytes = str(members.get("id", event)), int(str(members.get("size_bytes", 10)))
-    bounds = members.get("bounds", THREE)
-    assert isinstance(bounds, BatchBounds)
-    return await batches.append(GATE, BatchEvent(event, own_id, size_bytes), bounds, NOW_MS + at_ms)
+async def added(
+    batches: Batches, event: str, at_ms: int = 0, *, size_bytes: int = 10, bounds: BatchBounds = THREE
+) -> OpenBatch:
+    """Add an event."""
+    return await batches.append(GATE, BatchEvent(event, size_bytes), bounds, NOW_MS + at_ms)
 
 
 async def test_the_first_event_opens_a_batch(batches: Batches):
@@ -52,14 +52,31 @@ async def test_an_event_that_is_in_a_batch_adds_nothing(batches: Batches):
         assert await added(batches, name, 9) == OpenBatch("a", 3, NOW_MS, closed=True)
 
 
-async def test_an_id_is_in_an_open_batch_once(batches: Batches):
-    """A second event with an id that the sender gave before is left out, and does not count."""
-    await added(batches, "a", id="order-1")
-    assert await added(batches, "b", id="order-1") == OpenBatch("a", 1, NOW_MS)
-    await added(batches, "c", id="order-2")
-    closed = await batches.close(GATE, "a", NOW_MS)
-    assert closed is not None
-    assert closed.event_ids == ("a", "c")
+async def test_a_key_is_one_events(batches: Batches):
+    """Who has it has it again; another event has it only after it has expired."""
+
+    async def reserve(event: str, at_ms: int) -> bool:
+        now_ms = NOW_MS + at_ms
+        return await batches.reserve("order-1", event, now_ms=now_ms, expires_at_ms=now_ms + 1_000)
+
+    assert [await reserve("a", 0), await reserve("a", 5), await reserve("b", 10)] == [True, True, False]
+    assert await reserve("b", 1_005)
+    assert not await reserve("a", 1_006)
+
+
+async def test_of_two_at_once_one_has_a_key(batches: Batches):
+    """Whoever was first."""
+    asked = (batches.reserve("k", event, now_ms=NOW_MS, expires_at_ms=NOW_MS + 1) for event in "ab")
+    assert sum(await asyncio.gather(*asked)) == 1
+
+
+async def test_a_key_of_a_run_is_no_events(batches: Batches, journal: Journal):
+    """A run and a batch know each other's keys."""
+    await journal.create_run(a_header(), idempotency_keys=("k",), expires_at_ms=NOW_MS + 1_000)
+    assert not await batches.reserve("k", "a", now_ms=NOW_MS, expires_at_ms=NOW_MS + 1)
+    assert await batches.reserve("l", "a", now_ms=NOW_MS, expires_at_ms=NOW_MS + 1_000)
+    holder = await journal.create_run(a_header(2), idempotency_keys=("l",), expires_at_ms=NOW_MS + 1_000)
+    assert holder == "a"
 
 
 async def test_a_closed_batch_is_the_same_again(batches: Batches):
@@ -150,5 +167,5 @@ async def test_two_who_close_at_once_are_told_the_same(batches: Batches):
 async def test_gates_know_nothing_of_each_other(batches: Batches):
     """Each value of a key has batches of its own."""
     await added(batches, "a")
-    other = await batches.append("fedcba9876543210", BatchEvent("b", "b", 1), THREE, NOW_MS)
+    other = await batches.append("fedcba9876543210", BatchEvent("b", 1), THREE, NOW_MS)
     assert other.batch_id == "b"

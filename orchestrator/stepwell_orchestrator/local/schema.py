@@ -176,11 +176,10 @@ CREATE TABLE batches (
 CREATE TABLE batched_events (
     gate TEXT,
     event_id TEXT,
-    id TEXT NOT NULL,
     batch_id TEXT NOT NULL,
     PRIMARY KEY (gate, event_id)
 ) WITHOUT ROWID;
-CREATE INDEX batched_events_by_batch ON batched_events (gate, batch_id, id);
+CREATE INDEX batched_events_by_batch ON batched_events (gate, batch_id);
 CREATE VIEW sized_batches AS
     SELECT
         gate, batch_id, first_at_ms, size_bytes, closed_at_ms,

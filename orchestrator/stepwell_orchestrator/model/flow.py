@@ -258,10 +258,9 @@ def _due_at_ms(offer: Offer, first_at_ms: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BatchEvent:
-    """An event that is added to a batch: its sender's own ``id`` tells repeats, its bytes are those in a call."""
+    """An event that is added to a batch: its bytes are those in a call."""
 
     event_id: str
-    id: str
     size_bytes: int
 
 

@@ -123,7 +123,7 @@ class Router:
         await self._create(event, header, function, keys, starts_at_ms(event, header.created_at_ms))
 
     async def _begin_batch(self, first: Event, header: RunHeader, function: Function) -> None:
-        """Begin the run of a batch. It has no keys: an id is known again within a batch alone (protocol 6.10)."""
+        """Begin the run of a batch, whose events have their keys already."""
         await self._create(first, header, function, (), starts_at_ms(first, header.created_at_ms))
 
     @property

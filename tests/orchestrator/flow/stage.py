@@ -166,11 +166,16 @@ class Stage:
         """Send events, numbered through from 1; ``data`` is in each."""
         return [await self._send(data) for _ in range(count)]
 
-    async def _send(self, data: Mapping[str, Any]) -> Event:
+    async def send_as(self, own_id: str) -> Event:
+        """Send an event with an id of the sender's own, a millisecond from now."""
+        await self.clock.advance(1)
+        return await self._send({}, own_id)
+
+    async def _send(self, data: Mapping[str, Any], own_id: str | None = None) -> Event:
         self._sent += 1
         now_ms = self.clock.now_ms()
         internal_id = ulid_from(now_ms, sha256(str(self._sent).encode()).digest()[:2] + self._sent.to_bytes(8))
-        event = Event(internal_id, EVENT, internal_id, now_ms, now_ms, data={**data, "n": self._sent})
+        event = Event(internal_id, EVENT, own_id or internal_id, now_ms, now_ms, data={**data, "n": self._sent})
         await self.store.journal.put_event(event)
         await self.local.queue.send([items.route(internal_id, now_ms).item])
         return event

@@ -126,6 +126,29 @@ async def test_a_router_that_died_before_the_timer_sets_it_when_it_comes_again(s
     assert await runs(stage) == [(1, 2)]
 
 
+async def test_an_id_that_was_there_within_a_day_is_in_no_batch(stage: Stage) -> None:
+    """A second event with the sender's id of one before is left out, and does not count; it leads to no run."""
+    events = [await stage.send_as(own_id) for own_id in ("a", "b", "a", "c", "c")]
+    for event in events:
+        await route(stage, event)
+    await stage.until(10_100)
+    for timer in await timers(stage):
+        await handle(stage, timer)
+    assert await runs(stage) == [(1, 2, 4)]
+    assert await stage.store.journal.runs_of_event(events[2].internal_id) == []
+
+
+async def test_a_router_that_died_with_an_id_adds_its_event_when_it_comes_again(stage: Stage) -> None:
+    """The id is the event's, so that its redelivery is no repeat."""
+    event = await stage.send_as("a")
+    await die(stage, QueueItem("route", Route(event.internal_id), 0), "batches", "reserve", after=True)
+    await route(stage, event)
+    (timer,) = await timers(stage)
+    await stage.until(10_100)
+    await handle(stage, timer)
+    assert await runs(stage) == [(1,)]
+
+
 TORN = pytest.mark.parametrize(
     ("port", "method"),
     [("batches", "close"), ("journal", "create_run"), ("queue", "send"), ("batches", "forget")],

@@ -38,7 +38,7 @@ def offer_of(event: Event, debounce: Debounce, now_ms: int) -> Offer:
 
 def batch_event(event: Event) -> BatchEvent:
     """An event as it is added to a batch."""
-    return BatchEvent(event.internal_id, event.id, len(encode(event.wire())))
+    return BatchEvent(event.internal_id, len(encode(event.wire())))
 
 
 def runs_alone(batch: Batch, event: Event, now_ms: int) -> bool:

@@ -24,20 +24,27 @@ class SqliteBatches:
             found = db.execute(
                 "SELECT * FROM sized_batches WHERE gate = ? AND closed_at_ms IS NULL", (gate,)
             ).fetchone()
-            if found is not None and _has_id(db, gate, found[1], event.id):
-                return _open_batch(found)
             if found is not None and _is_full(found, bounds):
                 _close(db, gate, found[1], now_ms)
                 found = None
             batch_id = event.event_id if found is None else found[1]
             if found is None:
                 db.execute("INSERT INTO batches VALUES (?, ?, ?, 0, NULL)", (gate, batch_id, now_ms))
-            db.execute("INSERT INTO batched_events VALUES (?, ?, ?, ?)", (gate, event.event_id, event.id, batch_id))
+            db.execute("INSERT INTO batched_events VALUES (?, ?, ?)", (gate, event.event_id, batch_id))
             change = "UPDATE batches SET size_bytes = size_bytes + ? WHERE gate = ? AND batch_id = ?"
             db.execute(change, (event.size_bytes, gate, batch_id))
             if _is_full(_batch(db, gate, batch_id), bounds):
                 _close(db, gate, batch_id, now_ms)
             return _open_batch(_batch(db, gate, batch_id))
+
+    async def reserve(self, key: str, event_id: str, *, now_ms: int, expires_at_ms: int) -> bool:
+        """Keep an idempotency key for an event."""
+        query = "SELECT run_id FROM idempotency WHERE key = ? AND expires_at_ms > ?"
+        async with self._database.write() as db:
+            held = db.execute(query, (key, now_ms)).fetchone()
+            if held is None:
+                db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?)", (key, event_id, expires_at_ms))
+            return held is None or held[0] == event_id
 
     async def close(self, gate: str, batch_id: str, now_ms: int) -> ClosedBatch | None:
         """Close a batch, if it is open, and return it."""
@@ -75,11 +82,6 @@ def _batch_of(db: sqlite3.Connection, gate: str, event_id: str) -> Row | None:
     query = "SELECT batch_id FROM batched_events WHERE gate = ? AND event_id = ?"
     row = db.execute(query, (gate, event_id)).fetchone()
     return None if row is None else _batch(db, gate, row[0])
-
-
-def _has_id(db: sqlite3.Connection, gate: str, batch_id: str, own_id: str) -> bool:
-    query = "SELECT 1 FROM batched_events WHERE gate = ? AND batch_id = ? AND id = ?"
-    return db.execute(query, (gate, batch_id, own_id)).fetchone() is not None
 
 
 def _is_full(row: Row | None, bounds: BatchBounds) -> bool:

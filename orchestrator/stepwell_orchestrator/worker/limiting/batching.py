@@ -18,6 +18,9 @@ dies before its run                                                         clos
 the timer and the closing event      one closed batch                       nobody: the run's id follows from the
 come at once                                                                batch
   test_batching.py::test_a_timer_and_a_closing_event_at_once_make_one_run
+the router dies between the id of    the id, which the event has            the event's redelivery: it has its own id
+its event and the batch
+  test_batching.py::test_a_router_that_died_with_an_id_adds_its_event_when_it_comes_again
 an event comes again after its       no batch, a run that has it            who begins a later run: it leaves out what
 batch was forgotten                                                         another run of the function has
   test_batching.py::test_a_redelivery_after_the_run_is_in_no_second_run
@@ -34,8 +37,9 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.engine.calls.notices import event_notice
 from stepwell_orchestrator.engine.flow.offers import batch_event, batch_gate, batch_run, batch_run_id, in_order
+from stepwell_orchestrator.engine.runs.starting import idempotency_keys
 from stepwell_orchestrator.engine.waits import items
-from stepwell_orchestrator.limits import BATCH_BYTES_MAX
+from stepwell_orchestrator.limits import BATCH_BYTES_MAX, IDEMPOTENCY_MS
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.flow import Batch, BatchBounds, ClosedBatch
 from stepwell_orchestrator.model.function import Function
@@ -52,8 +56,10 @@ class Batcher:
     begin: Callable[[Event, RunHeader, Function], Awaitable[None]]
 
     async def add(self, event: Event, function: Function, batch: Batch) -> None:
-        """Add an event to the open batch of its key, and run the batch if that closes it."""
+        """Add an event to the open batch of its key, and run the batch if that closes it; a repeat starts nothing."""
         now_ms = self.tools.clock.now_ms()
+        if await self._is_repeat(event, function, now_ms):
+            return
         gate = batch_gate(function.slug, batch, event, now_ms)
         bounds = BatchBounds(batch.max_size, BATCH_BYTES_MAX)
         found = await self.tools.flow.batches.append(gate, batch_event(event), bounds, now_ms)
@@ -66,6 +72,15 @@ class Batcher:
             await self.tools.dispatch([items.close_batch(work, until_ms)])
         waits_for = f"{found.size} of {batch.max_size} in its batch"
         self.tools.observe(event_notice(event, function.slug, waits_for, until_ms, now_ms))
+
+    async def _is_repeat(self, event: Event, function: Function, now_ms: int) -> bool:
+        """Whether the sender's own id of an event was there before within a day: in a batch, or as a run."""
+        received_at_ms, batches = event.received_at_ms, self.tools.flow.batches
+        for key in idempotency_keys(event, function, now_ms):
+            until_ms = received_at_ms + IDEMPOTENCY_MS
+            if not await batches.reserve(key, event.internal_id, now_ms=received_at_ms, expires_at_ms=until_ms):
+                return True
+        return False
 
     async def close(self, work: CloseBatch, due_at_ms: int) -> int | None:
         """Run a batch whose time is up. Returns when to try again: an item may be early by this clock."""

@@ -27,7 +27,6 @@ while somebody adds                                                       the ne
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from typing import Final
 
@@ -43,7 +42,6 @@ from stepwell_orchestrator.model.flow import BatchBounds, BatchEvent, ClosedBatc
 
 _BATCH: Final = "i"
 _EVENTS: Final = "e"
-"""A map: a hash of the sender's id -> the event."""
 _FIRST_AT: Final = "b"
 _BYTES: Final = "z"
 _MOVES: Final = "k"
@@ -52,7 +50,6 @@ _CLOSED_AT: Final = "g"
 _OPEN_MEMBERS: Final = f"{_BATCH}, {_EVENTS}, {_FIRST_AT}, {_BYTES}, {_FROZEN}"
 _TRIES: Final = 20
 _TOKEN_BYTES: Final = 16
-_HASH_CHARS: Final = 32
 _KEPT_MS: Final = 30 * DAY_MS
 """Of a closed batch: its run exists within seconds."""
 
@@ -71,7 +68,7 @@ class DynamoBatches:
             closed = await self._closed_batch_of(gate, event.event_id)
             if closed is not None:
                 return closed
-            is_in = _BATCH in head and _name(event.id) in head[_EVENTS]["M"]
+            is_in = _BATCH in head and event.event_id in _event_ids(head)
             if _BATCH in head and (_is_full(head, bounds) or _FROZEN in head):
                 moved = await self._move(gate, head, now_ms)
                 if is_in and moved:
@@ -87,6 +84,21 @@ class DynamoBatches:
             await self._move(gate, added, now_ms)
             return _open_batch(added, closed=True)
         raise StoreError(f"gate {gate}: its batch was changed by others {_TRIES} times in a row; try again later")
+
+    async def reserve(self, key: str, event_id: str, *, now_ms: int, expires_at_ms: int) -> bool:
+        """Keep an idempotency key for an event, in the item that a run would have for it."""
+        item = {
+            **keys.idempotency_key(key),
+            keys.KEY_HOLDER: text(event_id),
+            keys.KEY_EXPIRES: number(expires_at_ms),
+            TTL: number((expires_at_ms + DAY_MS) // SECOND_MS),
+        }
+        condition = f"attribute_not_exists({PK}) OR {keys.KEY_EXPIRES} <= :now OR {keys.KEY_HOLDER} = :event"
+        try:
+            await self._table.do(Put(item, condition, {":now": number(now_ms), ":event": text(event_id)}))
+        except ConditionFailed:
+            return False
+        return True
 
     async def close(self, gate: str, batch_id: str, now_ms: int) -> ClosedBatch | None:
         """Close a batch, if it is open, and return it. Raises StoreError when others are in between at every try."""
@@ -126,18 +138,18 @@ class DynamoBatches:
 
     async def _add(self, gate: str, event: BatchEvent, bounds: BatchBounds, head: Item, now_ms: int) -> Item | None:
         """Add an event to the batch that was found, or open one. Returns it then, None when it is another by now."""
-        values: dict[str, Value] = {":event": text(event.event_id), ":bytes": number(event.size_bytes)}
-        name = _name(event.id)
+        values: dict[str, Value] = {":events": {"SS": [event.event_id]}, ":bytes": number(event.size_bytes)}
         if _MOVES in head:
             values[":moves"] = head[_MOVES]
         condition = f"{_MOVES} = :moves" if _MOVES in head else f"attribute_not_exists({_MOVES})"
         if _BATCH in head:
-            change = f"SET {_EVENTS}.{name} = :event, {_BYTES} = {_BYTES} + :bytes"
+            change = f"SET {_BYTES} = {_BYTES} + :bytes ADD {_EVENTS} :events"
             condition += (
                 f" AND {_BATCH} = :batch AND attribute_not_exists({_FROZEN}) AND size({_EVENTS}) < :size"
-                f" AND {_BYTES} < :most AND attribute_not_exists({_EVENTS}.{name})"
+                f" AND {_BYTES} < :most AND NOT contains({_EVENTS}, :event)"
             )
             values |= {
+                ":event": text(event.event_id),
                 ":batch": head[_BATCH],
                 ":size": number(bounds.size),
                 ":most": number(bounds.size_bytes),
@@ -145,7 +157,7 @@ class DynamoBatches:
         else:
             change = f"SET {_BATCH} = :event, {_EVENTS} = :events, {_FIRST_AT} = :now, {_BYTES} = :bytes REMOVE {TTL}"
             condition += f" AND attribute_not_exists({_BATCH})"
-            values |= {":events": {"M": {name: text(event.event_id)}}, ":now": number(now_ms)}
+            values |= {":event": text(event.event_id), ":now": number(now_ms)}
         try:
             return await self._table.do(Update(_head_key(gate), change, condition, values), "ALL_NEW")
         except ConditionFailed:
@@ -164,7 +176,7 @@ class DynamoBatches:
         }
         values = {
             ":batch": head[_BATCH],
-            ":size": number(len(head[_EVENTS]["M"])),
+            ":size": number(len(_event_ids(head))),
             ":moves": number(moves),
             ":ttl": number((now_ms + DAY_MS) // SECOND_MS),
         }
@@ -189,21 +201,17 @@ def _closed_key(gate: str, batch_id: str) -> Key:
     return key_of(keys.gate_pk(gate), f"{keys.CLOSED_BATCH_PREFIX}{batch_id}")
 
 
-def _name(own_id: str) -> str:
-    """A name in the map: letters and digits, and a letter first, so that an expression can spell it."""
-    return f"h{hashlib.sha256(own_id.encode('utf-8', 'surrogatepass')).hexdigest()[:_HASH_CHARS]}"
-
-
 def _event_ids(batch: Item) -> list[str]:
-    return [value["S"] for value in batch[_EVENTS]["M"].values()]
+    found: list[str] = batch[_EVENTS]["SS"]
+    return found
 
 
 def _is_full(head: Item, bounds: BatchBounds) -> bool:
-    return len(head[_EVENTS]["M"]) >= bounds.size or int(head[_BYTES]["N"]) >= bounds.size_bytes
+    return len(_event_ids(head)) >= bounds.size or int(head[_BYTES]["N"]) >= bounds.size_bytes
 
 
 def _open_batch(batch: Item, *, closed: bool = False) -> OpenBatch:
-    return OpenBatch(batch[_BATCH]["S"], len(batch[_EVENTS]["M"]), int(batch[_FIRST_AT]["N"]), closed)
+    return OpenBatch(batch[_BATCH]["S"], len(_event_ids(batch)), int(batch[_FIRST_AT]["N"]), closed)
 
 
 def _closed_batch(item: Item | None) -> ClosedBatch | None:

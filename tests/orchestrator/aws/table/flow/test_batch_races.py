@@ -25,7 +25,7 @@ def batches(bed: Bed) -> Batches:
 
 async def add(own: Batches, event: str, bounds: BatchBounds = TWO) -> OpenBatch:
     """Add an event."""
-    return await own.append(GATE, BatchEvent(event, event, 1), bounds, NOW_MS)
+    return await own.append(GATE, BatchEvent(event, 1), bounds, NOW_MS)
 
 
 async def test_a_repeated_update_adds_an_event_once(bed: Bed):
