@@ -7,11 +7,20 @@ waited for costs nothing: a store forgets it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from stepwell_orchestrator.model.flow import Debounced, GateState, OpenBatch, Place, Waiter
+from stepwell_orchestrator.model.flow import (
+    BatchBounds,
+    BatchEvent,
+    ClosedBatch,
+    Debounced,
+    GateState,
+    Offer,
+    OpenBatch,
+    Place,
+    Waiter,
+)
 from stepwell_orchestrator.model.rate import Rate
 
 TAKERS_MAX: Final = 16
@@ -97,46 +106,60 @@ class Rates(Protocol):
 
 
 class Debounces(Protocol):
-    """The one event that each debounce keeps."""
+    """The one event that each debounce keeps; ``Debounced`` says what an offer makes of it."""
 
-    async def offer(self, gate: str, offered: Debounced, *, timeout_ms: int | None) -> Debounced:
-        """Keep the event, unless the one that is kept has a later ``event_ts_ms``, and restart the period in any case.
+    async def offer(self, gate: str, offer: Offer) -> Debounced:
+        """Offer an event to the gate's debounce, or begin one. Returns what there is then (``Debounced.after``).
 
-        Returns what is kept then: ``first_at_ms`` of the first event, ``due_at_ms`` the offered one but not after
-        ``first_at_ms + timeout_ms``, ``version`` raised by one. The event that is kept, offered again, changes nothing.
-        What has fired (``run_id``) is over: the offer begins anew.
+        One that is over is known for a day, so that no redelivery begins it anew.
         """
         ...
 
-    async def fire(self, gate: str, now_ms: int, run_id: str) -> Debounced | None:
-        """Take what is kept and due at ``now_ms`` for that run; the same run is given the same again.
+    async def fire(self, gate: str, first_event_id: str, now_ms: int) -> Debounced | None:
+        """Take the event of the debounce that began with that one, if it is due (``Debounced.fired``).
 
-        None when nothing is kept, it is not due, or it was taken for another run.
+        Returns what there is then: the same again for one that is taken. None when that debounce is over, or unknown.
         """
         ...
 
-    async def forget(self, gate: str, run_id: str) -> None:
-        """Forget what was taken for that run, which exists by now."""
+    async def forget(self, gate: str, first_event_id: str) -> None:
+        """End a debounce whose event is taken and whose run exists by now. Any other is left alone."""
+        ...
+
+    async def look(self, gate: str) -> Debounced | None:
+        """The gate's debounce, if it has one."""
         ...
 
 
 class Batches(Protocol):
-    """Events that wait to be run together."""
+    """Events that wait to be run together. A gate has one open batch at most."""
 
-    async def append(self, gate: str, event_id: str, batch_id: str, *, max_size: int, now_ms: int) -> OpenBatch:
-        """Add an event to the gate's open batch; without one it opens the batch ``batch_id``.
+    async def append(self, gate: str, event: BatchEvent, bounds: BatchBounds, now_ms: int) -> OpenBatch:
+        """Add an event to the gate's open batch; without one, open one that is named by the event.
 
-        The event that makes it ``max_size`` closes it: exactly one caller is told so for the first time. An event that
-        is in it adds nothing, and is told the same again.
+        The event that makes it reach its bounds closes it. An event that is in a batch which is not forgotten is added
+        to none, and is told of that one. A closed batch is told as closed, so that its events' redeliveries see to
+        its run.
         """
         ...
 
-    async def close(self, gate: str, batch_id: str) -> Sequence[str]:
-        """Close a batch, if it is open, and return its events in the order in which they came. Again: the same."""
+    async def reserve(self, key: str, event_id: str, *, now_ms: int, expires_at_ms: int) -> bool:
+        """Keep an idempotency key of ``create_run`` for an event that is to be batched. Returns whether it has it.
+
+        An event that has it is told so again. One that another event or a run has is free again after its expiry.
+        """
+        ...
+
+    async def close(self, gate: str, batch_id: str, now_ms: int) -> ClosedBatch | None:
+        """Close a batch, if it is open. Again: the same, with the first time. None when it is forgotten."""
         ...
 
     async def forget(self, gate: str, batch_id: str) -> None:
         """Forget a closed batch, whose run exists by now."""
+        ...
+
+    async def look(self, gate: str, event_id: str) -> OpenBatch | None:
+        """The batch of the gate that an event is in, open or closed; None when it is in none."""
         ...
 
 
@@ -158,3 +181,5 @@ class FlowPorts:
 
     gates: Gates
     rates: Rates
+    debounces: Debounces
+    batches: Batches

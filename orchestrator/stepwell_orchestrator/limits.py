@@ -62,6 +62,9 @@ GRAPHQL_QUERY_CHARS_MAX: Final = 64 * 1024
 PAUSE_PAGE: Final = 500
 """How many pauses, events or runs one read takes."""
 IDEMPOTENCY_MS: Final = DAY_MS
+BATCH_BYTES_MAX: Final = 10 * MEBIBYTE
+"""A batch with so many bytes of events is closed, however few they are; the last one may make it larger."""
+BATCH_TIMEOUT_MAX_MS: Final = 7 * DAY_MS
 TICK_LATE_MS: Final = 5 * MINUTE_MS
 """How late a schedule's tick may come before it counts as missed."""
 MISSED_TICKS_MAX: Final = 100

@@ -127,8 +127,8 @@ class Journal(Protocol):
         """Create a run under idempotency keys (none: under its id alone) and return the run id that holds them.
 
         That is ``header.run_id`` when this call created it, or an earlier identical call did; another id means that
-        a key is taken by another run until its expiry, and nothing was created. A key whose ``expires_at_ms`` has
-        passed at ``header.created_at_ms`` counts as free.
+        a key is taken by another run, or by an event that is batched, until its expiry, and nothing was created. A key
+        whose ``expires_at_ms`` has passed at ``header.created_at_ms`` counts as free.
         """
         ...
 

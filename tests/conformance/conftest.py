@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwell_orchestrator.flow_ports import Gates, Rates
+from stepwell_orchestrator.flow_ports import Batches, Debounces, Gates, Rates
 from stepwell_orchestrator.ports import Registry, Waits
 from tests.conformance.backends import (
     BACKENDS,
@@ -81,6 +81,18 @@ def gates(backend: Backend) -> Gates:
 def rates(backend: Backend) -> Rates:
     """The rates of an empty backend."""
     return backend.flow.rates
+
+
+@pytest.fixture
+def debounces(backend: Backend) -> Debounces:
+    """The debounces of an empty backend."""
+    return backend.flow.debounces
+
+
+@pytest.fixture
+def batches(backend: Backend) -> Batches:
+    """The batches of an empty backend."""
+    return backend.flow.batches
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ class World:
             reached_at={"asked": "http://reached:3000/api/inngest"}.get,
             changed_limits=self.engine.changed_limits,
             waits_of_runs=self.engine.waits_of_runs,
+            waits_of_events=self.engine.waits_of_events,
         )
         transport = httpx.ASGITransport(app=create_api(deps, **options), raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://api")

@@ -12,7 +12,15 @@ from stepwell_orchestrator.local.backend import LocalBackend
 from stepwell_orchestrator.local.queue import SqliteQueue
 from stepwell_orchestrator.model.queue_item import QueueItem, Work
 from tests.sim.facts import Fact
-from tests.sim.witness import GatesWitness, RatesWitness, RegistryWitness, WaitsWitness, Witness
+from tests.sim.witness import (
+    BatchesWitness,
+    DebouncesWitness,
+    GatesWitness,
+    RatesWitness,
+    RegistryWitness,
+    WaitsWitness,
+    Witness,
+)
 
 if TYPE_CHECKING:
     from tests.sim.node import Node
@@ -108,7 +116,9 @@ class SqliteBackend(Queued):
         self._registry = RegistryWitness(self.registry, tell)
         gates: Any = GatesWitness(self.local.flow.gates, tell)
         rates: Any = RatesWitness(self.local.flow.rates, tell)
-        self._flow = FlowPorts(gates, rates)
+        debounces: Any = DebouncesWitness(self.local.flow.debounces, tell)
+        batches: Any = BatchesWitness(self.local.flow.batches, tell)
+        self._flow = FlowPorts(gates, rates, debounces, batches)
 
     def process(self, node: Node) -> Process:
         """All workers have one way to it."""

@@ -79,6 +79,33 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Offers:
+    """Whether the events of a function are debounced or batched, for each user or in all; 0 is neither."""
+
+    period_ms: int = 0
+    timeout_ms: int = 0
+    size: int = 0
+    of_user: bool = False
+
+    @property
+    def waits_ms(self) -> int:
+        """How long an event may wait. A debounce without a timeout is quiet once nothing is sent any more."""
+        return max(self.period_ms, self.timeout_ms)
+
+    def gate_of(self, data: Mapping[str, Any]) -> Any:
+        """What events with the same one are put together by."""
+        return data.get("user", False) if self.of_user else None
+
+    def encode(self) -> dict[str, Any]:
+        """The options on the wire."""
+        key = {"key": "event.data.user"} if self.of_user else {}
+        if self.size:
+            return {"batchEvents": {"maxSize": self.size, "timeout": f"{self.timeout_ms}ms", **key}}
+        timeout = {"timeout": f"{self.timeout_ms}ms"} if self.timeout_ms else {}
+        return {"debounce": {"period": f"{self.period_ms}ms", **timeout, **key}} if self.period_ms else {}
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a function is given besides its code. ``one_per_user``: one run a day for each user."""
 
@@ -87,6 +114,7 @@ class Options:
     finish_ms: int | None = None
     one_per_user: bool = False
     limits: Limits = field(default_factory=Limits)
+    offers: Offers = field(default_factory=Offers)
 
     def encode(self, slug: str) -> Mapping[str, Any]:
         """The options on the wire."""
@@ -97,7 +125,7 @@ class Options:
             timeouts=Timeouts(start=_span(self.start_ms), finish=_span(self.finish_ms)) if limited else None,
             idempotency="event.data.user" if self.one_per_user else None,
         )
-        return {**options.encode(slug), **self.limits.encode()}
+        return {**options.encode(slug), **self.limits.encode(), **self.offers.encode()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +145,7 @@ class Member:
     def longest_ms(self) -> int:
         """How long a run may take when nothing but its own steps goes wrong: naps, back-offs, and some slack."""
         backoff_ms = sum(delay_ms + JITTER_MAX_MS for delay_ms in BACKOFF_MS[: self.function.retries])
-        return self.code.naps_ms + self.code.actions * backoff_ms + _SLACK_MS
+        return self.options.offers.waits_ms + self.code.naps_ms + self.code.actions * backoff_ms + _SLACK_MS
 
 
 _SAVING: Final = (False, True, Checkpointing(3), Checkpointing(max_runtime="1h"))
@@ -140,6 +168,7 @@ def draw_corpus(seed: int, knobs: Knobs, now_ms: Callable[[], int], outside: Out
         reach = Reach(slugs[number + 1 :], WAIT_EVENTS if number >= first_more else (*WAIT_EVENTS, MORE_EVENT))
         drawing = Drawing(chance, retries + 1, Reach() if event == FAILED_EVENT else reach, itertools.count())
         options = replace(_draw_options(chance), limits=_draw_limits(stream(seed, f"limits of {slug}")))
+        options = _with_offers(options, stream(seed, f"offers of {slug}"))
         code: Code
         if chance.random() < _REAL_ADAPTER_SHARE:
             code = _with_saving(seed, slug, Closure(draw_tree(drawing), slug, retries, now_ms, outside))
@@ -203,6 +232,21 @@ def _draw_limits(chance: random.Random) -> Limits:
         throttle=chance.random() < 0.3,
         priority=chance.random() < 0.3,
     )
+
+
+def _with_offers(options: Options, chance: random.Random) -> Options:
+    """The same options, and now and then a debounce, or a batch and none of the options that exclude it."""
+    kind = chance.choice(("", "", "", "debounce", "batch"))
+    timeout_ms = chance.choice((5 * SECOND_MS, 20 * SECOND_MS, MINUTE_MS))
+    of_user = chance.random() < 0.3
+    if kind == "batch":
+        limits = replace(options.limits, priority=False)
+        offers = Offers(timeout_ms=timeout_ms, size=chance.choice((2, 2, 3, 5)), of_user=of_user)
+        return replace(options, cancel=None, one_per_user=False, limits=limits, offers=offers)
+    if kind == "debounce":
+        period_ms = chance.choice((SECOND_MS, 10 * SECOND_MS, 30 * SECOND_MS))
+        return replace(options, offers=Offers(period_ms, chance.choice((0, 0, timeout_ms)), of_user=of_user))
+    return options
 
 
 def _cancel_on(rule: CancelRule) -> CancelOn:

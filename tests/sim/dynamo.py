@@ -81,9 +81,11 @@ class DynamoBackend(Queued):
     def process(self, node: Node) -> Process:
         """A worker's own way to it."""
         own = self._backend(lambda name, client, carry: _NodeService(name, client, node))
-        ports = (own.journal, own.waits, own.registry, own.flow.gates, own.flow.rates)
-        journal, waits, registry, gates, rates = (_Port(port, node, self._count) for port in ports)
-        return Process(journal, waits, registry, FlowPorts(gates, rates))
+        flow = (own.flow.gates, own.flow.rates, own.flow.debounces, own.flow.batches)
+        journal, waits, registry, *flow_ports = (
+            _Port(port, node, self._count) for port in (own.journal, own.waits, own.registry, *flow)
+        )
+        return Process(journal, waits, registry, FlowPorts(*flow_ports))
 
     async def leased(self) -> set[str]:
         """The runs whose drive lease is held, and in the index in which the sweep looks."""

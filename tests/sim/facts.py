@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell_orchestrator.model.event import Event
-from stepwell_orchestrator.model.flow import Halts
+from stepwell_orchestrator.model.flow import BatchBounds, BatchEvent, Debounced, Halts, Offer, OpenBatch
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Outcome, RunHeader
 from stepwell_orchestrator.model.signal import SignalWait
@@ -191,6 +191,25 @@ class HaltsLooked:
 
 
 @dataclass(frozen=True, slots=True)
+class EventDebounced:
+    """An event was offered to a debounce, which was like ``kept`` after that."""
+
+    gate: str
+    offer: Offer
+    kept: Debounced
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatched:
+    """An event was added to a batch, or was in it before."""
+
+    gate: str
+    event: BatchEvent
+    bounds: BatchBounds
+    batch: OpenBatch
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """Somebody asks to cancel a run."""
 
@@ -252,6 +271,8 @@ Fact = (
     | SlotGiven
     | TokenTaken
     | HaltsLooked
+    | EventDebounced
+    | EventBatched
     | CancelAsked
     | BulkCancelAsked
     | RerunAsked

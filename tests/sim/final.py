@@ -9,7 +9,7 @@ from stepwell.wire.encoding import encode
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.engine.schedules.tick import tick_event
 from stepwell_orchestrator.model.event import Event
-from stepwell_orchestrator.model.queue_item import Deadline, Route, Tick, TimerDue, Work
+from stepwell_orchestrator.model.queue_item import CloseBatch, Deadline, FireDebounce, Route, Tick, TimerDue, Work
 from stepwell_orchestrator.model.run import Run, RunHeader, RunStatus
 from stepwell_orchestrator.model.schedule import Schedule
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -19,6 +19,7 @@ from tests.sim.corpus import FAILED_EVENT, Member
 from tests.sim.facts import (
     EntryWritten,
     EventAnswered,
+    EventDebounced,
     EventStored,
     Fact,
     PauseFiled,
@@ -52,6 +53,8 @@ class Ledger:
         self.troubled: set[str] = set()
         self.filed: dict[Key, int] = {}
         self.lost: set[int] = set()
+        self.kept: dict[str, str] = {}
+        """The event that each debounce kept last, by the event that began it."""
 
     def see(self, fact: Fact, _moment: Moment) -> None:
         match fact:
@@ -69,6 +72,8 @@ class Ledger:
                 self.troubled.add(run_id)
             case PauseFiled(run_id, pause_id, handling):
                 self.filed[run_id, pause_id] = handling
+            case EventDebounced(kept=kept):
+                self.kept[kept.first_event_id] = kept.event_id
             case WorkLost(handling):
                 self.lost.add(handling)
 
@@ -96,6 +101,8 @@ async def check_at_rest(setting: Setting, ledger: Ledger) -> None:
     filed = {(run_id, pause_id) for run_id, pause_id, _ in await backend.filed()}
     timers = {(work.run_id, work.step_id) for work in queued if isinstance(work, TimerDue)}
     named = {work.event_id for work in queued if isinstance(work, Route)} | leased
+    named |= {work.batch_id for work in queued if isinstance(work, CloseBatch)}
+    named |= {ledger.kept.get(work.first_event_id, "") for work in queued if isinstance(work, FireDebounce)}
     named |= {
         tick_event(Schedule(work.function_id, work.cron), work.tick_ms, 0).internal_id
         for work in queued
@@ -159,7 +166,8 @@ def _nothing_lost(ledger: Ledger, members: Iterable[Member]) -> None:
             event = ledger.events.get(internal_id)
             if event is None:
                 raise ViolationError(1, f"event {internal_id} was answered and is not stored")
-            if event.name in wanted and event.id not in started and not _is_repeat(event, member, ledger):
+            is_owed = not _is_repeat(event, member, ledger) and not _is_superseded(event, member, ledger)
+            if event.name in wanted and event.id not in started and is_owed:
                 raise ViolationError(1, f"event {event.id} ({event.name}) never started {slug}")
 
 
@@ -171,6 +179,17 @@ def _is_repeat(event: Event, member: Member, ledger: Ledger) -> bool:
     slug = member.function.slug
     triggers = [ledger.events[header.event_ids[0]] for header in ledger.runs.values() if header.function_id == slug]
     return any(trigger.data.get("user") == user for trigger in triggers)
+
+
+def _is_superseded(event: Event, member: Member, ledger: Ledger) -> bool:
+    """Whether a later event of a debounce ran instead."""
+    offers, slug = member.options.offers, member.function.slug
+    if not offers.period_ms:
+        return False
+    gate = offers.gate_of(event.data)
+    triggers = [ledger.events[header.event_ids[0]] for header in ledger.runs.values() if header.function_id == slug]
+    others = (other for other in triggers if offers.gate_of(other.data) == gate)
+    return any((other.ts_ms, other.received_at_ms) >= (event.ts_ms, event.received_at_ms) for other in others)
 
 
 async def _nothing_left(setting: Setting, ledger: Ledger) -> None:

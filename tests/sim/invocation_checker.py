@@ -50,15 +50,21 @@ class InvokedOnce:
                     self._end(wait, run_id, entry, moment)
 
     def _created(self, header: RunHeader) -> None:
-        if (header.event_name == INVOKED_EVENT) != (header.invoked_by is not None):
+        invokers = self._invokers(header)
+        if (invokers[0] if invokers else None) != header.invoked_by:
             raise ViolationError(6, f"a run started by {header.event_name} does not say so", header.run_id)
-        if header.invoked_by is None:
-            return
-        wait = self._waits.get(header.invoked_by)
-        if wait is None or wait.step.function != header.function_id:
-            raise ViolationError(6, "was invoked by a step that does not invoke it", header.run_id)
-        if self._children.setdefault(header.invoked_by, header.run_id) != header.run_id:
-            raise ViolationError(6, f"step {wait.step.name} invoked two runs", header.invoked_by.run_id)
+        for invoker in invokers:
+            wait = self._waits.get(invoker)
+            if wait is None or wait.step.function != header.function_id:
+                raise ViolationError(6, "was invoked by a step that does not invoke it", header.run_id)
+            if self._children.setdefault(invoker, header.run_id) != header.run_id:
+                raise ViolationError(6, f"step {wait.step.name} invoked two runs", invoker[0])
+
+    def _invokers(self, header: RunHeader) -> list[Key]:
+        """The steps whose invocations a run answers: of a batch there may be several."""
+        events = [self._known.events[event_id].event for event_id in header.event_ids]
+        invocations = [event.data["_inngest"]["correlation_id"] for event in events if event.name == INVOKED_EVENT]
+        return [(run_id, step_id) for run_id, _, step_id in (each.partition(".") for each in invocations)]
 
     def _begin(self, fact: EntryWritten, moment: Moment) -> None:
         entry = fact.entry

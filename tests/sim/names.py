@@ -6,7 +6,17 @@ from stepwell_orchestrator.model.queue_item import QueueItem
 from tests.sim.checkers import Moment
 from tests.sim.facts import EventStored, Fact, RunCreated
 
-_NAMING = ("run_id", "event_id", "cancellation_id", "step_id", "attempt", "cron", "tick_ms")
+_NAMING = (
+    "run_id",
+    "event_id",
+    "first_event_id",
+    "batch_id",
+    "cancellation_id",
+    "step_id",
+    "attempt",
+    "cron",
+    "tick_ms",
+)
 _RANDOM_LENGTH = 16
 
 

@@ -23,6 +23,7 @@ from tests.sim.corpus import Member
 from tests.sim.gate_checker import LimitsHold
 from tests.sim.halt_checker import HaltsHold
 from tests.sim.invocation_checker import InvokedOnce
+from tests.sim.offer_checker import BatchesHoldEachOnce, DebouncesFireOnce
 from tests.sim.signal_checker import OneWaiter
 from tests.sim.wait_checker import WaitsResolve
 
@@ -32,10 +33,12 @@ def all_checkers(
 ) -> Sequence[Checker]:
     """One of each, fresh.
 
-    ``late_entries``: an entry may be kept that comes after its run's end. ``watches_gates``: slots and rates are told.
+    ``late_entries``: an entry may be kept that comes after its run's end. ``watches_gates``: slots, rates,
+    debounces and batches are told.
     """
     return (
         *((LimitsHold(bounds, members), HaltsHold()) if watches_gates else ()),
+        *((DebouncesFireOnce(members), BatchesHoldEachOnce(members)) if watches_gates else ()),
         WaitsResolve(bounds, members),
         OneWaiter(bounds, members),
         InvokedOnce(bounds, members),

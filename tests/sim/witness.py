@@ -11,13 +11,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from stepwell_orchestrator.flow_ports import Gates, Rates
+from stepwell_orchestrator.flow_ports import Batches, Debounces, Gates, Rates
 from stepwell_orchestrator.local.journal import SqliteJournal
 from stepwell_orchestrator.local.registry import SqliteRegistry
 from stepwell_orchestrator.local.waits import SqliteWaits
 from stepwell_orchestrator.model.decision import EndRun, PutEntry, Write
 from stepwell_orchestrator.model.event import Event
-from stepwell_orchestrator.model.flow import Halts
+from stepwell_orchestrator.model.flow import BatchBounds, BatchEvent, Debounced, Halts, Offer, OpenBatch
 from stepwell_orchestrator.model.pause import Pause
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.model.run import Run, RunHeader
@@ -26,6 +26,8 @@ from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.ports import Acquired, Acquisition, Claim, Claimed
 from tests.sim.facts import (
     EntryWritten,
+    EventBatched,
+    EventDebounced,
     EventStored,
     Fact,
     HaltsLooked,
@@ -214,3 +216,35 @@ class RegistryWitness:
     def _looked(self, halts: Halts) -> Halts:
         self._tell(HaltsLooked(HANDLING.get(NOBODY).number, halts))
         return halts
+
+
+class DebouncesWitness:
+    """The debounces, watched: what was offered, and what was made of it."""
+
+    def __init__(self, debounces: Debounces, tell: Callable[[Fact], int]) -> None:
+        self._debounces = debounces
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._debounces, name)
+
+    async def offer(self, gate: str, offer: Offer) -> Debounced:
+        kept = await self._debounces.offer(gate, offer)
+        self._tell(EventDebounced(gate, offer, kept))
+        return kept
+
+
+class BatchesWitness:
+    """The batches, watched: what was added to which."""
+
+    def __init__(self, batches: Batches, tell: Callable[[Fact], int]) -> None:
+        self._batches = batches
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batches, name)
+
+    async def append(self, gate: str, event: BatchEvent, bounds: BatchBounds, now_ms: int) -> OpenBatch:
+        batch = await self._batches.append(gate, event, bounds, now_ms)
+        self._tell(EventBatched(gate, event, bounds, batch))
+        return batch

@@ -14,7 +14,16 @@ from stepwell.steps.sync_step import SyncStep
 from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
 from tests.tidy.pages import pages
 
-ACTED_UPON = {"cancel", "concurrency", "idempotency", "priority", "throttle", "timeouts"}
+ACTED_UPON = {
+    "batchEvents",
+    "cancel",
+    "concurrency",
+    "debounce",
+    "idempotency",
+    "priority",
+    "throttle",
+    "timeouts",
+}
 PYTHON_API = next(page.text for page in pages() if page.path == "docs/reference/python-api.md")
 SAMPLES: dict[str, Any] = {
     "cancel_on": stepwell.CancelOn("a/b", match="data.id"),

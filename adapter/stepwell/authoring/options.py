@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from stepwell.values.checks import Duration, Field
 from stepwell.values.event_names import EventName, event_name
-from stepwell.wire.registration import CANCELLATIONS_MAX
+from stepwell.wire.registration import BATCH_EVENTS_MAX, CANCELLATIONS_MAX
 from stepwell.wire.times import DAY_MS, SECOND_MS
 
 CONCURRENCY_LIMITS_MAX: Final = 2
@@ -151,7 +151,7 @@ class Debounce:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Start one run for up to ``max_size`` events, or for what came within ``timeout`` of the first.
+    """Start one run for up to ``max_size`` events (2 to 100), or for what came within ``timeout`` of the first.
 
     An event for which the expression ``if_`` is not true runs alone, at once.
     """
@@ -167,7 +167,7 @@ class Batch:
         timeout_ms = field.member("timeout").duration_ms(self.timeout, SECOND_MS, LONGEST_PERIOD_MS)
         return _present(
             {
-                "maxSize": field.member("max_size").whole(self.max_size, 2),
+                "maxSize": field.member("max_size").whole(self.max_size, 2, BATCH_EVENTS_MAX),
                 "timeout": f"{timeout_ms}ms" if timeout_ms % SECOND_MS else f"{timeout_ms // SECOND_MS}s",
                 "key": _key(field, self.key),
                 "if": None if self.if_ is None else field.member("if_").expression(self.if_, "event"),

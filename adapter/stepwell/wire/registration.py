@@ -13,6 +13,7 @@ RETRIES_DEFAULT: Final = 4
 RETRIES_MAX: Final = 20
 TRIGGERS_MAX: Final = 10
 CANCELLATIONS_MAX: Final = 5
+BATCH_EVENTS_MAX: Final = 100
 NAME_MAX_CHARS: Final = 255
 
 _OWN_SDK: Final = "stepwell-py"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from stepwell.wire.registration import CANCELLATIONS_MAX
+from stepwell.wire.registration import BATCH_EVENTS_MAX, CANCELLATIONS_MAX
 from stepwell.wire.times import DAY_MS, SECOND_MS
 from stepwell_orchestrator.accepting.rule_check import Check
 from stepwell_orchestrator.engine.runs.route import TRIGGER_VARIABLES
 from stepwell_orchestrator.engine.waits.matching import WAIT_VARIABLES
+from stepwell_orchestrator.limits import BATCH_TIMEOUT_MAX_MS
 
 _CONCURRENCY_MAX: Final = 2
 _WEEK_MS: Final = 7 * DAY_MS
-_NOT_WITH_BATCH = ("cancel", "debounce", "singleton", "priority")
+_NOT_WITH_BATCH = ("cancel", "debounce", "singleton", "priority", "rateLimit", "idempotency")
 
 
 def check_options(check: Check, options: Mapping[str, Any]) -> None:
@@ -80,8 +81,8 @@ def _debounce(check: Check, value: Any) -> None:
 
 def _batch(check: Check, value: Any) -> None:
     members = check.members(value)
-    check.at("maxSize").whole(members.get("maxSize"), 2)
-    check.at("timeout").duration(members.get("timeout"), SECOND_MS)
+    check.at("maxSize").whole(members.get("maxSize"), 2, BATCH_EVENTS_MAX)
+    check.at("timeout").duration(members.get("timeout"), SECOND_MS, BATCH_TIMEOUT_MAX_MS)
     if "if" in members:
         check.at("if").expression(members["if"], TRIGGER_VARIABLES)
     _key(check, members)
@@ -145,5 +146,5 @@ _OPTION_RULES: Final[Mapping[str, Callable[[Check, Any], None]]] = {
     "timeouts": _timeouts,
 }
 
-FLOW_CONTROL: Final = frozenset({"batchEvents", "debounce", "rateLimit", "singleton"})
+FLOW_CONTROL: Final = frozenset({"rateLimit", "singleton"})
 """The options that are checked and kept, and not acted upon yet."""

@@ -13,6 +13,7 @@ from stepwell_orchestrator.accepting.ingest import Ingest
 from stepwell_orchestrator.accepting.register import Register
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
+from stepwell_orchestrator.controlling.waits_of_events import WaitsOfEvents
 from stepwell_orchestrator.limits import ChangedLimits
 from stepwell_orchestrator.model.queue_item import QueueItem
 from stepwell_orchestrator.ports import Clock, Journal, Registry
@@ -42,7 +43,7 @@ class Deps:
 
     ``queued`` is None where the queue cannot be looked into, as a message queue in the cloud. ``reached_at`` maps the
     ``deployId`` this server put into a sync request to the URL it reached the app at. ``changed_limits`` is None where
-    tests have no business, ``waits_of_runs`` where nothing limits runs.
+    tests have no business, ``waits_of_runs`` and ``waits_of_events`` where nobody asks.
     """
 
     ingest: Ingest
@@ -56,6 +57,7 @@ class Deps:
     reached_at: Callable[[str], str | None] = _never_asked
     changed_limits: ChangedLimits | None = None
     waits_of_runs: WaitsOfRuns | None = None
+    waits_of_events: WaitsOfEvents | None = None
 
 
 @dataclass(frozen=True, slots=True)

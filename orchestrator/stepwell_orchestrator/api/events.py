@@ -26,6 +26,7 @@ from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.limits import INGEST_BYTES_MAX
 from stepwell_orchestrator.ports import EventFilter
 from stepwell_orchestrator.views.run_view import event_body, run_body
+from stepwell_orchestrator.views.waiting_view import event_wait_body
 
 router = APIRouter()
 _queries = APIRouter(dependencies=[Depends(require_bearer)])
@@ -95,12 +96,14 @@ async def list_events(request: Request, deps: WithDeps) -> Response:
 
 @_queries.get("/v1/events/{internal_id}")
 async def get_event(internal_id: str, deps: WithDeps) -> Response:
-    """One event."""
+    """One event, and the debounces and batches that it waits in."""
     _check_id(internal_id)
     event = await deps.journal.get_event(internal_id)
     if event is None:
         raise ApiError(404, "Event not found")
-    return success(event_body(event), deps.clock.now_ms())
+    waits = [] if deps.waits_of_events is None else await deps.waits_of_events.of(event)
+    body = {**event_body(event), "waiting_for": [event_wait_body(wait) for wait in waits]}
+    return success(body, deps.clock.now_ms())
 
 
 @_queries.get("/v1/events/{internal_id}/runs", dependencies=[known_query()])

@@ -11,6 +11,8 @@ from stepwell_orchestrator.aws.queue.recurring import RecurringSchedules
 from stepwell_orchestrator.aws.queue.schedules import Schedules
 from stepwell_orchestrator.aws.queue.visibility import Visibility
 from stepwell_orchestrator.aws.service import Service
+from stepwell_orchestrator.aws.table.flow.batches import DynamoBatches
+from stepwell_orchestrator.aws.table.flow.debounces import DynamoDebounces
 from stepwell_orchestrator.aws.table.flow.gates import DynamoGates
 from stepwell_orchestrator.aws.table.flow.rates import DynamoRates
 from stepwell_orchestrator.aws.table.journal.journal import DynamoJournal
@@ -81,6 +83,9 @@ class AwsBackend:
             schedules=RecurringSchedules(services.scheduler, **scheduling),
             visibility=Visibility(services.sqs, clock, url=names.queue_url),
             flow=FlowPorts(
-                DynamoGates(services.dynamodb, table=names.table), DynamoRates(services.dynamodb, table=names.table)
+                DynamoGates(services.dynamodb, table=names.table),
+                DynamoRates(services.dynamodb, table=names.table),
+                debounces=DynamoDebounces(services.dynamodb, table=names.table),
+                batches=DynamoBatches(services.dynamodb, table=names.table, entropy=entropy),
             ),
         )

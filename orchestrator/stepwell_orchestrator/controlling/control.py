@@ -11,6 +11,7 @@ from stepwell_orchestrator.accepting.event_validation import read_invocation
 from stepwell_orchestrator.controlling.halting import HaltControl
 from stepwell_orchestrator.controlling.rerun_start import AskedStart, start_of
 from stepwell_orchestrator.engine.calls.notices import step_notice
+from stepwell_orchestrator.engine.flow.options import flow_options
 from stepwell_orchestrator.engine.runs.route import new_run
 from stepwell_orchestrator.engine.runs.starting import idempotency_keys
 from stepwell_orchestrator.engine.waits import items, resume
@@ -49,10 +50,13 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What became of an invocation. ``run_id`` is an earlier run's when ``is_new`` is False: it was a repeat."""
+    """What became of an invocation. ``run_id`` is an earlier run's when ``is_new`` is False: it was a repeat.
+
+    It is None while the event waits in a debounce or a batch of the function.
+    """
 
     event_id: str
-    run_id: str
+    run_id: str | None
     is_new: bool
 
 
@@ -126,7 +130,8 @@ class Control:
 
         ``raw`` is the event as it was sent; its name does not matter, and its ``id``, if it has one, makes a second
         invocation within a day a repeat. The wish is stored and queued for later, then acted upon, so it survives a
-        crash; when this returns, the run exists. Raises EventError for a bad event, ApiError 404 for no such function.
+        crash; when this returns, the run exists, unless the event waits in a debounce or a batch. Raises EventError
+        for a bad event, ApiError 404 for no such function.
         """
         function = await self._registry.get_function(slug)
         if function is None:
@@ -140,8 +145,12 @@ class Control:
         item = items.route(internal_id, now_ms).item
         await self._queue.send([replace(item, due_at_ms=now_ms + SPARE_ITEM_DELAY_MS)])
         await self._handle(item, 1)
-        run_id = await self._find_run_id(event, function)
-        return Invocation(internal_id, run_id, is_new=run_id == new_run(event, function).run_id)
+        options = flow_options(function)
+        if options.debounce is None and options.batch is None:
+            run_id = await self._find_run_id(event, function)
+            return Invocation(internal_id, run_id, is_new=run_id == new_run(event, function).run_id)
+        started = await self._journal.runs_of_event(internal_id)
+        return Invocation(internal_id, started[0].run_id if started else None, is_new=True)
 
     async def _find_run_id(self, event: Event, function: Function) -> str:
         """Find the run that an event started, or the one before it that made it a repeat. Returns its id."""

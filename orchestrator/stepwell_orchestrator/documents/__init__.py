@@ -5,6 +5,7 @@ What a store keeps beside the document, because it looks things up by it, is not
 May import the model and the wire.
 """
 
+from stepwell_orchestrator.documents.debounces import debounced_document, read_debounced
 from stepwell_orchestrator.documents.entries import entry_document, read_entries, read_entry
 from stepwell_orchestrator.documents.events import event_document, read_event
 from stepwell_orchestrator.documents.functions import app_document, function_document, read_app, read_function
@@ -22,6 +23,7 @@ from stepwell_orchestrator.documents.work import read_work, work_document
 
 __all__ = [
     "app_document",
+    "debounced_document",
     "entry_document",
     "event_document",
     "function_document",
@@ -31,6 +33,7 @@ __all__ = [
     "pause_document",
     "progress_document",
     "read_app",
+    "read_debounced",
     "read_entries",
     "read_entry",
     "read_event",

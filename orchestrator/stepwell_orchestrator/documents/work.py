@@ -13,10 +13,12 @@ from stepwell_orchestrator.model.queue_item import (
     CancelMatching,
     Cause,
     ChildEnded,
+    CloseBatch,
     Deadline,
     Drive,
     EventArrived,
     Execute,
+    FireDebounce,
     FromStep,
     OpenGate,
     Rerun,
@@ -38,13 +40,13 @@ def work_document(work: Work) -> bytes:
             return encode([_NAMES[type(work)], name])
         case Start(run_id, function_id):
             return encode(["start", run_id, *([function_id] if function_id else [])])
-        case Drive(run_id, reason):
-            return encode(["drive", run_id, reason])
+        case FireDebounce(gate, function_id, name) | CloseBatch(gate, function_id, name):
+            return encode([_NAMES[type(work)], gate, function_id, name])
+        case Drive(run_id, about) | TimerDue(run_id, about):
+            return encode([_NAMES[type(work)], run_id, about])
         case Execute(run_id, step_id, attempt, limited, function_id):
             kept = [limited, function_id] if function_id else [limited] if limited else []
             return encode(["execute", run_id, step_id, attempt, *kept])
-        case TimerDue(run_id, step_id):
-            return encode(["timer", run_id, step_id])
         case Cancel(run_id, requested_at_ms):
             return encode(["cancel", run_id, requested_at_ms])
         case Settle(run_id, step_id, cause):
@@ -67,12 +69,21 @@ def read_work(document: bytes) -> Work:
     return _WORK[kind](*members)
 
 
-_NAMES = {Route: "route", OpenGate: "gate"}
+_NAMES = {
+    Route: "route",
+    OpenGate: "gate",
+    FireDebounce: "debounce",
+    CloseBatch: "batch",
+    Drive: "drive",
+    TimerDue: "timer",
+}
 
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,
     "start": Start,
     "gate": OpenGate,
+    "debounce": FireDebounce,
+    "batch": CloseBatch,
     "drive": Drive,
     "execute": Execute,
     "timer": TimerDue,

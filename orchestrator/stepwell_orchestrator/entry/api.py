@@ -36,8 +36,10 @@ class _WithKeys:
         from stepwell_orchestrator.api.app import create_api
         from stepwell_orchestrator.api.deps import Deps
         from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
+        from stepwell_orchestrator.controlling.waits_of_events import WaitsOfEvents
 
         self._deployment = deployment
+        flow, registry, clock = deployment.backend.flow, deployment.backend.registry, deployment.clock
         self._api = create_api(
             Deps(
                 ingest=deployment.ingest,
@@ -45,10 +47,11 @@ class _WithKeys:
                 control=deployment.control,
                 checkpointer=deployment.checkpointer,
                 journal=deployment.backend.journal,
-                registry=deployment.backend.registry,
+                registry=registry,
                 queued=None,
-                clock=deployment.clock,
-                waits_of_runs=WaitsOfRuns(deployment.backend.flow, deployment.backend.registry, deployment.clock),
+                clock=clock,
+                waits_of_runs=WaitsOfRuns(flow, registry, clock),
+                waits_of_events=WaitsOfEvents(flow, registry, clock),
             ),
             kind=SERVER_KIND,
         )

@@ -167,6 +167,7 @@ def _server(engine: Embedded, syncers: Sequence[Syncer], settings: ServerSetting
         reached_at=reached_at,
         changed_limits=engine.changed_limits,
         waits_of_runs=engine.waits_of_runs,
+        waits_of_events=engine.waits_of_events,
     )
     kind = server_kind(settings.signing_keys)
     api = create_api(deps, kind=kind, event_keys=settings.event_keys, signing_keys=settings.signing_keys)

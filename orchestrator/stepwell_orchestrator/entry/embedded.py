@@ -16,6 +16,7 @@ from stepwell_orchestrator.accepting.register import Register, Synced
 from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
 from stepwell_orchestrator.controlling.waiting_for import WaitsOfRuns
+from stepwell_orchestrator.controlling.waits_of_events import WaitsOfEvents
 from stepwell_orchestrator.entry.in_process import in_process_app, in_process_url
 from stepwell_orchestrator.entry.in_process_transport import InProcessTransport
 from stepwell_orchestrator.entry.settings import server_kind
@@ -127,6 +128,11 @@ class Embedded:
     def waits_of_runs(self) -> WaitsOfRuns:
         """What says why a run is not running."""
         return WaitsOfRuns(self._backend.flow, self.registry, self.clock)
+
+    @property
+    def waits_of_events(self) -> WaitsOfEvents:
+        """What says why an event has started no run yet."""
+        return WaitsOfEvents(self._backend.flow, self.registry, self.clock)
 
     async def __aenter__(self) -> Self:
         self._pumping = asyncio.create_task(self.pump.run(grace_ms=self._grace_ms))

@@ -11,6 +11,8 @@ from stepwell_orchestrator.documents import entry_document, read_entry
 from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.local.commit import put_entry
 from stepwell_orchestrator.local.database import Database, Synchronous
+from stepwell_orchestrator.local.flow.batches import SqliteBatches
+from stepwell_orchestrator.local.flow.debounces import SqliteDebounces
 from stepwell_orchestrator.local.flow.gates import SqliteGates
 from stepwell_orchestrator.local.flow.rates import SqliteRates
 from stepwell_orchestrator.local.journal import SqliteJournal
@@ -45,7 +47,12 @@ class LocalBackend:
             SqliteWaits(database),
             SqliteRegistry(database),
             SqliteQueue(database),
-            FlowPorts(SqliteGates(database), SqliteRates(database)),
+            FlowPorts(
+                SqliteGates(database),
+                SqliteRates(database),
+                debounces=SqliteDebounces(database),
+                batches=SqliteBatches(database),
+            ),
         )
 
     def close(self) -> None:

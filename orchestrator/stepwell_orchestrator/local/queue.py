@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.model.queue_item import CancelMatching, OpenGate, QueueItem, Route, Tick, Work
+from stepwell_orchestrator.model.queue_item import (
+    CancelMatching,
+    CloseBatch,
+    FireDebounce,
+    OpenGate,
+    QueueItem,
+    Route,
+    Tick,
+    Work,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +115,6 @@ class SqliteQueue:
 
 
 def _run_id(work: Work) -> str | None:
-    return None if isinstance(work, Route | OpenGate | CancelMatching | Tick) else work.run_id
+    if isinstance(work, Route | OpenGate | FireDebounce | CloseBatch | CancelMatching | Tick):
+        return None
+    return work.run_id

@@ -6,7 +6,7 @@ import sqlite3
 
 from stepwell_orchestrator.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x5374_6570
 """``Step`` in ASCII: tells our files from other programs' in the SQLite header."""
 
@@ -162,7 +162,35 @@ CREATE INDEX rates_by_tat ON rates (tat_ms);
 CREATE TABLE halts (document BLOB NOT NULL);
 """
 
-_ADDED = ((2, _FLOW_TABLES),)
+_OFFER_TABLES = """
+-- over_at_ms is set once the debounce is over: it is known for a while.
+CREATE TABLE debounces (gate TEXT PRIMARY KEY, document BLOB NOT NULL, over_at_ms INTEGER) WITHOUT ROWID;
+CREATE INDEX debounces_over ON debounces (over_at_ms) WHERE over_at_ms IS NOT NULL;
+
+-- The open batch of a gate has no closed_at_ms.
+CREATE TABLE batches (
+    gate TEXT,
+    batch_id TEXT,
+    first_at_ms INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    closed_at_ms INTEGER,
+    PRIMARY KEY (gate, batch_id)
+) WITHOUT ROWID;
+CREATE TABLE batched_events (
+    gate TEXT,
+    event_id TEXT,
+    batch_id TEXT NOT NULL,
+    PRIMARY KEY (gate, event_id)
+) WITHOUT ROWID;
+CREATE INDEX batched_events_by_batch ON batched_events (gate, batch_id);
+CREATE VIEW sized_batches AS
+    SELECT
+        gate, batch_id, first_at_ms, size_bytes, closed_at_ms,
+        (SELECT count(*) FROM batched_events AS e WHERE e.gate = b.gate AND e.batch_id = b.batch_id) AS size
+    FROM batches AS b;
+"""
+
+_ADDED = ((2, _FLOW_TABLES), (3, _OFFER_TABLES))
 """What each schema after the first added to the one before."""
 
 

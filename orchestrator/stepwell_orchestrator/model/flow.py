@@ -7,9 +7,9 @@ A *halt* is what people say: a function or a whole app is paused, or drains.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from stepwell_orchestrator.model.queue_item import Execute, Start
 from stepwell_orchestrator.model.rate import Rate
@@ -157,21 +157,125 @@ class GateState:
     takers: tuple[str, ...] = ()
 
 
+class DebounceStage(StrEnum):
+    """How far a debounce has come."""
+
+    OPEN = "open"
+    """It takes events."""
+    TAKEN = "taken"
+    """Its event is taken, and its run may not exist yet."""
+    OVER = "over"
+    """Its run exists."""
+
+
 @dataclass(frozen=True, slots=True)
-class Debounced:
-    """The one event that a debounce keeps. ``version`` counts what it took, ``run_id`` is set once it fired."""
+class Offer:
+    """An event that is offered to a debounce at ``offered_at_ms``."""
 
     event_id: str
     event_ts_ms: int
+    received_at_ms: int
+    offered_at_ms: int
+    debounce: Debounce
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """Which of two events is the later one: by the event's own time, then by when it was received."""
+        return self.event_ts_ms, self.received_at_ms, self.event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Debounced:
+    """A debounce: the one event that it keeps, and until when.
+
+    ``first_event_id`` is the event that began it, which is its name; ``latest_received_ms`` when the last one of those
+    it was offered had been received.
+    """
+
+    first_event_id: str
     first_at_ms: int
+    event_id: str
+    event_ts_ms: int
+    received_at_ms: int
+    latest_received_ms: int
     due_at_ms: int
-    version: int = 1
-    run_id: str | None = None
+    stage: DebounceStage = DebounceStage.OPEN
+
+    @classmethod
+    def begun(cls, offer: Offer) -> Self:
+        """One that begins with an event."""
+        return cls(
+            first_event_id=offer.event_id,
+            first_at_ms=offer.offered_at_ms,
+            event_id=offer.event_id,
+            event_ts_ms=offer.event_ts_ms,
+            received_at_ms=offer.received_at_ms,
+            latest_received_ms=offer.received_at_ms,
+            due_at_ms=_due_at_ms(offer, offer.offered_at_ms),
+        )
+
+    def after(self, offer: Offer) -> Self:
+        """What there is after an event was offered; the same object where that changes nothing.
+
+        An open one keeps the later event, and waits for another period; the event that it keeps, offered again,
+        changes nothing. One that is taken stays as it is until its run exists. Once it is over, an event that is no
+        later than the one that ran, and was received no later than the last of them, was one of them: it may be
+        offered again by a redelivery. Any other begins a new one.
+        """
+        is_later = offer.order > (self.event_ts_ms, self.received_at_ms, self.event_id)
+        match self.stage:
+            case DebounceStage.TAKEN:
+                return self
+            case DebounceStage.OVER:
+                was_one = not is_later and offer.received_at_ms <= self.latest_received_ms
+                return self if was_one else self.begun(offer)
+            case DebounceStage.OPEN:
+                if offer.event_id == self.event_id:
+                    return self
+        kept = offer if is_later else self
+        return replace(
+            self,
+            event_id=kept.event_id,
+            event_ts_ms=kept.event_ts_ms,
+            received_at_ms=kept.received_at_ms,
+            latest_received_ms=max(self.latest_received_ms, offer.received_at_ms),
+            due_at_ms=max(self.due_at_ms, _due_at_ms(offer, self.first_at_ms)),
+        )
+
+    def fired(self, now_ms: int) -> Self:
+        """What there is after its timer came: its event is taken, if it is due."""
+        is_due = self.stage is DebounceStage.OPEN and self.due_at_ms <= now_ms
+        return replace(self, stage=DebounceStage.TAKEN) if is_due else self
+
+    def ended(self) -> Self:
+        """What there is after its run exists."""
+        return replace(self, stage=DebounceStage.OVER) if self.stage is DebounceStage.TAKEN else self
+
+
+def _due_at_ms(offer: Offer, first_at_ms: int) -> int:
+    due_at_ms, timeout_ms = offer.offered_at_ms + offer.debounce.period_ms, offer.debounce.timeout_ms
+    return due_at_ms if timeout_ms is None else min(due_at_ms, first_at_ms + timeout_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvent:
+    """An event that is added to a batch: its bytes are those in a call."""
+
+    event_id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBounds:
+    """What closes a batch: so many events, or so many bytes of them."""
+
+    size: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBatch:
-    """A batch as it is after an event was added: its id, its size, and whether it takes no more."""
+    """A batch as it is after an event was added. ``batch_id`` is the event that opened it."""
 
     batch_id: str
     size: int
@@ -255,3 +359,12 @@ class Halts:
 def scopes_of(function_id: str, app_id: str) -> list[HaltScope]:
     """What a function stands still with, itself first."""
     return [HaltScope("function", function_id), HaltScope("app", app_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBatch:
+    """A batch that takes no more: its events, in no order."""
+
+    batch_id: str
+    event_ids: tuple[str, ...]
+    closed_at_ms: int

@@ -14,6 +14,7 @@ class NoticeKind(StrEnum):
 
     EVENT_RECEIVED = "event received"
     APP_SYNCED = "app synced"
+    EVENT_WAITING = "event waiting"
     RUN_CREATED = "run created"
     RUN_STARTED = "run started"
     RUN_WAITING = "run waiting"

@@ -32,6 +32,24 @@ class OpenGate:
 
 
 @dataclass(frozen=True, slots=True)
+class FireDebounce:
+    """A debounce may be due: the one of ``gate`` that ``first_event_id`` began."""
+
+    gate: str
+    function_id: str
+    first_event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseBatch:
+    """A batch has waited long enough: the one of ``gate`` that is named ``batch_id``."""
+
+    gate: str
+    function_id: str
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drive:
     """Bring a run as far as it gets. ``reason`` only serves people."""
 
@@ -172,7 +190,20 @@ class Tick:
 
 
 Work = (
-    Route | Start | OpenGate | Drive | Execute | TimerDue | Cancel | Settle | Deadline | CancelMatching | Rerun | Tick
+    Route
+    | Start
+    | OpenGate
+    | FireDebounce
+    | CloseBatch
+    | Drive
+    | Execute
+    | TimerDue
+    | Cancel
+    | Settle
+    | Deadline
+    | CancelMatching
+    | Rerun
+    | Tick
 )
 
 

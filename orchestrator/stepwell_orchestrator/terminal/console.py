@@ -16,7 +16,7 @@ from stepwell_orchestrator.terminal.display import Glyphs, duration_text, glyphs
 
 _QUIET: Final = frozenset({NoticeKind.CALLED, NoticeKind.STEP_PLANNED, NoticeKind.RUN_CREATED})
 _RETRIES: Final = frozenset({NoticeKind.STEP_RETRYING, NoticeKind.FUNCTION_RETRYING})
-_PAUSES: Final = frozenset({NoticeKind.STEP_SLEEPING, NoticeKind.STEP_WAITING})
+_PAUSES: Final = frozenset({NoticeKind.STEP_SLEEPING, NoticeKind.STEP_WAITING, NoticeKind.EVENT_WAITING})
 _ENDS: Final = frozenset({NoticeKind.RUN_COMPLETED, NoticeKind.RUN_FAILED, NoticeKind.RUN_CANCELLED})
 _STAND_OUT: Final = _RETRIES | _ENDS | {NoticeKind.STEP_FAILED, NoticeKind.WARNED}
 _FUNCTION_CELLS_MAX: Final = 32
@@ -24,6 +24,7 @@ _FUNCTION_CELLS_MAX: Final = 32
 _STYLES: Final = {
     NoticeKind.EVENT_RECEIVED: "blue",
     NoticeKind.APP_SYNCED: "blue",
+    NoticeKind.EVENT_WAITING: "blue",
     NoticeKind.WARNED: "yellow",
     NoticeKind.RUN_WAITING: "yellow",
     NoticeKind.STEP_COMPLETED: "green",
@@ -101,7 +102,7 @@ def _mark(kind: NoticeKind, glyphs: Glyphs) -> str:
 
 def _what(notice: Notice) -> str:
     match notice.kind:
-        case NoticeKind.EVENT_RECEIVED:
+        case NoticeKind.EVENT_RECEIVED | NoticeKind.EVENT_WAITING:
             return f"event {notice.subject}"
         case NoticeKind.APP_SYNCED:
             return f"app {notice.subject} synced"

@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 
 from stepwell_orchestrator.engine.calls.notices import created_notice
 from stepwell_orchestrator.engine.flow.keys import run_flow
+from stepwell_orchestrator.engine.flow.offers import runs_alone
 from stepwell_orchestrator.engine.flow.options import flow_options
 from stepwell_orchestrator.engine.journal.copying import copied_entries
 from stepwell_orchestrator.engine.runs.children import falls_with_caller
@@ -51,6 +52,8 @@ from stepwell_orchestrator.model.run import Invoker, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
 from stepwell_orchestrator.worker.cancelling import Canceller
 from stepwell_orchestrator.worker.dispatch import consequence
+from stepwell_orchestrator.worker.limiting.batching import Batcher
+from stepwell_orchestrator.worker.limiting.debouncing import Debouncer
 from stepwell_orchestrator.worker.tools import Tools
 
 
@@ -105,9 +108,33 @@ class Router:
         await self._create(original.events[0], header, function, (), now_ms, entries=entries)
 
     async def start(self, event: Event, header: RunHeader, function: Function) -> None:
-        """Start the run that a stored event starts of a function, unless one of its keys is taken."""
+        """Start the run that a stored event starts of a function, or offer the event to its debounce or batch."""
+        options, now_ms = flow_options(function), self.tools.clock.now_ms()
+        if options.batch is not None and not runs_alone(options.batch, event, now_ms):
+            await self.batcher.add(event, function, options.batch)
+        elif options.debounce is not None:
+            await self.debouncer.offer(event, function, options.debounce)
+        else:
+            await self.begin(event, header, function)
+
+    async def begin(self, event: Event, header: RunHeader, function: Function) -> None:
+        """Begin a run now, unless one of its keys is taken."""
         keys = idempotency_keys(event, function, self.tools.clock.now_ms())
         await self._create(event, header, function, keys, starts_at_ms(event, header.created_at_ms))
+
+    async def _begin_batch(self, first: Event, header: RunHeader, function: Function) -> None:
+        """Begin the run of a batch, whose events have their keys already."""
+        await self._create(first, header, function, (), starts_at_ms(first, header.created_at_ms))
+
+    @property
+    def debouncer(self) -> Debouncer:
+        """What debounces events."""
+        return Debouncer(self.tools, self.begin)
+
+    @property
+    def batcher(self) -> Batcher:
+        """What gathers events."""
+        return Batcher(self.tools, self._begin_batch)
 
     async def _create(
         self,
@@ -134,7 +161,8 @@ class Router:
         if entries:
             await self._begin_with(header.run_id, entries)
         self.tools.observe(created_notice(header, now_ms))
-        if header.invoked_by is not None and await self._falls_with(header.invoked_by):
+        is_for_one = header.invoked_by is not None and len(header.event_ids) == 1
+        if header.invoked_by is not None and is_for_one and await self._falls_with(header.invoked_by):
             await self.canceller.cancel(header.run_id)
             return
         await self.tools.dispatch(

@@ -137,7 +137,7 @@ class Settler:
                 return resume.by_signal(entry, signal, data, now_ms) if signal == entry.opts["signal"] else None
             case ChildEnded(run_id):
                 child = await self.tools.journal.get_header(run_id)
-                invoked = child is not None and child.event_ids == (invoked_event(run, entry).internal_id,)
+                invoked = child is not None and invoked_event(run, entry).internal_id in child.event_ids
                 outcome = child.outcome if child is not None and invoked else None
                 return None if outcome is None else resume.by_child(entry, outcome, now_ms)
             case WaitRefused(message, until_ms):

@@ -12,9 +12,11 @@ from stepwell_orchestrator.model.notice import Observe, unobserved
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
     CancelMatching,
+    CloseBatch,
     Deadline,
     Drive,
     Execute,
+    FireDebounce,
     OpenGate,
     QueueItem,
     Rerun,
@@ -103,6 +105,10 @@ class Worker:
                 return await self._starter.start(work, deliveries)
             case OpenGate(gate):
                 return await self._open_gate(gate, item.due_at_ms)
+            case FireDebounce() as work:
+                return await self._router.debouncer.fire(work)
+            case CloseBatch() as work:
+                return await self._router.batcher.close(work, item.due_at_ms)
             case Drive(run_id):
                 return await self._driver.drive(run_id, deliveries)
             case Execute() as work:

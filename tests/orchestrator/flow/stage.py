@@ -61,6 +61,7 @@ class Called:
     began_ms: int
     ended_ms: int
     slug: str = SLUG
+    events: tuple[int, ...] = ()
 
 
 @dataclass
@@ -166,14 +167,31 @@ class Stage:
         """Send events, numbered through from 1; ``data`` is in each."""
         return [await self._send(data) for _ in range(count)]
 
-    async def _send(self, data: Mapping[str, Any]) -> Event:
+    async def send_as(self, own_id: str) -> Event:
+        """Send an event with an id of the sender's own, a millisecond from now."""
+        await self.clock.advance(1)
+        return await self._send({}, own_id)
+
+    async def _send(self, data: Mapping[str, Any], own_id: str | None = None) -> Event:
         self._sent += 1
         now_ms = self.clock.now_ms()
         internal_id = ulid_from(now_ms, sha256(str(self._sent).encode()).digest()[:2] + self._sent.to_bytes(8))
-        event = Event(internal_id, EVENT, internal_id, now_ms, now_ms, data={**data, "n": self._sent})
+        event = Event(internal_id, EVENT, own_id or internal_id, now_ms, now_ms, data={**data, "n": self._sent})
         await self.store.journal.put_event(event)
         await self.local.queue.send([items.route(internal_id, now_ms).item])
         return event
+
+    async def send_at(self, *times_ms: int, **data: Any) -> list[Event]:
+        """Send an event at each of those times since the stage was set."""
+        sent = []
+        for at_ms in times_ms:
+            await self.until(at_ms)
+            sent.append(await self._send(data))
+        return sent
+
+    def runs(self) -> list[tuple[int, tuple[int, ...]]]:
+        """When each call began, and with which events."""
+        return [(call.began_ms, call.events) for call in self.calls]
 
     async def until(self, at_ms: int) -> None:
         """Let time pass up to ``at_ms`` since the stage was set."""
@@ -201,6 +219,7 @@ class Stage:
         request = decode_call_request(decode(body))
         (slug,) = parse_qs(urlsplit(url).query)["fnId"]
         data = request.events[0]["data"]
+        events = tuple(event["data"]["n"] for event in request.events)
         began_ms = self.now_ms
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
@@ -209,7 +228,7 @@ class Stage:
             await self.clock.sleep_until(self.clock.now_ms() + self.play.call_ms(data))
         finally:
             self.under_way -= 1
-        self.calls.append(Called(request.ctx.run_id, data["n"], began_ms, self.now_ms, slug))
+        self.calls.append(Called(request.ctx.run_id, data["n"], began_ms, self.now_ms, slug, events))
         status, answer = self.play.answer(request, headers[names.STEP_ID])
         return HttpReply(status, {names.SDK: "test:v1", names.REQUEST_VERSION: "2"}, encode(answer))
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.engine.flow.gates import Gate, gates_of
-from stepwell_orchestrator.flow_ports import FlowPorts
 from stepwell_orchestrator.model.flow import Counted, Limit, Place, RunFlow
 from stepwell_orchestrator.model.queue_item import Start
 from stepwell_orchestrator.worker.limiting.gatekeeping import Asker, Gatekeeper
@@ -86,7 +85,7 @@ class Meanwhile:
 
 def a_keeper(stage: Stage, gates_port: Any = None) -> Gatekeeper:
     """A gatekeeper on the stage's ports, or with other gates."""
-    flow = FlowPorts(gates_port or stage.store.flow.gates, stage.store.flow.rates)
+    flow = replace(stage.store.flow, gates=gates_port or stage.store.flow.gates)
     return Gatekeeper(
         flow, Lines(flow, stage.store.journal, stage.store.registry, stage.local.queue, stage.clock), stage.clock
     )

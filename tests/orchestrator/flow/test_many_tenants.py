@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from stepwell_orchestrator.flow_ports import FlowPorts
 from tests.orchestrator.flow.stage import Called, Play, Stage, a_stage, at_once
 
 TENANTS, RUNS, EACH, ALL = 50, 1_000, 2, 20
@@ -30,7 +30,7 @@ def counting(stage: Stage) -> Counter[str]:
     """What is asked of the gates from now on."""
     asked: Counter[str] = Counter()
     flow = stage.store.flow
-    worker = stage.new_worker(flow=FlowPorts(Counted(flow.gates, asked), flow.rates))
+    worker = stage.new_worker(flow=replace(flow, gates=Counted(flow.gates, asked)))
     stage.begin_with(worker)
     return asked
 

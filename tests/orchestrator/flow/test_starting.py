@@ -169,6 +169,7 @@ async def test_a_limit_costs_nothing_to_functions_without_one() -> None:
 
         nothing: Any = NoGates()
         stage.play.call_ms = lambda _data: 0
-        await handle(stage, items[0].work, flow=FlowPorts(nothing, nothing), journal=Seen())
+        flow = FlowPorts(nothing, nothing, nothing, nothing)
+        await handle(stage, items[0].work, flow=flow, journal=Seen())
         assert asked[0] == "acquire"
         assert (await stage.headers())[0].outcome is not None

@@ -35,6 +35,17 @@ def printed(stream: io.TextIOWrapper) -> list[str]:
             "17:46:40.123                            → event order/created",
         ),
         (
+            Notice(
+                AT_MS,
+                NoticeKind.EVENT_WAITING,
+                function_id="shop-fulfil-order",
+                subject="order/created",
+                due_at_ms=AT_MS + 60_000,
+                detail="2 of 10 in its batch",
+            ),
+            "17:46:40.123  fulfil-order              ○ event order/created  2 of 10 in its batch, until 17:47:40",
+        ),
+        (
             Notice(AT_MS, NoticeKind.RUN_STARTED, subject="order/created", **RUN),
             "17:46:40.123  fulfil-order      DJ7CJD  ● started by order/created",
         ),

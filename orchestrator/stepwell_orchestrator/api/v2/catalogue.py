@@ -54,6 +54,12 @@ async def invoke(app_id: str, function_id: str, request: Request, deps: WithDeps
         invocation = await deps.control.invoke(function.slug, _event(body))
     except EventError as error:
         raise ApiError(400, str(error), code="validation_error") from error
+    if invocation.run_id is None:
+        message = (
+            f"{function.slug} debounces or batches its events: event {invocation.event_id} waits, and its run does not "
+            "exist yet; GET /v1/events/{id} says until when"
+        )
+        raise ApiError(422, message, code="function_debounced")
     if invocation.is_new:
         return success({"runId": invocation.run_id}, deps.clock.now_ms())
     told = {"code": "idempotency_conflict", "message": f"run {invocation.run_id} was started with this key before"}

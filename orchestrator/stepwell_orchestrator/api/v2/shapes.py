@@ -23,7 +23,14 @@ SHOWN_PREFIX: Final = "/v2"
 PREFIXES: Final = ("/api/v2", SHOWN_PREFIX)
 
 _CODES: Final = frozenset(
-    {"idempotency_conflict", "run_already_cancelled", "run_already_ended", "validation_error", "not_implemented"}
+    {
+        "function_debounced",
+        "idempotency_conflict",
+        "run_already_cancelled",
+        "run_already_ended",
+        "validation_error",
+        "not_implemented",
+    }
 )
 _CODE_BY_STATUS: Final[Mapping[int, str]] = {
     400: "invalid_request",

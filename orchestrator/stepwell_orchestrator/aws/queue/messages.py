@@ -15,7 +15,16 @@ from stepwell.wire.encoding import decode, encode
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.errors import StoreError
 from stepwell_orchestrator.limits import MEBIBYTE
-from stepwell_orchestrator.model.queue_item import CancelMatching, OpenGate, QueueItem, Route, Tick, Work
+from stepwell_orchestrator.model.queue_item import (
+    CancelMatching,
+    CloseBatch,
+    FireDebounce,
+    OpenGate,
+    QueueItem,
+    Route,
+    Tick,
+    Work,
+)
 
 MESSAGE_BYTES_MAX: Final = MEBIBYTE
 """What SQS takes in one message, and in one batch."""
@@ -68,7 +77,7 @@ def message_group(work: Work) -> str:
             return event_id
         case CancelMatching():
             return work.cancellation_id
-        case OpenGate(gate):
+        case OpenGate(gate) | FireDebounce(gate) | CloseBatch(gate):
             return gate
         case Tick():
             return hashlib.blake2b(work.function_id.encode(), digest_size=24).hexdigest()

@@ -9,6 +9,7 @@ from stepwell.wire.times import HOUR_MS
 from stepwell_orchestrator.aws.attribute_values import Key
 from stepwell_orchestrator.aws.table.dynamo import key_of
 from stepwell_orchestrator.aws.table.names import in_key
+from stepwell_orchestrator.aws.table.table import CREATED
 from stepwell_orchestrator.model.event import is_internal
 
 LISTING_SHARDS: Final = 8
@@ -26,6 +27,9 @@ EVENT_SK: Final = "e"
 ENTRY_PREFIX: Final = "s#"
 PAYLOAD_PREFIX: Final = "p#"
 LINK_PREFIX: Final = "r#"
+KEY_HOLDER: Final = "r"
+"""Of an idempotency key: the run that has it, or the event that waits in a batch."""
+KEY_EXPIRES: Final = CREATED
 GATE_SHARDS: Final = 16
 LINE_SHARDS: Final = 4
 """A busy gate's line takes two writes for each who waits: four shards are 2,000 who come and go a second."""
@@ -34,6 +38,10 @@ MARK_SK: Final = "w"
 RATE_SK: Final = "t"
 PARTS_SK: Final = "n"
 SLOT_PREFIX: Final = "s#"
+DEBOUNCE_SK: Final = "d"
+BATCH_SK: Final = "b"
+"""The open batch of a gate."""
+CLOSED_BATCH_PREFIX: Final = "b#"
 _RUN: Final = "r#"
 _EVENT: Final = "e#"
 _MS_DIGITS: Final = 15

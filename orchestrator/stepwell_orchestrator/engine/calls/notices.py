@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from stepwell_orchestrator.model.decision import Decision, EndRun, PutEntry, PutProgress
+from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.notice import Notice, NoticeKind
 from stepwell_orchestrator.model.run import Outcome, RunHeader, RunStatus
 from stepwell_orchestrator.model.step import StepEntry, StepStatus
@@ -67,6 +68,18 @@ def created_notice(header: RunHeader, now_ms: int) -> Notice:
         run_id=header.run_id,
         function_id=header.function_id,
         subject=header.event_name,
+    )
+
+
+def event_notice(event: Event, function_id: str, waits_for: str, until_ms: int, now_ms: int) -> Notice:
+    """An event was taken in by a debounce or a batch of a function, which says what it waits for."""
+    return Notice(
+        now_ms,
+        NoticeKind.EVENT_WAITING,
+        function_id=function_id,
+        subject=event.name,
+        detail=waits_for,
+        due_at_ms=until_ms,
     )
 
 

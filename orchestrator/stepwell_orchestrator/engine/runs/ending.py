@@ -8,6 +8,7 @@ from typing import Any, Final
 from stepwell.wire.ids import derived_ulid
 from stepwell.wire.reply import Failed
 from stepwell_orchestrator.engine.runs import children, deferred
+from stepwell_orchestrator.engine.runs.route import invoked
 from stepwell_orchestrator.engine.waits import items
 from stepwell_orchestrator.engine.waits.waiting import give_up
 from stepwell_orchestrator.model.decision import Command, Emit, LeaveGates, Unwatch
@@ -80,10 +81,14 @@ def _lifecycle(run: Run, outcome: Outcome) -> tuple[Command, ...]:
 
 
 def _answer(run: Run, outcome: Outcome) -> tuple[Command, ...]:
-    invoker = run.header.invoked_by
-    if invoker is None:
+    """The end of the waits of those who invoked it: of a batch, everybody whose invocation is in it."""
+    first = run.header.invoked_by
+    if first is None:
         return ()
-    return (items.settle(*invoker, ChildEnded(run.header.run_id), outcome.ended_at_ms),)
+    others = (invocation[1] for event in run.events if (invocation := invoked(event)) is not None)
+    invokers = dict.fromkeys((first, *(invoker for invoker in others if invoker is not None)))
+    ended = ChildEnded(run.header.run_id)
+    return tuple(items.settle(*invoker, ended, outcome.ended_at_ms) for invoker in invokers)
 
 
 def _give_up(run: Run) -> Iterator[Command]:

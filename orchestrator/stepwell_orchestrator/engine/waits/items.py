@@ -11,10 +11,12 @@ from stepwell_orchestrator.model.queue_item import (
     CancelMatching,
     Cause,
     ChildEnded,
+    CloseBatch,
     Deadline,
     Drive,
     EventArrived,
     Execute,
+    FireDebounce,
     QueueItem,
     Rerun,
     Route,
@@ -96,6 +98,16 @@ def wait_ended(run_id: str, step_id: str, now_ms: int) -> Send:
 def deadline(run_id: str, kind: Literal["start", "finish"], limit_ms: int, due_at_ms: int) -> Send:
     """Look whether a run has started, or ended, in time."""
     return Send(QueueItem(f"{run_id}:deadline:{kind}", Deadline(run_id, kind, limit_ms), due_at_ms))
+
+
+def fire_debounce(work: FireDebounce, due_at_ms: int) -> Send:
+    """Look whether a debounce is due."""
+    return Send(QueueItem(f"{work.gate}:debounce:{work.first_event_id}", work, due_at_ms))
+
+
+def close_batch(work: CloseBatch, due_at_ms: int) -> Send:
+    """Run a batch, full or not."""
+    return Send(QueueItem(f"{work.gate}:batch:{work.batch_id}", work, due_at_ms))
 
 
 def cancel_matching(work: CancelMatching, now_ms: int) -> Send:

@@ -11,14 +11,11 @@ from stepwell_orchestrator.aws.table.dynamo import ConditionFailed, Put, Range, 
 from stepwell_orchestrator.aws.table.items import Items
 from stepwell_orchestrator.aws.table.journal.writers import new_writer
 from stepwell_orchestrator.aws.table.retention import Retention
-from stepwell_orchestrator.aws.table.table import CREATED, PK, SK, TTL
+from stepwell_orchestrator.aws.table.table import PK, SK, TTL
 from stepwell_orchestrator.fresh_ids import Entropy
 from stepwell_orchestrator.model.event import Event
 from stepwell_orchestrator.model.run import Run, RunHeader
 from stepwell_orchestrator.model.step import StepEntry
-
-_RUN = "r"
-_EXPIRES = CREATED
 
 
 class Runs:
@@ -43,7 +40,9 @@ class Runs:
         try:
             await self._table.transact(actions, new_writer(self._entropy).hex())
         except ConditionFailed as failed:
-            holders = [old[_RUN]["S"] for old in failed.olds.values() if old is not None and _RUN in old]
+            holders = [
+                old[keys.KEY_HOLDER]["S"] for old in failed.olds.values() if old is not None and keys.KEY_HOLDER in old
+            ]
             return next(iter(holders), header.run_id)
         return header.run_id
 
@@ -98,11 +97,11 @@ class Runs:
         """Take an idempotency key that is free, or has run out by the run's own time."""
         item = {
             **keys.idempotency_key(name),
-            _RUN: text(header.run_id),
-            _EXPIRES: number(expires_at_ms),
+            keys.KEY_HOLDER: text(header.run_id),
+            keys.KEY_EXPIRES: number(expires_at_ms),
             TTL: self._retention.key(expires_at_ms),
         }
-        condition = f"attribute_not_exists({PK}) OR {_EXPIRES} <= :now"
+        condition = f"attribute_not_exists({PK}) OR {keys.KEY_EXPIRES} <= :now"
         return Put(item, condition, {":now": number(header.created_at_ms)})
 
     async def _events(self, event_ids: Sequence[str]) -> list[Event]:

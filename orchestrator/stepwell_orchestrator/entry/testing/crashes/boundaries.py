@@ -15,9 +15,11 @@ from stepwell_orchestrator.model.pause import Pause, PauseKey, PauseKind
 from stepwell_orchestrator.model.queue_item import (
     Cancel,
     CancelMatching,
+    CloseBatch,
     Deadline,
     Drive,
     Execute,
+    FireDebounce,
     OpenGate,
     QueueItem,
     Rerun,
@@ -136,12 +138,10 @@ class Words:
                 return f"the cancellation of {self._run(run_id)}"
             case Deadline(run_id):
                 return f"the deadline of {self._run(run_id)}"
-            case CancelMatching(function_id=function_id):
-                return f"the cancellation of runs of {function_id}"
             case Rerun(original_run_id=original):
                 return f"a rerun of {self._run(original)}"
-            case Tick(function_id, cron):
-                return f'the tick "{cron}" of {function_id}'
+            case CancelMatching() | Tick() | FireDebounce() | CloseBatch():
+                return _work_of_function(work)
             case _:
                 assert_never(work)
 
@@ -156,3 +156,17 @@ class Words:
             if last is None
             else f'the call of {self._run(run_id)} after step "{last}"'
         )
+
+
+def _work_of_function(work: CancelMatching | Tick | FireDebounce | CloseBatch) -> str:
+    match work:
+        case CancelMatching(function_id=function_id):
+            return f"the cancellation of runs of {function_id}"
+        case Tick(function_id, cron):
+            return f'the tick "{cron}" of {function_id}'
+        case FireDebounce(function_id=function_id):
+            return f"the timer of a debounce of {function_id}"
+        case CloseBatch(function_id=function_id):
+            return f"the timer of a batch of {function_id}"
+        case _:
+            assert_never(work)

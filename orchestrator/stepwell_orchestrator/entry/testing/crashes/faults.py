@@ -66,7 +66,12 @@ class Faults:
             journal=self._between(ports.journal),
             waits=self._between(ports.waits),
             queue=self._between(ports.queue),
-            flow=FlowPorts(self._between(ports.flow.gates), self._between(ports.flow.rates)),
+            flow=FlowPorts(
+                self._between(ports.flow.gates),
+                self._between(ports.flow.rates),
+                debounces=self._between(ports.flow.debounces),
+                batches=self._between(ports.flow.batches),
+            ),
             invoker=self._between(ports.invoker),
             fetcher=self._between(ports.fetcher),
         )
