@@ -236,7 +236,7 @@ def _draw_limits(chance: random.Random) -> Limits:
 
 def _with_offers(options: Options, chance: random.Random) -> Options:
     """The same options, and now and then a debounce, or a batch and none of the options that exclude it."""
-    kind = chance.choice(("", "", "", "debounce", "batch"))
+    kind = chance.choice(("", "", "debounce", "batch"))
     timeout_ms = chance.choice((5 * SECOND_MS, 20 * SECOND_MS, MINUTE_MS))
     of_user = chance.random() < 0.3
     if kind == "batch":

@@ -33,8 +33,7 @@ def all_checkers(
 ) -> Sequence[Checker]:
     """One of each, fresh.
 
-    ``late_entries``: an entry may be kept that comes after its run's end. ``watches_gates``: slots, rates,
-    debounces and batches are told.
+    ``late_entries``: an entry may be kept that comes after its run's end. ``watches_gates``: flow control is told of.
     """
     return (
         *((LimitsHold(bounds, members), HaltsHold()) if watches_gates else ()),

@@ -56,7 +56,7 @@ async def test_functions_are_stored_as_registered(world: World) -> None:
     assert (stored.url, stored.sdk) == (f"{URL}?fnId=shop-pay&stepId=step", "py:v1")
     app = world.registry.apps["shop"]
     assert (app.url, app.sdk, app.synced_at_ms) == ("http://localhost:3000/api/inngest", "py:v1", NOW_MS)
-    detail = "2 functions; not applied yet: debounce"
+    detail = "2 functions"
     assert world.notices == [Notice(NOW_MS, NoticeKind.APP_SYNCED, subject="shop", detail=detail)]
 
 
@@ -287,8 +287,13 @@ async def test_what_sdks_register_is_accepted(world: World, members: dict[str, A
             "1 function",
         ),
         (
-            {"cancel": [{"event": "x"}], "debounce": {"period": "1m"}, "triggers": [{"cron": "0 9 * * 1"}]},
-            "1 function; not applied yet: debounce",
+            {
+                "cancel": [{"event": "x"}],
+                "debounce": {"period": "1m"},
+                "singleton": {"mode": "skip"},
+                "triggers": [{"cron": "0 9 * * 1"}],
+            },
+            "1 function; not applied yet: singleton",
         ),
     ],
 )
