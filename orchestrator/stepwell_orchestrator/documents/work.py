@@ -34,12 +34,8 @@ from stepwell_orchestrator.model.queue_item import (
 def work_document(work: Work) -> bytes:
     """A queue item's work: a list whose first member says which."""
     match work:
-        case Route(event_id):
-            return encode(["route", event_id])
-        case OpenGate(gate, not_before_ms):
-            return encode(["gate", gate, *([not_before_ms] if not_before_ms else [])])
-        case Start(run_id, function_id):
-            return encode(["start", run_id, *([function_id] if function_id else [])])
+        case Route() | Start() | OpenGate():
+            return encode([_NAMES[type(work)], *members_of(work).values()])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
         case Execute(run_id, step_id, attempt, limited, function_id):
@@ -68,6 +64,8 @@ def read_work(document: bytes) -> Work:
     kind, *members = decode(document)
     return _WORK[kind](*members)
 
+
+_NAMES = {Route: "route", Start: "start", OpenGate: "gate"}
 
 _WORK: Mapping[str, Callable[..., Work]] = {
     "route": Route,
