@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from stepwell_orchestrator.controlling import lines
+from stepwell_orchestrator.controlling.halting import HaltControl
 from stepwell_orchestrator.controlling.lines import Lines
 from stepwell_orchestrator.local.flow.gates import SqliteGates
+from stepwell_orchestrator.model.flow import Counted, Limit
+from stepwell_orchestrator.model.queue_item import OpenGate, QueueItem
 from stepwell_orchestrator.model.rate import Rate
 from stepwell_orchestrator.worker.limiting.call_slots import CallSlots
 from stepwell_orchestrator.worker.limiting.gatekeeping import Gatekeeper
+from stepwell_orchestrator.worker.limiting.halting import Halting
 
 Patch = pytest.MonkeyPatch
 
@@ -65,7 +70,41 @@ def join_no_line(patch: Patch) -> None:
     patch.setattr(SqliteGates, "join_line", _nothing)
 
 
+def call_what_is_paused(patch: Patch) -> None:
+    """Start and call whatever stands still."""
+    patch.setattr(Halting, "lets", _yes)
+
+
+def ask_once_a_drive(patch: Patch) -> None:
+    """Look at what stands still before the first call of a drive alone."""
+    enter = CallSlots.enter
+
+    async def once(self: CallSlots) -> bool:
+        if id(self) in asked:
+            return True
+        asked[id(self)] = self
+        return await enter(self)
+
+    asked: dict[int, CallSlots] = {}
+    patch.setattr(CallSlots, "enter", once)
+
+
+def open_no_line_of_a_halt(patch: Patch) -> None:
+    """Resume without sending for those who wait, and sweep without them."""
+    patch.setattr(HaltControl, "_open", _nothing)
+    patch.setattr(lines, "halt_limit", lambda limit_id, _halts: Limit(limit_id, Counted.CALLS))
+
+
+def take_out_and_send_for_nobody(patch: Patch) -> None:
+    """Take those out of a line whose halt is over, without queueing their work."""
+    patch.setattr(lines, "_item", lambda gate, _waiter, now_ms: QueueItem(f"{gate}:nobody", OpenGate(gate), now_ms))
+
+
 MUTATIONS = (
+    call_what_is_paused,
+    ask_once_a_drive,
+    open_no_line_of_a_halt,
+    take_out_and_send_for_nobody,
     give_one_more_slot,
     call_without_a_slot,
     start_without_asking,

@@ -49,7 +49,7 @@ class Workload:
             *_numbered("bulk", [partial(self._cancel_many, *_draw_choice(chance)) for _ in range(knobs.bulk_cancels)]),
         ]
         halting = stream(seed, "halts")
-        halts = [partial(self._halt, *_draw_halt(halting)) for _ in range(halting.choice((0, 0, 1, 2)))]
+        halts = [partial(self._halt, *_draw_halt(halting)) for _ in range(halting.randint(0, 3))]
         self._clients += _numbered("halt", halts)
         aims = [draw_aim(chance, number) for number in range(1, knobs.aims + 1)]
         self.aims = Aims(world, self, [aim for aim in aims if world.plan.has(f"aim {aim.number}")])
@@ -200,7 +200,7 @@ def _draw_signal(chance: random.Random) -> tuple[int, str]:
 
 def _draw_halt(chance: random.Random) -> tuple[int, float, bool, int]:
     """When something is brought to a stand, what, whether it drains, and how long it stands still."""
-    held_ms = chance.choice((0, SECOND_MS, MINUTE_MS, HALTED_MAX_MS))
+    held_ms = chance.choice((0, MINUTE_MS, HALTED_MAX_MS, HALTED_MAX_MS))
     return chance.randint(0, _SPREAD_MS), chance.random(), chance.random() < 0.3, held_ms
 
 

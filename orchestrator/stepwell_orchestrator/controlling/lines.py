@@ -45,7 +45,7 @@ class Lines:
         now_ms = self.clock.now_ms()
         due_at_ms = rate.next_ms(tat_ms, now_ms)
         if await self.flow.rates.arm(gate, due_at_ms, now_ms):
-            await self.queue.send([QueueItem(f"{gate}:open:{due_at_ms}", OpenGate(gate), due_at_ms)])
+            await self.queue.send([QueueItem(f"{gate}:open:{due_at_ms}", OpenGate(gate, due_at_ms), due_at_ms)])
 
     async def sweep(self) -> int:
         """Send for those who may go at any gate that is waited at: who made room there may have died.

@@ -36,14 +36,8 @@ from stepwell_orchestrator.model.queue_item import (
 def work_document(work: Work) -> bytes:
     """A queue item's work: a list whose first member says which."""
     match work:
-        case Route(name) | OpenGate(name):
-            return encode([_NAMES[type(work)], name])
-        case Start(run_id, function_id):
-            return encode(["start", run_id, *([function_id] if function_id else [])])
-        case FireDebounce(gate, function_id, name) | CloseBatch(gate, function_id, name):
-            return encode([_NAMES[type(work)], gate, function_id, name])
-        case Drive(run_id, about) | TimerDue(run_id, about):
-            return encode([_NAMES[type(work)], run_id, about])
+        case Route() | Start() | OpenGate() | FireDebounce() | CloseBatch() | Drive() | TimerDue():
+            return encode([_NAMES[type(work)], *members_of(work).values()])
         case Execute(run_id, step_id, attempt, limited, function_id):
             kept = [limited, function_id] if function_id else [limited] if limited else []
             return encode(["execute", run_id, step_id, attempt, *kept])
@@ -71,6 +65,7 @@ def read_work(document: bytes) -> Work:
 
 _NAMES = {
     Route: "route",
+    Start: "start",
     OpenGate: "gate",
     FireDebounce: "debounce",
     CloseBatch: "batch",

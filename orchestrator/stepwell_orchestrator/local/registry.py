@@ -21,10 +21,17 @@ from stepwell_orchestrator.model.function import App, Function
 
 
 class SqliteRegistry:
-    """Apps and their functions in one database. The port says what each method promises."""
+    """Apps and their functions in one database. The port says what each method promises.
+
+    Made before the event loop runs, as the database is. Raises StoreError when it cannot be read.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._changes = 0
+        self._known_halts: Halts | None = None
+        with database.exclusive() as db:
+            self._known_halts = _halts(db)
 
     async def put_app(self, app: App, functions: Sequence[Function]) -> bool:
         """Replace an app and all its functions. Returns False when the checksum is the stored one."""
@@ -82,23 +89,32 @@ class SqliteRegistry:
         return await self._functions("SELECT document FROM functions WHERE app_id = ? ORDER BY slug", app_id)
 
     async def halts(self) -> Halts:
-        """What stands still."""
-        return await self.halts_now()
+        """What stands still. It is asked before every call, and the database has one owner: so it is read once."""
+        return await self.halts_now() if self._known_halts is None else self._known_halts
 
     async def halts_now(self) -> Halts:
         """What stands still."""
+        changes = self._changes
         async with self._database.read() as db:
-            return _halts(db)
+            halts = _halts(db)
+        if changes == self._changes:
+            self._known_halts = halts
+        return halts
 
     async def put_halt(self, scope: HaltScope, halt: Halt | None, *, instead_of: Halt | None) -> bool:
         """Bring something to a stand, or lift that."""
-        async with self._database.write() as db:
-            known = _halts(db)
-            if known.by_scope.get(scope) != instead_of:
-                return False
-            db.execute("DELETE FROM halts")
-            db.execute("INSERT INTO halts VALUES (?)", (halts_document(known.changed(scope, halt)),))
-            return True
+        try:
+            async with self._database.write() as db:
+                known = _halts(db)
+                if known.by_scope.get(scope) != instead_of:
+                    return False
+                db.execute("DELETE FROM halts")
+                db.execute("INSERT INTO halts VALUES (?)", (halts_document(known.changed(scope, halt)),))
+        finally:
+            # What is being read at the moment may be older.
+            self._changes += 1
+            self._known_halts = None
+        return True
 
     async def _functions(self, query: str, *parameters: Any) -> list[Function]:
         async with self._database.read() as db:

@@ -26,9 +26,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """A gate's rate lets more through from now on, or a halt is over: let the first of its line go."""
+    """A gate's rate lets more through from ``not_before_ms`` on, or a halt is over: let the first of its line go."""
 
     gate: str
+    not_before_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,8 @@ class Worker:
         match item.work:
             case Start() as work:
                 return await self._starter.start(work, deliveries)
-            case OpenGate(gate):
-                return await self._open_gate(gate, item.due_at_ms)
+            case OpenGate(gate, not_before_ms):
+                return await self._open_gate(gate, not_before_ms)
             case FireDebounce() as work:
                 return await self._router.debouncer.fire(work)
             case CloseBatch() as work:
@@ -141,9 +141,9 @@ class Worker:
             case _:
                 assert_never(work)
 
-    async def _open_gate(self, gate: str, due_at_ms: int) -> int | None:
-        """Send for those who may go by a rate. Returns when to come again: an item may be early by this clock."""
-        if self._tools.clock.now_ms() < due_at_ms:
-            return due_at_ms
+    async def _open_gate(self, gate: str, not_before_ms: int) -> int | None:
+        """Send for those who may go. Returns when to come again: a rate's item may be early by this clock."""
+        if self._tools.clock.now_ms() < not_before_ms:
+            return not_before_ms
         await self._tools.keeper.lines.send_for_next(gate)
         return None
