@@ -38,8 +38,8 @@ def work_document(work: Work) -> bytes:
     match work:
         case Route(name) | Start(name) | OpenGate(name):
             return encode([_NAMES[type(work)], name])
-        case FireDebounce(gate, function_id, name) | CloseBatch(gate, function_id, name):
-            return encode([_NAMES[type(work)], gate, function_id, name])
+        case FireDebounce() | CloseBatch():
+            return encode([_NAMES[type(work)], *members_of(work).values()])
         case Drive(run_id, reason):
             return encode(["drive", run_id, reason])
         case Execute(run_id, step_id, attempt, limited):
