@@ -216,7 +216,7 @@ def _as_witnessed(run: Run, ledger: Ledger) -> None:
 
 def _told(run: Run, told: set[tuple[str, Any]]) -> None:
     """Promise 8: the lifecycle events of an end exist; a run started by a failure stays silent."""
-    silent = run.header.event_name == FAILED_EVENT
+    silent = any(event.name == FAILED_EVENT for event in run.events)
     for name in _LIFECYCLE[run.header.status]:
         if ((name, run.header.run_id) in told) == silent:
             message = f"{name} was {'' if silent else 'not '}emitted for a run that ended as {run.header.status}"

@@ -75,8 +75,8 @@ def close_batches_early(patch: Patch) -> None:
     """Run a batch whenever its timer is delivered."""
     close = Batcher.close
 
-    async def hasty(self: Batcher, work: Any, _due_at_ms: int) -> int | None:
-        return await close(self, work, 0)
+    async def hasty(self: Batcher, work: Any) -> int | None:
+        return await close(self, replace(work, until_ms=0))
 
     patch.setattr(Batcher, "close", hasty)
 

@@ -43,11 +43,14 @@ class FireDebounce:
 
 @dataclass(frozen=True, slots=True)
 class CloseBatch:
-    """A batch has waited long enough: the one of ``gate`` that is named ``batch_id``."""
+    """A batch has waited long enough at ``until_ms``, however often its item was postponed: that of ``gate`` with that
+    name.
+    """
 
     gate: str
     function_id: str
     batch_id: str
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)

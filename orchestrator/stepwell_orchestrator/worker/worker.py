@@ -108,7 +108,7 @@ class Worker:
             case FireDebounce() as work:
                 return await self._router.debouncer.fire(work)
             case CloseBatch() as work:
-                return await self._router.batcher.close(work, item.due_at_ms)
+                return await self._router.batcher.close(work)
             case Drive(run_id):
                 return await self._driver.drive(run_id, deliveries)
             case Execute() as work:

@@ -72,9 +72,10 @@ def _leave_gates(run: Run) -> Iterator[Command]:
 def _lifecycle(run: Run, outcome: Outcome) -> tuple[Command, ...]:
     """The lifecycle events, with ids derived from the run.
 
-    Runs that were themselves triggered by a finished or failed event stay silent: the loop guard.
+    Runs that were themselves triggered by a finished or failed event stay silent: the loop guard. Of a batch it is
+    enough that one of its events is such a one.
     """
-    if run.header.event_name in _SILENT_TRIGGERS:
+    if not _SILENT_TRIGGERS.isdisjoint((run.header.event_name, *(event.name for event in run.events))):
         return ()
     data = _lifecycle_data(run, outcome)
     return tuple(Emit(_lifecycle_event(run, name, data, outcome)) for name in _EVENTS_BY_STATUS[outcome.status])

@@ -105,9 +105,9 @@ def fire_debounce(work: FireDebounce, due_at_ms: int) -> Send:
     return Send(QueueItem(f"{work.gate}:debounce:{work.first_event_id}", work, due_at_ms))
 
 
-def close_batch(work: CloseBatch, due_at_ms: int) -> Send:
+def close_batch(work: CloseBatch) -> Send:
     """Run a batch, full or not."""
-    return Send(QueueItem(f"{work.gate}:batch:{work.batch_id}", work, due_at_ms))
+    return Send(QueueItem(f"{work.gate}:batch:{work.batch_id}", work, work.until_ms))
 
 
 def cancel_matching(work: CancelMatching, now_ms: int) -> Send:

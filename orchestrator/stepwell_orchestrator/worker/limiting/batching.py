@@ -63,13 +63,13 @@ class Batcher:
         gate = batch_gate(function.slug, batch, event, now_ms)
         bounds = BatchBounds(batch.max_size, BATCH_BYTES_MAX)
         found = await self.tools.flow.batches.append(gate, batch_event(event), bounds, now_ms)
-        work = CloseBatch(gate, function.slug, found.batch_id)
+        until_ms = found.first_at_ms + batch.timeout_ms
+        work = CloseBatch(gate, function.slug, found.batch_id, until_ms)
         if found.closed:
             await self._run(work)
             return
-        until_ms = found.first_at_ms + batch.timeout_ms
         if found.batch_id == event.internal_id:
-            await self.tools.dispatch([items.close_batch(work, until_ms)])
+            await self.tools.dispatch([items.close_batch(work)])
         waits_for = f"{found.size} of {batch.max_size} in its batch"
         self.tools.observe(event_notice(event, function.slug, waits_for, until_ms, now_ms))
 
@@ -82,10 +82,10 @@ class Batcher:
                 return True
         return False
 
-    async def close(self, work: CloseBatch, due_at_ms: int) -> int | None:
+    async def close(self, work: CloseBatch) -> int | None:
         """Run a batch whose time is up. Returns when to try again: an item may be early by this clock."""
-        if self.tools.clock.now_ms() < due_at_ms:
-            return due_at_ms
+        if self.tools.clock.now_ms() < work.until_ms:
+            return work.until_ms
         await self._run(work)
         return None
 
