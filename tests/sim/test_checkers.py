@@ -14,6 +14,7 @@ from stepwell.wire.ids import hash_step_id
 from stepwell.wire.opcodes import Op
 from stepwell_orchestrator.expr.compile import compile_expression
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import Halts
 from stepwell_orchestrator.model.function import Function
 from stepwell_orchestrator.model.run import Invoker, Outcome, RunHeader, RunStatus
 from stepwell_orchestrator.model.signal import SignalWait as PortWait
@@ -29,6 +30,7 @@ from tests.sim.facts import (
     EntryWritten,
     EventStored,
     Fact,
+    HaltsLooked,
     RerunAnswered,
     RunCreated,
     RunEnded,
@@ -334,13 +336,15 @@ HARMLESS: dict[str, History] = {
 
 
 def show(history: History, *, late_entries: bool = False) -> None:
-    """Show what happened to every checker, one after the other."""
+    """Show what happened to every checker, one after the other. Whoever calls has found that nothing stands still."""
     for checker in all_checkers(BOUNDS, MEMBERS, late_entries=late_entries):
         now_ms, numbers = 0, itertools.count(1)
         for fact in history:
             if isinstance(fact, int):
                 now_ms = fact
             else:
+                if isinstance(fact, CallMade | RunStarted):
+                    checker.see(HaltsLooked(fact.handling, Halts()), Moment(0, now_ms))
                 checker.see(fact, Moment(next(numbers), now_ms))
 
 
