@@ -43,9 +43,7 @@ class FireDebounce:
 
 @dataclass(frozen=True, slots=True)
 class CloseBatch:
-    """A batch has waited long enough at ``until_ms``, however often its item was postponed: that of ``gate`` with that
-    name.
-    """
+    """The batch of that name at ``gate`` has waited long enough at ``until_ms``, also when its item was postponed."""
 
     gate: str
     function_id: str

@@ -179,7 +179,23 @@ NO_URL = {"steps": {"step": {"id": "step", "name": "step", "runtime": {"url": "f
         ({"debounce": {"period": "1s", "key": "nope.x"}}, "debounce: key is no valid expression"),
         (
             {"batchEvents": {"maxSize": 1, "timeout": "5s"}},
-            "batchEvents: maxSize must be a whole number 2 or more, got 1",
+            "batchEvents: maxSize must be a whole number from 2 to 100, got 1",
+        ),
+        (
+            {"batchEvents": {"maxSize": 101, "timeout": "5s"}},
+            "batchEvents: maxSize must be a whole number from 2 to 100, got 101",
+        ),
+        (
+            {"batchEvents": {"maxSize": 2, "timeout": "192h"}},
+            "batchEvents: timeout is 192h; it must be from 1 s to 604800 s",
+        ),
+        (
+            {"batchEvents": {"maxSize": 2, "timeout": "5s"}, "rateLimit": {"limit": 1, "period": "1s"}},
+            "batchEvents cannot be combined with rateLimit; remove one of them",
+        ),
+        (
+            {"batchEvents": {"maxSize": 2, "timeout": "5s"}, "idempotency": "event.data.id"},
+            "batchEvents cannot be combined with idempotency; remove one of them",
         ),
         (
             {"batchEvents": {"maxSize": 2, "timeout": "5s"}, "debounce": {"period": "1s"}},
