@@ -125,11 +125,13 @@ SECOND: list[Fact] = [
 CHILD = RunHeader(
     "c", "sim", "sim-child", "inngest/function.invoked", ("i1",), 0, invoked_by=Invoker("r", INVOKE.step_id)
 )
+INVOKED_DATA = {"_inngest": {"correlation_id": f"r.{INVOKE.step_id}"}}
+INVOCATION = EventStored(Event("i1", "inngest/function.invoked", "i1", 0, 0, INVOKED_DATA), True)
 INVOKED: list[Fact | int] = [
     *START,
     CALL,
     written(INVOKE),
-    EventStored(Event("i1", "inngest/function.invoked", "i1", 0, 0), True),
+    INVOCATION,
     RunCreated(CHILD),
 ]
 
@@ -225,11 +227,11 @@ BROKEN: dict[str, History] = {
     "though it was not refused": [*TAKEN, written(replace(SIGNAL, status=StepStatus.FAILED))],
     "invoked two runs": [
         *INVOKED,
-        EventStored(Event("i2", "inngest/function.invoked", "i2", 0, 0), True),
+        EventStored(Event("i2", "inngest/function.invoked", "i2", 0, 0, INVOKED_DATA), True),
         RunCreated(replace(CHILD, run_id="c2", event_ids=("i2",))),
     ],
-    "by a step that does not invoke it": [*START, RunCreated(replace(CHILD, event_ids=("e1",)))],
-    "does not say so": [*START, RunCreated(replace(CHILD, run_id="c2", event_ids=("e1",), invoked_by=None))],
+    "by a step that does not invoke it": [*START, CALL, INVOCATION, RunCreated(CHILD)],
+    "does not say so": [*START, CALL, written(INVOKE), INVOCATION, RunCreated(replace(CHILD, invoked_by=None))],
     "not what became of it": [
         *INVOKED,
         RunEnded("c", Outcome(RunStatus.COMPLETED, 0, output=1)),

@@ -18,6 +18,7 @@ from stepwell_orchestrator.engine.schedules.tick import fires_at_ms, tick_event
 from stepwell_orchestrator.limits import TICK_LATE_MS
 from stepwell_orchestrator.model.decision import Emit
 from stepwell_orchestrator.model.event import Event
+from stepwell_orchestrator.model.flow import Halted
 from stepwell_orchestrator.model.function import App, Function
 from stepwell_orchestrator.model.queue_item import Tick
 from stepwell_orchestrator.model.schedule import SCHEDULED_EVENT, Schedule, schedules_of
@@ -27,7 +28,7 @@ from stepwell_orchestrator.worker.ticking import Ticker
 from tests.sim.chance import PROMPT_MS
 from tests.sim.checkers import Moment, ViolationError
 from tests.sim.corpus import APP, URL, Member
-from tests.sim.facts import EventStored, Fact, RunCreated
+from tests.sim.facts import EventStored, Fact, HaltsLooked, RunCreated
 from tests.sim.scripted import Script, ScriptedStep, Stage
 from tests.sim.setting import Setting
 from tests.sim.steps import Do
@@ -51,12 +52,16 @@ class Ticks:
     )
     events: dict[str, Event] = field(default_factory=dict)
     runs: dict[tuple[str, int], str] = field(default_factory=dict)
+    halted_ms: list[int] = field(default_factory=list)
+    """When somebody found that the function stands still: what ticks then is left out."""
     began_at_ms: int = 0
     stopped_at_ms: int | None = None
 
-    def see(self, fact: Fact, _moment: Moment) -> None:
+    def see(self, fact: Fact, moment: Moment) -> None:
         """Look at the events of ticks, and at their runs."""
         match fact:
+            case HaltsLooked(halts=halts) if halts.closing(Halted.STARTS, SLUG, APP) is not None:
+                self.halted_ms.append(moment.now_ms)
             case EventStored(event, True) if event.name == SCHEDULED_EVENT:
                 if any(_tick_of(event) == _tick_of(other) for other in self.events.values()):
                     raise ViolationError(2, f"the tick {event.id} of {event.data['cron']} is two events")
@@ -83,13 +88,16 @@ class Ticks:
         self.stopped_at_ms = setting.clock.now_ms()
 
     def check_end(self) -> None:
-        """Every tick of the time up to a little before the end has its run."""
+        """Every tick of the time up to a little before the end has its run, or came while the function stood still."""
         assert self.stopped_at_ms is not None, "the world came to rest although its schedules ticked"
         end_ms = self.stopped_at_ms - 2 * MINUTE_MS
         for schedule in schedules_of(self.member.function):
             for tick_ms in takewhile(lambda at_ms: at_ms <= end_ms, ticks_after(schedule.line, self.began_at_ms)):
-                if (schedule.cron, tick_ms) not in self.runs:
+                if (schedule.cron, tick_ms) not in self.runs and not self._is_halted_at(tick_ms):
                     raise ViolationError(1, f"a tick of {schedule.cron} at {tick_ms} started nothing")
+
+    def _is_halted_at(self, tick_ms: int) -> bool:
+        return any(tick_ms <= at_ms <= tick_ms + _ALL_BY_THEN_MS for at_ms in self.halted_ms)
         for event in self.events.values():
             schedule = next(each for each in schedules_of(self.member.function) if each.cron == event.data["cron"])
             if event.ts_ms != fires_at_ms(schedule, parse_instant_ms(event.id)):
