@@ -95,13 +95,13 @@ class Ticks:
             for tick_ms in takewhile(lambda at_ms: at_ms <= end_ms, ticks_after(schedule.line, self.began_at_ms)):
                 if (schedule.cron, tick_ms) not in self.runs and not self._is_halted_at(tick_ms):
                     raise ViolationError(1, f"a tick of {schedule.cron} at {tick_ms} started nothing")
-
-    def _is_halted_at(self, tick_ms: int) -> bool:
-        return any(tick_ms <= at_ms <= tick_ms + _ALL_BY_THEN_MS for at_ms in self.halted_ms)
         for event in self.events.values():
             schedule = next(each for each in schedules_of(self.member.function) if each.cron == event.data["cron"])
             if event.ts_ms != fires_at_ms(schedule, parse_instant_ms(event.id)):
                 raise ViolationError(10, f"the tick {event.id} of {schedule.cron} fired at another time than it has")
+
+    def _is_halted_at(self, tick_ms: int) -> bool:
+        return any(tick_ms <= at_ms <= tick_ms + _ALL_BY_THEN_MS for at_ms in self.halted_ms)
 
 
 def _tick_of(event: Event) -> tuple[str, int]:
