@@ -11,7 +11,7 @@ import stepwell
 from stepwell.authoring.options import FunctionOptions
 from stepwell.steps.step import Step
 from stepwell.steps.sync_step import SyncStep
-from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
+from stepwell_orchestrator.accepting.option_rules import NOT_APPLIED
 from tests.tidy.pages import pages
 
 ACTED_UPON = {
@@ -53,7 +53,7 @@ def test_every_option_has_a_sample() -> None:
 def test_the_server_knows_every_option(option: str) -> None:
     """What an app sends for an option, the server checks, and acts upon or says that it does not."""
     (name,) = FunctionOptions(**{option: SAMPLES[option]}).encode("fn")
-    assert name in FLOW_CONTROL | ACTED_UPON
+    assert name in NOT_APPLIED | ACTED_UPON
 
 
 def test_both_faces_have_the_same_steps() -> None:

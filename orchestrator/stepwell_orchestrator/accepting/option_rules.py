@@ -146,5 +146,10 @@ _OPTION_RULES: Final[Mapping[str, Callable[[Check, Any], None]]] = {
     "timeouts": _timeouts,
 }
 
-FLOW_CONTROL: Final = frozenset({"rateLimit", "singleton"})
+NOT_APPLIED: Final = frozenset({"rateLimit", "singleton"})
 """The options that are checked and kept, and not acted upon yet."""
+
+
+def not_applied(options: Mapping[str, Any]) -> list[str]:
+    """Which of a function's options do nothing yet, by name."""
+    return sorted(name for name in NOT_APPLIED & options.keys() if options[name])

@@ -15,7 +15,7 @@ from stepwell.wire.encoding import canonical
 from stepwell.wire.registration import FunctionConfig, Registration, decode_registration
 from stepwell_orchestrator.accepting.cancel_warnings import cancel_warnings
 from stepwell_orchestrator.accepting.function_rules import broken_rules
-from stepwell_orchestrator.accepting.option_rules import FLOW_CONTROL
+from stepwell_orchestrator.accepting.option_rules import not_applied
 from stepwell_orchestrator.accepting.timetable import Timetable, gone
 from stepwell_orchestrator.errors import ApiError
 from stepwell_orchestrator.model.function import App, Function
@@ -184,5 +184,5 @@ def _reachable(url: str, reached: SplitResult | None) -> str:
 def _summary(functions: Sequence[FunctionConfig]) -> str:
     """How many functions there are, and which of their options wait for a later version."""
     count = f"{len(functions)} function{'' if len(functions) == 1 else 's'}"
-    waiting = {name for config in functions for name in FLOW_CONTROL & {*config.options} if config.options[name]}
+    waiting = {name for config in functions for name in not_applied(config.options)}
     return f"{count}; not applied yet: {', '.join(sorted(waiting))}" if waiting else count

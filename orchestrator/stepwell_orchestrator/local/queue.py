@@ -8,16 +8,7 @@ from dataclasses import dataclass
 
 from stepwell_orchestrator.documents import read_work, work_document
 from stepwell_orchestrator.local.database import Database
-from stepwell_orchestrator.model.queue_item import (
-    CancelMatching,
-    CloseBatch,
-    FireDebounce,
-    OpenGate,
-    QueueItem,
-    Route,
-    Tick,
-    Work,
-)
+from stepwell_orchestrator.model.queue_item import QueueItem, Work, WorkOfNoRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +106,4 @@ class SqliteQueue:
 
 
 def _run_id(work: Work) -> str | None:
-    if isinstance(work, Route | OpenGate | FireDebounce | CloseBatch | CancelMatching | Tick):
-        return None
-    return work.run_id
+    return None if isinstance(work, WorkOfNoRun) else work.run_id

@@ -208,6 +208,9 @@ Work = (
     | Tick
 )
 
+WorkOfNoRun = Route | OpenGate | FireDebounce | CloseBatch | CancelMatching | Tick
+"""What is about an event, a gate, a function: no run has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueueItem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,15 +13,18 @@ from typing import Any
 
 from stepwell.authoring.app import App
 from stepwell.authoring.function import Function
+from stepwell.errors import StepwellWarning
 from stepwell.executing.execution import Runtime, execute
 from stepwell.executing.loop.waiting import running_loop
 from stepwell.executing.saving import Saver
 from stepwell.wire.call import CallRequest
 from stepwell.wire.checkpoint import Checkpoint
 from stepwell.wire.ids import EventIdSeed
+from stepwell.wire.registration import Registration
 from stepwell.wire.reply import Outcome
 from stepwell_orchestrator.accepting.checkpointing import Checkpointer
 from stepwell_orchestrator.accepting.ingest import Ingest
+from stepwell_orchestrator.accepting.option_rules import not_applied
 from stepwell_orchestrator.accepting.register import Register
 from stepwell_orchestrator.accepting.timetable import Timetable
 from stepwell_orchestrator.controlling.control import Control
@@ -177,6 +181,7 @@ class World:
             registration, endpoint = in_process_app(app, self.journal, self.clock, execute=self._executor(app))
             self._invoker.mount(in_process_url(app.id), endpoint)
             await self._register.accept(registration.encode())
+            _tell_what_does_nothing(registration)
 
     def _hire(self) -> None:
         """Put a worker to work, in the place of the one before."""
@@ -272,3 +277,11 @@ def _counting_entropy() -> Callable[[int], bytes]:
     """Entropy that counts: the same test has the same ids, and so the same back-off, every time."""
     counter = itertools.count(1)
     return lambda length: next(counter).to_bytes(length)
+
+
+def _tell_what_does_nothing(registration: Registration) -> None:
+    """A test must not pass because of an option that no engine applies yet, nor fail and not say why."""
+    for config in registration.functions:
+        for name in not_applied(config.options):
+            told = f"{config.id}: {name} is checked and stored, and not applied yet: every event starts a run"
+            warnings.warn(told, StepwellWarning, stacklevel=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import stepwell
@@ -76,3 +78,26 @@ def test_a_plain_test_sees_them_as_well(engine: SyncEngine) -> None:
     with pytest.warns(stepwell.StepwellWarning):
         run = engine.send_one("go")
     assert ["never awaited" in warning for warning in run.warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"rate_limit": stepwell.RateLimit(1, "1h")}, "rateLimit"),
+        ({"singleton": stepwell.Singleton("skip")}, "singleton"),
+    ],
+)
+async def test_an_option_that_is_not_applied_yet_is_told(engine: Engine, options: dict[str, Any], name: str) -> None:
+    """A test that serves a function with such an option is told its name, and that events start runs all the same."""
+    app = stepwell.App("shop", dev=True)
+
+    @app.function(on="go", **options)
+    async def limited(ctx: stepwell.Context) -> str:
+        return "done"
+
+    engine.serve(app)
+    with pytest.warns(stepwell.StepwellWarning, match=f"^shop-limited: {name} is checked and stored, and not applied"):
+        await engine.send("go")
+    await engine.send("go")
+    await engine.settle()
+    assert [run.status for run in engine.runs] == ["completed"] * 2
