@@ -227,4 +227,4 @@ def _read_halts(document: bytes) -> Halts:
 
 
 def _overtaken() -> StoreError:
-    return StoreError(f"the registry was changed by others {_TRIES} times in a row; register again")
+    return StoreError(f"the registry was changed by others {_TRIES} times in a row; try again")

@@ -155,7 +155,7 @@ async def test_a_registry_that_never_stands_still_is_told(bed: Bed, registry: Dy
     other = bed.backend().registry
     rivals = [after(other.put_app(replace(MAIL, checksum=str(n)), [])) for n in range(10)]
     bed.dynamodb.plan("transact_write_items", *(fault for rival in rivals for fault in (rival, lambda do, _: do())))
-    with pytest.raises(StoreError, match="changed by others 10 times in a row; register again"):
+    with pytest.raises(StoreError, match="changed by others 10 times in a row; try again"):
         await registry.put_app(SHOP, [])
     assert await registry.list_apps() == [replace(MAIL, checksum="9")]
 
