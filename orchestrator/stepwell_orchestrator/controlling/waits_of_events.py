@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
+from stepwell.wire.times import format_instant
 from stepwell_orchestrator.engine.flow.keys import evaluate_key
 from stepwell_orchestrator.engine.flow.offers import batch_gate, debounce_gate, runs_alone
 from stepwell_orchestrator.engine.flow.options import flow_options
@@ -31,6 +32,17 @@ class EventWait:
     events: int | None = None
     most: int | None = None
     superseded_by: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        keyed = f" of key {self.key}" if self.key else ""
+        until = f"until {format_instant(self.until_ms)}"
+        if self.option == "batch":
+            held = f"{self.events} of {self.most} events"
+            return f"waits in a batch of {self.function_id}{keyed}: {held}, {until} at the latest"
+        instead = "" if self.superseded_by is None else f"; event {self.superseded_by} runs instead"
+        return f"waits in a debounce of {self.function_id}{keyed}, {until} unless more events come{instead}"
 
 
 @dataclass(frozen=True, slots=True)

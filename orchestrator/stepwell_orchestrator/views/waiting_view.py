@@ -27,6 +27,7 @@ def waiting_body(waiting: WaitingFor | None) -> dict[str, Any] | None:
 def event_wait_body(wait: EventWait) -> dict[str, Any]:
     """The debounce or batch that an event waits in."""
     return {
+        "text": wait.text,
         "function_id": wait.function_id,
         "option": wait.option,
         "key": wait.key,

@@ -61,17 +61,19 @@ async def test_a_debounced_event_says_until_when_and_what_runs_instead(world: Wo
         await sent(world, "doc/edited", doc="a", version=1),
         await sent(world, "doc/edited", doc="a", version=2),
     )
+    until = format_instant(VIRTUAL_START_MS + 10_000)
+    text = f"waits in a debounce of desk-index of key a, until {until} unless more events come"
     wait = {
         "function_id": "desk-index",
         "option": "debounce",
         "key": "a",
-        "until": format_instant(VIRTUAL_START_MS + 10_000),
+        "until": until,
         "events": None,
         "most": None,
     }
-    for event_id, instead in ((first, second), (second, None)):
+    for event_id, instead, told in ((first, second, f"; event {second} runs instead"), (second, None, "")):
         body = (await client.get(f"/v1/events/{event_id}")).json()["data"]
-        assert body["waiting_for"] == [{**wait, "superseded_by": instead}]
+        assert body["waiting_for"] == [{**wait, "superseded_by": instead, "text": text + told}]
 
 
 async def test_a_batched_event_says_how_many_there_are(world: World, client: httpx.AsyncClient):
@@ -81,6 +83,7 @@ async def test_a_batched_event_says_how_many_there_are(world: World, client: htt
     (wait,) = (await client.get(f"/v1/events/{second}")).json()["data"]["waiting_for"]
     assert (wait["option"], wait["events"], wait["most"]) == ("batch", 2, 3)
     assert wait["until"] == format_instant(VIRTUAL_START_MS + 60_000)
+    assert wait["text"] == f"waits in a batch of desk-send: 2 of 3 events, until {wait['until']} at the latest"
 
 
 async def test_every_event_of_a_batch_names_its_run(world: World, client: httpx.AsyncClient):

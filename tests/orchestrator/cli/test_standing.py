@@ -84,29 +84,36 @@ def test_why_by_a_part_of_an_id(stepwell: Stepwell, server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "routed", "says"),
+    ("waits", "runs", "routed", "says"),
     [
-        ([], True, "it started no run: no function has a trigger that it matches, or see what else is told of it"),
-        ([], False, "it started no run yet: it is still being offered to functions"),
-        ([run_answer()], True, "it started 1 run"),
+        (
+            [],
+            [],
+            True,
+            "it started no run: no function has a trigger that it matches, or another event ran instead",
+        ),
+        (["waits in a batch"], [], True, "it started no run yet"),
+        ([], [], False, "it started no run yet: it is still being offered to functions"),
+        ([], [run_answer()], True, "it started 1 run"),
+        (["waits in a batch", "waits in a debounce"], [run_answer()], True, "it started 1 run"),
     ],
 )
 def test_why_of_an_event(
-    stepwell: Stepwell, server: FakeServer, runs: list[dict[str, Any]], routed: bool, says: str
+    stepwell: Stepwell, server: FakeServer, waits: list[str], runs: list[dict[str, Any]], routed: bool, says: str
 ) -> None:
-    """Its runs, or that there are none; and what the server tells of it beside what every event has."""
+    """Its runs, or that there are none; and the debounces and batches that it waits in, a line each."""
     server.refuses(f"GET /v1/runs/{EVENT_ID}/why", 404, "Unable to load")
-    server.says(f"GET /v1/events/{EVENT_ID}", EVENT | {"kept_by": {"debounce": "shop-f"}})
+    server.says(f"GET /v1/events/{EVENT_ID}", EVENT | {"waiting_for": [{"text": text} for text in waits]})
     server.answers[f"GET /v1/events/{EVENT_ID}/runs"] = (
         200,
         {"data": runs, "metadata": {"fetched_at": "2030-03-17T17:46:42.000Z"}, "routed": routed},
     )
     server.says(WHY, why_answer("it waits"))
     result = stepwell("why", EVENT_ID)
-    first, kept, *others = result.stdout.splitlines()
+    first, *others = result.stdout.splitlines()
     assert (result.exit_code, first) == (0, f"event order/created: {says}")
-    assert kept == '  kept_by: {"debounce":"shop-f"}'
-    assert others == ([f"run {RUN_ID} of shop-f: Scheduled", "  it waits"] if runs else [])
+    told = [f"run {RUN_ID} of shop-f: Scheduled", "  it waits"] if runs else []
+    assert others == [f"  {text}" for text in waits] + told
 
 
 def test_why_of_nothing(stepwell: Stepwell, server: FakeServer) -> None:

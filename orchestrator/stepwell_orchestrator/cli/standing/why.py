@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from stepwell.wire.encoding import encode
 from stepwell.wire.ids import is_ulid
 from stepwell_orchestrator.cli.client import Client, connected
 from stepwell_orchestrator.cli.errors import CommandError
@@ -25,24 +24,6 @@ EPILOG = """Examples:
   stepwell why 9JKMNPQRS --json | jq -r '.runs[].reasons[].text'"""
 
 _RUNS_MAX: Final = 20
-_PLAIN: Final = frozenset(
-    {
-        "internal_id",
-        "account_id",
-        "environment_id",
-        "source",
-        "source_id",
-        "received_at",
-        "name",
-        "data",
-        "user",
-        "ts",
-        "id",
-        "v",
-        "meta",
-    }
-)
-"""The members that every event has: what else is told of one says what became of it."""
 
 
 @dataclass(slots=True)
@@ -55,9 +36,9 @@ class _Found:
     more: int = 0
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the server tells of the event beside what every event has."""
-        return {} if self.event is None else {name: told for name, told in self.event.items() if name not in _PLAIN}
+    def waits(self) -> list[str]:
+        """The debounces and batches that the event waits in, in words."""
+        return [] if self.event is None else [wait["text"] for wait in self.event.get("waiting_for", ())]
 
 
 def why(
@@ -102,8 +83,8 @@ async def _look_up_event(client: Client, event_id: str) -> _Found:
 def _show(console: Console, found: _Found) -> None:
     if found.event is not None:
         _line(console, f"event {found.event['name']}: {_routing_text(found)}")
-    for name, told in found.told.items():
-        _line(console, f"{name}: {told if isinstance(told, str) else encode(told).decode()}", "  ")
+    for text in found.waits:
+        _line(console, text, "  ")
     for run in found.runs:
         _line(console, f"run {run['run_id']} of {run['function_id']}: {run['status']}")
         for reason in run["reasons"]:
@@ -118,7 +99,9 @@ def _routing_text(found: _Found) -> str:
         return f"it started {count} run{'' if count == 1 else 's'}"
     if found.routed is False:
         return "it started no run yet: it is still being offered to functions"
-    return "it started no run: no function has a trigger that it matches, or see what else is told of it"
+    if found.waits:
+        return "it started no run yet"
+    return "it started no run: no function has a trigger that it matches, or another event ran instead"
 
 
 def _line(console: Console, text: str, indent: str = "") -> None:
